@@ -1,0 +1,32 @@
+# A source file's name says what instructions it may use; nothing else is compiled beyond the baseline, so that one
+# binary runs everywhere and chooses at run time.
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" MLA_PROCESSOR)
+if(MLA_PROCESSOR MATCHES "x86_64|amd64")
+  set(MLA_X86 ON)
+elseif(MLA_PROCESSOR MATCHES "aarch64|arm64")
+  set(MLA_ARM64 ON)
+endif()
+
+function(mla_drop_foreign_isa list)
+  set(files ${${list}})
+  if(NOT MLA_X86)
+    list(FILTER files EXCLUDE REGEX "/x86_[a-z0-9_]+\\.cc$")
+  endif()
+  if(NOT MLA_ARM64)
+    list(FILTER files EXCLUDE REGEX "/arm64_[a-z0-9_]+\\.cc$")
+  endif()
+  set(${list} ${files} PARENT_SCOPE)
+endfunction()
+
+function(mla_set_isa_flags)
+  foreach(file ${ARGN})
+    if(file MATCHES "/x86_avx2\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    elseif(file MATCHES "/x86_avx512\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS
+        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprefer-vector-width=512")
+    elseif(file MATCHES "/arm64_neon\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+fp16")
+    endif()
+  endforeach()
+endfunction()

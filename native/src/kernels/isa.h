@@ -1,0 +1,25 @@
+// What the machine can run, and what was chosen. Every operation's table of implementations is indexed by Isa.
+#ifndef MLA_KERNELS_ISA_H_
+#define MLA_KERNELS_ISA_H_
+
+#include <string>
+#include <vector>
+
+namespace mla {
+
+// Best last. kAvx512 means F, BW, VL, DQ and VNNI together.
+enum class Isa { kGeneric = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3 };
+
+struct IsaChoice {
+  Isa isa;
+  std::string reason;  // for `mla info`: "best of avx512, avx2, generic", "MLA_ISA=avx2", ...
+};
+
+const char* IsaName(Isa isa);
+// Best first, generic always last.
+const std::vector<Isa>& SupportedIsas();
+// Decided once: the best, or what MLA_ISA names; a name that the machine cannot run falls back to the best and says so.
+const IsaChoice& ChosenIsa();
+
+}  // namespace mla
+#endif  // MLA_KERNELS_ISA_H_

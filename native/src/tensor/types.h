@@ -1,0 +1,68 @@
+// Element types of weights, by GGUF's numbers, and their blocks as they lie in a file.
+#ifndef MLA_TENSOR_TYPES_H_
+#define MLA_TENSOR_TYPES_H_
+
+#include <cstdint>
+
+namespace mla {
+
+enum class Type : uint32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ8_0 = 8, kQ4_K = 12, kQ6_K = 14, kBF16 = 30 };
+
+struct TypeTraits {
+  const char* name;
+  int32_t block;  // elements a block
+  int32_t bytes;  // bytes a block
+};
+
+// nullptr for a type that this build does not know.
+const TypeTraits* FindTypeTraits(uint32_t type);
+// For a known type.
+const TypeTraits& GetTypeTraits(Type type);
+// `cols` must be whole blocks.
+inline int64_t RowBytes(Type type, int64_t cols) {
+  const TypeTraits& t = GetTypeTraits(type);
+  return cols / t.block * t.bytes;
+}
+
+#pragma pack(push, 1)
+struct BlockQ4_0 {  // w = d * (q - 8); byte i holds elements i (low nibble) and i + 16 (high)
+  uint16_t d;
+  uint8_t qs[16];
+};
+struct BlockQ4_1 {  // w = d * q + m; nibbles as in Q4_0
+  uint16_t d;
+  uint16_t m;
+  uint8_t qs[16];
+};
+struct BlockQ8_0 {  // w = d * q
+  uint16_t d;
+  int8_t qs[32];
+};
+struct BlockQ4_K {  // 8 sub-blocks of 32: w = d * scale * q - dmin * min, 6-bit scale and min packed in `scales`
+  uint16_t d;
+  uint16_t dmin;
+  uint8_t scales[12];
+  uint8_t qs[128];
+};
+struct BlockQ6_K {  // 16 sub-blocks of 16: w = d * scale * (q - 32)
+  uint8_t ql[128];
+  uint8_t qh[64];
+  int8_t scales[16];
+  uint16_t d;
+};
+#pragma pack(pop)
+
+// A borrowed row-major matrix [rows, cols] of quantized or plain elements.
+struct Matrix {
+  Type type = Type::kF32;
+  const uint8_t* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+
+  bool empty() const { return data == nullptr; }
+  int64_t row_bytes() const { return RowBytes(type, cols); }
+  const uint8_t* row(int64_t r) const { return data + r * row_bytes(); }
+};
+
+}  // namespace mla
+#endif  // MLA_TENSOR_TYPES_H_
