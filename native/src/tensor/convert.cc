@@ -1,0 +1,207 @@
+#include "tensor/convert.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+#include "tensor/k_quants.h"
+
+namespace mla {
+namespace {
+
+// Blocks are read and written in place of any alignment: their structs are packed.
+template <class Block>
+const Block* Blocks(const void* src) {
+  return static_cast<const Block*>(src);
+}
+template <class Block>
+Block* Blocks(void* dst) {
+  return static_cast<Block*>(dst);
+}
+
+uint16_t LoadU16(const void* src, int64_t i) {
+  uint16_t v;
+  std::memcpy(&v, static_cast<const uint8_t*>(src) + i * 2, 2);
+  return v;
+}
+
+void StoreU16(void* dst, int64_t i, uint16_t v) {
+  std::memcpy(static_cast<uint8_t*>(dst) + i * 2, &v, 2);
+}
+
+// To an integer in [lo, hi] by truncation; NaN, which a plain cast may not see, gives lo.
+int Truncate(float x, int lo, int hi) {
+  if (!(x > static_cast<float>(lo))) return lo;
+  if (x >= static_cast<float>(hi)) return hi;
+  return static_cast<int>(x);
+}
+
+float Inverse(float d) { return d != 0 ? 1.0f / d : 0.0f; }
+
+void DequantizeQ4_0(const BlockQ4_0& b, float* y) {
+  const float d = HalfToFloat(b.d);
+  for (int i = 0; i < 16; ++i) {
+    y[i] = d * static_cast<float>((b.qs[i] & 15) - 8);
+    y[i + 16] = d * static_cast<float>((b.qs[i] >> 4) - 8);
+  }
+}
+
+void DequantizeQ4_1(const BlockQ4_1& b, float* y) {
+  const float d = HalfToFloat(b.d), m = HalfToFloat(b.m);
+  for (int i = 0; i < 16; ++i) {
+    y[i] = d * static_cast<float>(b.qs[i] & 15) + m;
+    y[i + 16] = d * static_cast<float>(b.qs[i] >> 4) + m;
+  }
+}
+
+void DequantizeQ8_0(const BlockQ8_0& b, float* y) {
+  const float d = HalfToFloat(b.d);
+  for (int i = 0; i < 32; ++i) y[i] = d * static_cast<float>(b.qs[i]);
+}
+
+// The element of largest magnitude falls on -8, so that the longer side of the range is used.
+void QuantizeQ4_0(const float* x, BlockQ4_0* b) {
+  float extreme = 0;
+  for (int i = 0; i < 32; ++i) {
+    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  }
+  const float d = extreme / -8;
+  const float inverse = Inverse(d);
+  b->d = FloatToHalf(d);
+  for (int i = 0; i < 16; ++i) {
+    const int lo = Truncate(x[i] * inverse + 8.5f, 0, 15);
+    const int hi = Truncate(x[i + 16] * inverse + 8.5f, 0, 15);
+    b->qs[i] = static_cast<uint8_t>(lo | hi << 4);
+  }
+}
+
+void QuantizeQ4_1(const float* x, BlockQ4_1* b) {
+  const float min = *std::min_element(x, x + 32);
+  const float max = *std::max_element(x, x + 32);
+  const float d = (max - min) / 15;
+  const float inverse = Inverse(d);
+  b->d = FloatToHalf(d);
+  b->m = FloatToHalf(min);
+  for (int i = 0; i < 16; ++i) {
+    const int lo = Truncate((x[i] - min) * inverse + 0.5f, 0, 15);
+    const int hi = Truncate((x[i + 16] - min) * inverse + 0.5f, 0, 15);
+    b->qs[i] = static_cast<uint8_t>(lo | hi << 4);
+  }
+}
+
+void QuantizeQ8_0(const float* x, BlockQ8_0* b) {
+  float amax = 0;
+  for (int i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(x[i]));
+  const float d = amax / 127;
+  const float inverse = Inverse(d);
+  b->d = FloatToHalf(d);
+  for (int i = 0; i < 32; ++i) {
+    b->qs[i] = static_cast<int8_t>(Truncate(std::round(x[i] * inverse), -127, 127));
+  }
+}
+
+}  // namespace
+
+float HalfToFloat(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = half >> 10 & 31;
+  const uint32_t mantissa = half & 0x3ff;
+  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
+  }
+  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
+}
+
+uint16_t FloatToHalf(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
+  const uint32_t magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) {  // NaN: quiet, the top of its payload kept
+    return static_cast<uint16_t>(sign | 0x7e00 | (magnitude >> 13 & 0x1ff));
+  }
+  if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // 65520 and above
+  if (magnitude < 0x38800000) {  // below 2^-14: the sum's last place is 2^-24, it rounds for us
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3f000000));
+  }
+  const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | (rounded - 0x38000000) >> 13);
+}
+
+float Bfloat16ToFloat(uint16_t value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
+}
+
+uint16_t FloatToBfloat16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void DequantizeRow(Type type, const void* src, float* dst, int64_t n) {
+  assert(n % GetTypeTraits(type).block == 0);
+  switch (type) {
+    case Type::kF32:
+      if (n > 0) std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case Type::kF16:
+      for (int64_t i = 0; i < n; ++i) dst[i] = HalfToFloat(LoadU16(src, i));
+      return;
+    case Type::kBF16:
+      for (int64_t i = 0; i < n; ++i) dst[i] = Bfloat16ToFloat(LoadU16(src, i));
+      return;
+    case Type::kQ4_0:
+      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ4_0(Blocks<BlockQ4_0>(src)[i], dst + i * 32);
+      return;
+    case Type::kQ4_1:
+      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ4_1(Blocks<BlockQ4_1>(src)[i], dst + i * 32);
+      return;
+    case Type::kQ8_0:
+      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ8_0(Blocks<BlockQ8_0>(src)[i], dst + i * 32);
+      return;
+    case Type::kQ4_K:
+      for (int64_t i = 0; i < n / 256; ++i)
+        DequantizeQ4_K(Blocks<BlockQ4_K>(src)[i], dst + i * 256);
+      return;
+    case Type::kQ6_K:
+      for (int64_t i = 0; i < n / 256; ++i)
+        DequantizeQ6_K(Blocks<BlockQ6_K>(src)[i], dst + i * 256);
+      return;
+  }
+}
+
+void QuantizeRow(Type type, const float* src, void* dst, int64_t n) {
+  assert(n % GetTypeTraits(type).block == 0);
+  switch (type) {
+    case Type::kF32:
+      if (n > 0) std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case Type::kF16:
+      for (int64_t i = 0; i < n; ++i) StoreU16(dst, i, FloatToHalf(src[i]));
+      return;
+    case Type::kBF16:
+      for (int64_t i = 0; i < n; ++i) StoreU16(dst, i, FloatToBfloat16(src[i]));
+      return;
+    case Type::kQ4_0:
+      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ4_0(src + i * 32, Blocks<BlockQ4_0>(dst) + i);
+      return;
+    case Type::kQ4_1:
+      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ4_1(src + i * 32, Blocks<BlockQ4_1>(dst) + i);
+      return;
+    case Type::kQ8_0:
+      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ8_0(src + i * 32, Blocks<BlockQ8_0>(dst) + i);
+      return;
+    case Type::kQ4_K:
+      for (int64_t i = 0; i < n / 256; ++i) QuantizeQ4_K(src + i * 256, Blocks<BlockQ4_K>(dst) + i);
+      return;
+    case Type::kQ6_K:
+      for (int64_t i = 0; i < n / 256; ++i) QuantizeQ6_K(src + i * 256, Blocks<BlockQ6_K>(dst) + i);
+      return;
+  }
+}
+
+}  // namespace mla

@@ -1,0 +1,234 @@
+#include "tensor/k_quants.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tensor/convert.h"
+
+namespace mla {
+namespace {
+
+// Nearest integer (ties to even) for |x| < 2^22, as a float; unlike std::nearbyint the compiler
+// vectorizes it.
+inline float Round(float x) {
+  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: no fraction bits are left
+  return (x + kShift) - kShift;
+}
+
+// Nearest integer in [lo, hi]; NaN gives lo.
+inline float RoundClamped(float x, float lo, float hi) {
+  x = x > lo ? x : lo;
+  return Round(x < hi ? x : hi);
+}
+
+// ---- Q4_K: w = s * q - m, q in 0..15, s and m in 6 bits, m >= 0
+// --------------------------------------------------
+
+struct Affine {
+  float scale = 0;
+  float min = 0;  // subtracted, not negative
+};
+
+float Q4Error(const float* x, Affine a) {
+  const float inverse = a.scale > 0 ? 1 / a.scale : 0;
+  float error = 0;
+  for (int i = 0; i < 32; ++i) {
+    const float q = RoundClamped((x[i] + a.min) * inverse, 0, 15);
+    const float e = a.scale * q - a.min - x[i];
+    error += e * e;
+  }
+  return error;
+}
+
+// Tries a range of grids over [min, max]; for each one's rounding the least-squares scale and
+// minimum.
+Affine FitAffine(const float* x) {
+  float lo = 0, hi = x[0], sum_x = 0;  // the grid always reaches up to zero: m >= 0
+  for (int i = 0; i < 32; ++i) {
+    lo = std::min(lo, x[i]);
+    hi = std::max(hi, x[i]);
+    sum_x += x[i];
+  }
+  Affine best;
+  if (!(hi > lo)) {  // constant: -m, or zero where it cannot be reached
+    best.min = -lo;
+    return best;
+  }
+  best = {(hi - lo) / 15, -lo};
+  float best_error = Q4Error(x, best);
+  for (int step = 0; step <= 24; ++step) {
+    const float inverse = (13.5f + 0.15f * static_cast<float>(step)) / (hi - lo);
+    float q1 = 0, q2 = 0, qx = 0;
+    for (int i = 0; i < 32; ++i) {
+      const float q = RoundClamped((x[i] - lo) * inverse, 0, 15);
+      q1 += q;
+      q2 += q * q;
+      qx += q * x[i];
+    }
+    const float det = 32 * q2 - q1 * q1;
+    if (!(det > 0)) continue;
+    Affine fit{(32 * qx - q1 * sum_x) / det, (q1 * qx - q2 * sum_x) / det};
+    if (fit.min < 0) fit = {qx / q2, 0};
+    if (!(fit.scale > 0)) continue;
+    const float error = Q4Error(x, fit);
+    if (error < best_error) {
+      best_error = error;
+      best = fit;
+    }
+  }
+  return best;
+}
+
+// ---- Q6_K: w = s * (q - 32), s in 8 signed bits
+// ------------------------------------------------------------------
+
+float Q6Error(const float* x, float scale) {
+  const float inverse = scale != 0 ? 1 / scale : 0;
+  float error = 0;
+  for (int i = 0; i < 16; ++i) {
+    const float e = scale * RoundClamped(x[i] * inverse, -32, 31) - x[i];
+    error += e * e;
+  }
+  return error;
+}
+
+// The scale may be negative: the extreme then takes the longer side, -32.
+float FitScale(const float* x) {
+  float extreme = 0;
+  for (int i = 0; i < 16; ++i) {
+    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  }
+  if (extreme == 0) return 0;
+  float best = 0, best_error = INFINITY;
+  for (int step = -10; step <= 10; ++step) {
+    const float inverse = -(32 + 0.1f * static_cast<float>(step)) / extreme;
+    float qx = 0, q2 = 0;
+    for (int i = 0; i < 16; ++i) {
+      const float q = RoundClamped(x[i] * inverse, -32, 31);
+      qx += q * x[i];
+      q2 += q * q;
+    }
+    if (!(q2 > 0)) continue;
+    const float scale = qx / q2;
+    const float error = Q6Error(x, scale);
+    if (error < best_error) {
+      best_error = error;
+      best = scale;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+void DequantizeQ4_K(const BlockQ4_K& block, float* y) {
+  const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
+  for (int i = 0; i < 8; ++i) {
+    uint8_t sc, mn;
+    UnpackScaleMin(block.scales, i, &sc, &mn);
+    const float scale = d * static_cast<float>(sc), min = dmin * static_cast<float>(mn);
+    const uint8_t* q =
+        block.qs + i / 2 * 32;  // two sub-blocks share 32 bytes: low nibbles, high nibbles
+    const int shift = i % 2 * 4;
+    for (int j = 0; j < 32; ++j) {
+      y[i * 32 + j] = scale * static_cast<float>(q[j] >> shift & 15) - min;
+    }
+  }
+}
+
+void DequantizeQ6_K(const BlockQ6_K& block, float* y) {
+  const float d = HalfToFloat(block.d);
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128, quarter = i % 128 / 32, j = i % 32;
+    const int low = block.ql[half * 64 + quarter % 2 * 32 + j] >> (quarter / 2 * 4) & 15;
+    const int high = block.qh[half * 32 + j] >> (quarter * 2) & 3;
+    y[i] =
+        d * static_cast<float>(block.scales[i / 16]) * static_cast<float>((low | high << 4) - 32);
+  }
+}
+
+void QuantizeQ4_K(const float* x, BlockQ4_K* block) {
+  Affine fits[8];
+  float max_scale = 0, max_min = 0;
+  for (int i = 0; i < 8; ++i) {
+    fits[i] = FitAffine(x + i * 32);
+    max_scale = std::max(max_scale, fits[i].scale);
+    max_min = std::max(max_min, fits[i].min);
+  }
+  block->d = FloatToHalf(max_scale / 63);
+  block->dmin = FloatToHalf(max_min / 63);
+  const float d = HalfToFloat(block->d), dmin = HalfToFloat(block->dmin);
+  std::memset(block->scales, 0, sizeof block->scales);
+  for (int i = 0; i < 8; ++i) {
+    const float* xs = x + i * 32;
+    const float sc0 = d > 0 ? fits[i].scale / d : 0, mn0 = dmin > 0 ? fits[i].min / dmin : 0;
+    float sc = RoundClamped(sc0, 0, 63), mn = RoundClamped(mn0, 0, 63);
+    // Rounding one of the two moves the best choice of the other: look at the neighbours.
+    const float base_sc = sc, base_mn = mn;
+    float best = INFINITY;
+    for (int k = 0; k < 9; ++k) {
+      const float s = std::clamp(base_sc + static_cast<float>(k % 3 - 1), 0.0f, 63.0f);
+      const float m = std::clamp(base_mn + static_cast<float>(k / 3 - 1), 0.0f, 63.0f);
+      const float error = Q4Error(xs, {d * s, dmin * m});
+      if (error < best) {
+        best = error;
+        sc = s;
+        mn = m;
+      }
+    }
+    const auto isc = static_cast<unsigned>(sc), imn = static_cast<unsigned>(mn);
+    if (i < 4) {
+      block->scales[i] |= static_cast<uint8_t>(isc);
+      block->scales[i + 4] |= static_cast<uint8_t>(imn);
+    } else {
+      block->scales[i + 4] = static_cast<uint8_t>((isc & 15) | (imn & 15) << 4);
+      block->scales[i - 4] |= static_cast<uint8_t>(isc >> 4 << 6);
+      block->scales[i] |= static_cast<uint8_t>(imn >> 4 << 6);
+    }
+    const float scale = d * sc, min = dmin * mn;
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    uint8_t* q = block->qs + i / 2 * 32;
+    for (int j = 0; j < 32; ++j) {
+      const auto v = static_cast<uint8_t>(RoundClamped((xs[j] + min) * inverse, 0, 15));
+      q[j] = i % 2 == 0 ? v : static_cast<uint8_t>(q[j] | v << 4);
+    }
+  }
+}
+
+void QuantizeQ6_K(const float* x, BlockQ6_K* block) {
+  float scales[16];
+  float extreme = 0;
+  for (int i = 0; i < 16; ++i) {
+    scales[i] = FitScale(x + i * 16);
+    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
+  }
+  std::memset(block, 0, sizeof *block);
+  block->d = FloatToHalf(extreme / -128);
+  const float d = HalfToFloat(block->d);
+  if (d == 0) return;
+  for (int i = 0; i < 16; ++i) {
+    const float* xs = x + i * 16;
+    const float base = RoundClamped(scales[i] / d, -128, 127);
+    float sc = base, best = INFINITY;
+    for (int k = -1; k <= 1; ++k) {
+      const float s = std::clamp(base + static_cast<float>(k), -128.0f, 127.0f);
+      const float error = Q6Error(xs, d * s);
+      if (error < best) {
+        best = error;
+        sc = s;
+      }
+    }
+    block->scales[i] = static_cast<int8_t>(sc);
+    const float inverse = sc != 0 ? 1 / (d * sc) : 0;
+    for (int j = 0; j < 16; ++j) {
+      const auto q = static_cast<unsigned>(RoundClamped(xs[j] * inverse, -32, 31) + 32);
+      const int e = i * 16 + j, half = e / 128, quarter = e % 128 / 32, col = e % 32;
+      block->ql[half * 64 + quarter % 2 * 32 + col] |=
+          static_cast<uint8_t>((q & 15) << (quarter / 2 * 4));
+      block->qh[half * 32 + col] |= static_cast<uint8_t>(q >> 4 << (quarter * 2));
+    }
+  }
+}
+
+}  // namespace mla

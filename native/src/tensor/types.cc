@@ -1,0 +1,46 @@
+#include "tensor/types.h"
+
+#include <cassert>
+
+namespace mla {
+
+static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ8_0) == 34);
+static_assert(sizeof(BlockQ4_K) == 144 && sizeof(BlockQ6_K) == 210);
+
+const TypeTraits* FindTypeTraits(uint32_t type) {
+  static constexpr TypeTraits kF32{"F32", 1, 4};
+  static constexpr TypeTraits kF16{"F16", 1, 2};
+  static constexpr TypeTraits kBf16{"BF16", 1, 2};
+  static constexpr TypeTraits kQ40{"Q4_0", 32, sizeof(BlockQ4_0)};
+  static constexpr TypeTraits kQ41{"Q4_1", 32, sizeof(BlockQ4_1)};
+  static constexpr TypeTraits kQ80{"Q8_0", 32, sizeof(BlockQ8_0)};
+  static constexpr TypeTraits kQ4K{"Q4_K", 256, sizeof(BlockQ4_K)};
+  static constexpr TypeTraits kQ6K{"Q6_K", 256, sizeof(BlockQ6_K)};
+  switch (static_cast<Type>(type)) {
+    case Type::kF32:
+      return &kF32;
+    case Type::kF16:
+      return &kF16;
+    case Type::kBF16:
+      return &kBf16;
+    case Type::kQ4_0:
+      return &kQ40;
+    case Type::kQ4_1:
+      return &kQ41;
+    case Type::kQ8_0:
+      return &kQ80;
+    case Type::kQ4_K:
+      return &kQ4K;
+    case Type::kQ6_K:
+      return &kQ6K;
+  }
+  return nullptr;
+}
+
+const TypeTraits& GetTypeTraits(Type type) {
+  const TypeTraits* traits = FindTypeTraits(static_cast<uint32_t>(type));
+  assert(traits != nullptr);
+  return *traits;
+}
+
+}  // namespace mla
