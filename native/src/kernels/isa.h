@@ -1,4 +1,5 @@
-// What the machine can run, and what was chosen. Every operation's table of implementations is indexed by Isa.
+// What the machine can run, and what was chosen. Every operation's table of implementations is
+// indexed by Isa.
 #ifndef MLA_KERNELS_ISA_H_
 #define MLA_KERNELS_ISA_H_
 
@@ -7,7 +8,7 @@
 
 namespace mla {
 
-// Best last. kAvx512 means F, BW, VL, DQ and VNNI together.
+// Best last. kAvx2 means AVX2, FMA and F16C together; kAvx512 means F, BW, VL, DQ and VNNI besides.
 enum class Isa { kGeneric = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3 };
 
 struct IsaChoice {
@@ -16,10 +17,16 @@ struct IsaChoice {
 };
 
 const char* IsaName(Isa isa);
-// Best first, generic always last.
+// Best first, generic always last. Both the processor and the operating system (saved registers)
+// must agree.
 const std::vector<Isa>& SupportedIsas();
-// Decided once: the best, or what MLA_ISA names; a name that the machine cannot run falls back to the best and says so.
+// Decided once: the best, or what MLA_ISA names; a name that the machine cannot run falls back to
+// the best and says so.
 const IsaChoice& ChosenIsa();
+
+// The decision itself: `wish` (null or empty: none) among `supported`, which is best first and not
+// empty.
+IsaChoice ChooseIsa(const char* wish, const std::vector<Isa>& supported);
 
 }  // namespace mla
 #endif  // MLA_KERNELS_ISA_H_

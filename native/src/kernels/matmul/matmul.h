@@ -1,9 +1,11 @@
-// y = x · wᵀ (+ bias) (+ y): the projections. Weights are multiplied in their stored form; activations are prepared
-// once per tensor (quantized or copied, as the implementation likes) and shared by all projections that read them.
+// y = x · wᵀ (+ bias) (+ y): the projections. Weights are multiplied in their stored form;
+// activations are prepared once per tensor (quantized or copied, as the implementation likes) and
+// shared by all projections that read them.
 //
 // Use, for weights w0, w1 ... with the same number of columns that read the same x:
-//   PrepareActivations(type of w, x, ...) once for each activation form needed, then Matmul over row ranges from any
-//   number of threads. Results do not depend on how rows are split between threads.
+//   PrepareActivations(type of w, x, ...) once for each activation form needed, then Matmul over
+//   row ranges from any number of threads. Results do not depend on how rows are split between
+//   threads.
 #ifndef MLA_KERNELS_MATMUL_MATMUL_H_
 #define MLA_KERNELS_MATMUL_MATMUL_H_
 
@@ -15,15 +17,16 @@
 namespace mla {
 
 // How x is held for a weight type: types of equal form share one preparation.
-enum class ActivationForm { kFloat, kInt8Blocks32 };
+enum class ActivationForm { kFloat, kInt16Blocks32 };
 ActivationForm FormFor(Type weight);
 
 // Bytes for n rows of `cols` activations in a form; the buffer must be 64-byte aligned.
 int64_t ActivationBytes(ActivationForm form, int64_t n, int64_t cols);
 
-// x [n, cols] with row stride `x_stride` floats. Rows [begin, end) of n are prepared, so that threads share the work.
-void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, int64_t n, int64_t cols, void* prepared,
-                        int64_t begin, int64_t end);
+// x [n, cols] with row stride `x_stride` floats. Rows [begin, end) of n are prepared, so that
+// threads share the work.
+void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, int64_t n,
+                        int64_t cols, void* prepared, int64_t begin, int64_t end);
 
 struct MatmulParams {
   Matrix w;              // [rows, cols]
@@ -31,8 +34,8 @@ struct MatmulParams {
   int64_t n;             // rows of x and y; 1 is the decode case
   float* y;              // [n, rows], row stride y_stride floats
   int64_t y_stride;
-  const float* bias;     // [rows] or null
-  bool accumulate;       // add to y (residual) instead of overwriting it
+  const float* bias;  // [rows] or null
+  bool accumulate;    // add to y (residual) instead of overwriting it
 };
 
 // Rows [row_begin, row_end) of w. Allocates nothing; thread-safe for disjoint row ranges.
@@ -43,15 +46,16 @@ inline constexpr int64_t kMatmulRowGrain = 16;
 
 // --- implementations ---
 struct MatmulKernels {
-  void (*prepare)(ActivationForm form, const float* x, int64_t x_stride, int64_t n, int64_t cols, void* prepared,
-                  int64_t begin, int64_t end);
+  void (*prepare)(ActivationForm form, const float* x, int64_t x_stride, int64_t n, int64_t cols,
+                  void* prepared, int64_t begin, int64_t end);
   void (*multiply)(const MatmulParams& params, int64_t row_begin, int64_t row_end);
 };
 // Never null for a supported ISA; an ISA without its own file gets the next best.
 const MatmulKernels& GetMatmulKernels(Isa isa);
-// The formula in double precision over dequantized weights and exact x: y[i, r] = sum_c w[r, c] x[i, c] + bias[r].
-void MatmulReference(const Matrix& w, const float* x, int64_t x_stride, int64_t n, const float* bias, float* y,
-                     int64_t y_stride);
+// The formula in double precision over dequantized weights and exact x: y[i, r] = sum_c w[r, c]
+// x[i, c] + bias[r].
+void MatmulReference(const Matrix& w, const float* x, int64_t x_stride, int64_t n,
+                     const float* bias, float* y, int64_t y_stride);
 
 }  // namespace mla
 #endif  // MLA_KERNELS_MATMUL_MATMUL_H_

@@ -1,0 +1,72 @@
+#include "kernels/isa.h"
+
+#include <cstdlib>
+
+namespace mla {
+namespace {
+
+std::vector<Isa> Detect() {
+  std::vector<Isa> isas;
+#if defined(__x86_64__)
+  // The builtin asks both cpuid and xgetbv: a register file that the system does not save counts as
+  // absent.
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+  if (avx512) isas.push_back(Isa::kAvx512);
+  if (avx2) isas.push_back(Isa::kAvx2);
+#elif defined(__aarch64__)
+  isas.push_back(Isa::kNeon);
+#endif
+  isas.push_back(Isa::kGeneric);
+  return isas;
+}
+
+std::string Names(const std::vector<Isa>& isas) {
+  std::string names;
+  for (Isa isa : isas) {
+    if (!names.empty()) names += ", ";
+    names += IsaName(isa);
+  }
+  return names;
+}
+
+}  // namespace
+
+const char* IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kGeneric:
+      return "generic";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kNeon:
+      return "neon";
+  }
+  return "unknown";
+}
+
+const std::vector<Isa>& SupportedIsas() {
+  static const std::vector<Isa> isas = Detect();
+  return isas;
+}
+
+IsaChoice ChooseIsa(const char* wish, const std::vector<Isa>& supported) {
+  const std::string best = "best of " + Names(supported);
+  if (wish == nullptr || *wish == '\0') return {supported.front(), best};
+  for (Isa isa : supported) {
+    if (std::string(IsaName(isa)) == wish) return {isa, std::string("MLA_ISA=") + wish};
+  }
+  return {supported.front(), std::string("MLA_ISA=") + wish + " cannot run here; " + best};
+}
+
+const IsaChoice& ChosenIsa() {
+  static const IsaChoice choice = ChooseIsa(std::getenv("MLA_ISA"), SupportedIsas());
+  return choice;
+}
+
+}  // namespace mla

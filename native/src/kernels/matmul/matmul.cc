@@ -1,0 +1,44 @@
+#include "kernels/matmul/matmul.h"
+
+#include "kernels/matmul/implementations.h"
+
+namespace mla {
+
+ActivationForm FormFor(Type weight) {
+  switch (weight) {
+    case Type::kF32:
+    case Type::kF16:
+    case Type::kBF16:
+      return ActivationForm::kFloat;
+    case Type::kQ4_0:
+    case Type::kQ4_1:
+    case Type::kQ8_0:
+    case Type::kQ4_K:
+    case Type::kQ6_K:
+      return ActivationForm::kInt16Blocks32;
+  }
+  return ActivationForm::kFloat;
+}
+
+int64_t ActivationBytes(ActivationForm form, int64_t n, int64_t cols) {
+  if (form == ActivationForm::kFloat) return n * cols * static_cast<int64_t>(sizeof(float));
+  return n * (cols / 32) * static_cast<int64_t>(sizeof(ActivationBlock));
+}
+
+const MatmulKernels& GetMatmulKernels(Isa isa) {
+  static_cast<void>(isa);  // the portable one serves all
+  return kMatmulGeneric;
+}
+
+void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, int64_t n,
+                        int64_t cols, void* prepared, int64_t begin, int64_t end) {
+  static const MatmulKernels& kernels = GetMatmulKernels(ChosenIsa().isa);
+  kernels.prepare(form, x, x_stride, n, cols, prepared, begin, end);
+}
+
+void Matmul(const MatmulParams& params, int64_t row_begin, int64_t row_end) {
+  static const MatmulKernels& kernels = GetMatmulKernels(ChosenIsa().isa);
+  kernels.multiply(params, row_begin, row_end);
+}
+
+}  // namespace mla

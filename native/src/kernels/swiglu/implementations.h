@@ -1,0 +1,12 @@
+// What the implementation files of this folder export.
+#ifndef MLA_KERNELS_SWIGLU_IMPLEMENTATIONS_H_
+#define MLA_KERNELS_SWIGLU_IMPLEMENTATIONS_H_
+
+#include "kernels/swiglu/swiglu.h"
+
+namespace mla {
+
+void SwiGluGeneric(const float* gate, const float* up, float* y, int64_t n);
+
+}  // namespace mla
+#endif  // MLA_KERNELS_SWIGLU_IMPLEMENTATIONS_H_
