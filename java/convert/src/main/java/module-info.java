@@ -1,0 +1,9 @@
+/** Conversion of MHA/GQA models to latent attention: sources, recipes, calibration, training. */
+module io.github.mla4j.convert {
+  requires com.fasterxml.jackson.databind;
+  requires org.bytedeco.javacpp;
+  requires org.bytedeco.openblas;
+
+  exports io.github.mla4j.convert;
+  exports io.github.mla4j.convert.source;
+}
