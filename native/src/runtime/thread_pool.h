@@ -1,38 +1,94 @@
-// One pool of workers for the process. A step of the decoder runs as one parallel region: every member of the team
-// executes the same function and they meet at barriers, so a step costs one wake-up and not one per operation.
+// One pool of workers for the process. A step of the decoder runs as one parallel region: every
+// member of the team executes the same function and they meet at barriers, so a step costs one
+// wake-up and not one per operation.
 #ifndef MLA_RUNTIME_THREAD_POOL_H_
 #define MLA_RUNTIME_THREAD_POOL_H_
 
+#include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <functional>
 #include <memory>
 
 namespace mla {
 
-// The members of one running region. Every member must make the same calls in the same order.
+// The members of one running region. Every member must make the same calls in the same order, and
+// all of them must return from the region: no exception may leave it, so what can fail (allocation
+// above all) is done before.
 class Team {
  public:
-  int size() const;
+  int size() const { return size_; }
   // Meets all members. Memory written before is visible after.
-  void Barrier();
-  // fn(begin, end) over disjoint ranges that cover [0, n), each at most `grain` long and starting at its multiple; ranges go to whoever is
-  // free. Ends with a barrier. Results must not depend on who ran what.
+  void Barrier() {
+    if (size_ > 1) Meet();
+  }
+  // fn(begin, end) over disjoint ranges that cover [0, n), each at most `grain` long and starting
+  // at its multiple; ranges go to whoever is free. Ends with a barrier. Results must not depend on
+  // who ran what.
   template <typename Fn>
-  void Each(int64_t n, int64_t grain, Fn&& fn);
-  // fn() on one member, then a barrier.
+  void Each(int64_t n, int64_t grain, Fn&& fn) {
+    assert(grain > 0);
+    if (size_ == 1) {
+      for (int64_t begin = 0; begin < n; begin += grain) fn(begin, std::min(n, begin + grain));
+      return;
+    }
+    for (;;) {
+      const int64_t begin = next_.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= n) break;
+      fn(begin, std::min(n, begin + grain));
+    }
+    Meet();
+  }
+  // fn() on one member, the first to come, then a barrier.
   template <typename Fn>
-  void Single(Fn&& fn);
+  void Single(Fn&& fn) {
+    if (size_ == 1) {
+      fn();
+      return;
+    }
+    if (next_.fetch_add(1, std::memory_order_relaxed) == 0) fn();
+    Meet();
+  }
+
+ private:
+  friend class ThreadPool;
+  Team() = default;
+  void Meet();
+
+  int size_ = 1;
+  bool spin_ = true;  // false where members outnumber the cores: a spinning one would keep another
+                      // from running
+  // What is still to be given out: the first index of Each, or whether Single was taken. Zero
+  // whenever all members are between two calls: the last one to reach a barrier clears it.
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<uint32_t> arrived_{0};
+  alignas(64) std::atomic<uint32_t> phase_{0};  // barriers passed
 };
 
+// Idle workers sleep; they spin for some tens of microseconds first, since the next step of a
+// running decode usually comes within that time. The pool grows to the largest team asked for and
+// lives until the process ends.
 class ThreadPool {
  public:
+  // Never destroyed, so that threads which still run while the process exits find it. In the child
+  // of a fork it starts anew, without workers.
   static ThreadPool& Shared();
   // All cores that the process may use (affinity and cgroup quota respected).
   static int DefaultThreads();
-  // Runs region(team, member) on `threads` members, the caller among them, and returns when all are done. Regions of
-  // several callers run one after the other, in order of arrival.
+  // Runs region(team, member) on `threads` members, the caller among them as member 0, and returns
+  // when all are done; on fewer where the system refuses more threads (team.size() tells). Regions
+  // of several callers run one after the other, in order of arrival; a region of one thread needs
+  // no worker and waits for nobody. Any thread may call, except from inside a region.
   void Run(int threads, const std::function<void(Team&, int member)>& region);
+
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+ private:
+  struct State;
+  ThreadPool();
+  std::atomic<State*> state_;
 };
 
 }  // namespace mla

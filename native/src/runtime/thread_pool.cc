@@ -1,0 +1,233 @@
+#include "runtime/thread_pool.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "runtime/cpu_limit.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace mla {
+namespace {
+
+// Longer than the imbalance of one operation, much shorter than a time slice.
+constexpr std::chrono::microseconds kSpin{50};
+
+void Relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns when `word` is no longer `old`. Writers must change it by a sequentially consistent
+// operation: a wake-up is left out where nobody sleeps, and a weaker store could pass that check.
+void AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
+  if (spin) {
+    std::chrono::steady_clock::time_point end{};
+    for (uint32_t polls = 1;; ++polls) {
+      if (word.load(std::memory_order_acquire) != old) return;
+      Relax();
+      if (polls % 32 != 0) continue;
+      const auto now = std::chrono::steady_clock::now();
+      if (polls == 32) {
+        end = now + kSpin;
+      } else if (now >= end) {
+        break;
+      }
+    }
+  }
+  while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+}
+
+// Blocks what the process handles elsewhere while a worker is created, which inherits the mask.
+// Faults stay open: a blocked one would end the process without the JVM's crash report.
+class SignalsBlocked {
+ public:
+#if defined(__unix__) || defined(__APPLE__)
+  SignalsBlocked() {
+    sigset_t set;
+    sigfillset(&set);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) {
+      sigdelset(&set, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &set, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+#else
+  SignalsBlocked() {}
+#endif
+};
+
+// True in workers, and in a caller while its region runs.
+thread_local bool inside_region = false;
+
+}  // namespace
+
+void Team::Meet() {
+  const uint32_t phase = phase_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
+    AwaitChange(phase_, phase, spin_);
+    return;
+  }
+  next_.store(0, std::memory_order_relaxed);
+  arrived_.store(0, std::memory_order_relaxed);
+  phase_.store(phase + 1, std::memory_order_seq_cst);
+  phase_.notify_all();
+}
+
+// Workers and the region that runs now. Everything but the queue belongs to the caller whose turn
+// it is and, from the wake-up of a worker until it counts itself out of `running`, to that worker.
+struct ThreadPool::State {
+  struct Worker {
+    alignas(64) std::atomic<uint32_t> calls{0};  // regions it was called to
+  };
+  struct Waiter {
+    bool turn = false;
+    std::condition_variable called;
+    Waiter* next = nullptr;
+  };
+
+  std::mutex mutex;  // guards the queue
+  bool taken = false;
+  Waiter* first = nullptr;
+  Waiter* last = nullptr;
+
+  std::vector<std::unique_ptr<Worker>> workers;  // worker i is member i + 1
+  Team team;
+  const std::function<void(Team&, int)>* region = nullptr;
+  alignas(64) std::atomic<uint32_t> running{0};  // workers that have not left the region
+
+  void Enter() {
+    std::unique_lock<std::mutex> lock(mutex);
+    if (!taken) {
+      taken = true;
+      return;
+    }
+    Waiter self;
+    (last == nullptr ? first : last->next) = &self;
+    last = &self;
+    self.called.wait(lock, [&] { return self.turn; });
+  }
+
+  void Leave() {
+    std::lock_guard<std::mutex> lock(mutex);
+    Waiter* waiter = first;
+    if (waiter == nullptr) {
+      taken = false;
+      return;
+    }
+    first = waiter->next;
+    if (first == nullptr) last = nullptr;
+    waiter->turn = true;
+    waiter->called
+        .notify_one();  // under the lock: the waiter lives on a stack that it is about to leave
+  }
+
+  // As many workers as the system grants, up to `count`.
+  void Grow(size_t count) {
+    if (workers.size() >= count) return;
+    const SignalsBlocked blocked;
+    try {
+      workers.reserve(count);
+      while (workers.size() < count) {
+        auto worker = std::make_unique<Worker>();
+        const int member = static_cast<int>(workers.size()) + 1;
+        std::thread([this, member, w = worker.get()] { Work(member, *w); }).detach();
+        workers.push_back(std::move(worker));
+      }
+    } catch (const std::system_error&) {  // no more threads
+    } catch (const std::bad_alloc&) {     // no more memory
+    }
+  }
+
+  // Calls go out as a tree, so that a large team wakes in a logarithm of its size.
+  void CallChildren(int member) {
+    for (int child = 2 * member + 1; child <= 2 * member + 2 && child < team.size(); ++child) {
+      Worker& worker = *workers[child - 1];
+      worker.calls.fetch_add(1, std::memory_order_seq_cst);
+      worker.calls.notify_one();
+    }
+  }
+
+  [[noreturn]] void Work(int member, Worker& self) noexcept {
+    inside_region = true;
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), "mla-worker");
+#endif
+    bool spin = false;
+    for (uint32_t calls = 0;; ++calls) {
+      AwaitChange(self.calls, calls, spin);
+      spin = team.spin_;
+      CallChildren(member);
+      (*region)(team, member);
+      if (running.fetch_sub(1, std::memory_order_seq_cst) == 1) running.notify_one();
+    }
+  }
+
+  void Run(const std::function<void(Team&, int)>& work) noexcept {
+    region = &work;
+    running.store(static_cast<uint32_t>(team.size() - 1), std::memory_order_relaxed);
+    CallChildren(0);
+    work(team, 0);
+    for (uint32_t left; (left = running.load(std::memory_order_acquire)) != 0;) {
+      AwaitChange(running, left, team.spin_);
+    }
+  }
+};
+
+namespace {
+
+ThreadPool* shared_pool = nullptr;  // for the fork handler, which must not create the pool
+
+}  // namespace
+
+ThreadPool::ThreadPool() : state_(new State) {
+  shared_pool = this;
+#if defined(__unix__) || defined(__APPLE__)
+  // The child has none of the workers, and its copy of the state may be of the midst of a region.
+  pthread_atfork(nullptr, nullptr, [] { shared_pool->state_ = new State; });
+#endif
+}
+
+ThreadPool& ThreadPool::Shared() {
+  static ThreadPool* const pool = new ThreadPool;
+  return *pool;
+}
+
+int ThreadPool::DefaultThreads() {
+  static const int threads = UsableCores();
+  return threads;
+}
+
+void ThreadPool::Run(int threads, const std::function<void(Team&, int member)>& region) {
+  assert(!inside_region);
+  if (threads <= 1) {
+    Team alone;
+    region(alone, 0);
+    return;
+  }
+  State& state = *state_.load(std::memory_order_relaxed);
+  state.Enter();
+  state.Grow(static_cast<size_t>(threads) - 1);
+  state.team.size_ = std::min(threads, static_cast<int>(state.workers.size()) + 1);
+  state.team.spin_ = state.team.size_ <= DefaultThreads();
+  inside_region = true;
+  state.Run(region);
+  inside_region = false;
+  state.Leave();
+}
+
+}  // namespace mla

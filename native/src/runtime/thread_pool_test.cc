@@ -1,0 +1,262 @@
+#include "runtime/thread_pool.h"
+
+#include <gtest/gtest.h>
+#include <time.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__unix__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+
+namespace mla {
+namespace {
+
+TEST(ThreadPool, EveryMemberRunsOnce) {
+  for (int threads : {1, 2, 3, 7, 2, 16, 1, 5}) {
+    std::vector<std::atomic<int>> runs(threads);
+    ThreadPool::Shared().Run(threads, [&](Team& team, int member) {
+      EXPECT_EQ(team.size(), threads);
+      runs[member].fetch_add(1);
+    });
+    for (const auto& count : runs) EXPECT_EQ(count.load(), 1);
+  }
+}
+
+TEST(ThreadPool, TheCallerIsMemberZero) {
+  const std::thread::id caller = std::this_thread::get_id();
+  ThreadPool::Shared().Run(
+      3, [&](Team&, int member) { EXPECT_EQ(member == 0, std::this_thread::get_id() == caller); });
+}
+
+TEST(ThreadPool, BarrierMakesEarlierWritesVisible) {
+  for (int threads : {1, 2, 4, 9}) {
+    std::vector<int64_t> values(threads,
+                                0);  // plain memory: the thread sanitizer sees a missing barrier
+    ThreadPool::Shared().Run(threads, [&](Team& team, int member) {
+      for (int step = 1; step <= 200; ++step) {
+        values[member] = step;
+        team.Barrier();
+        for (int64_t value : values) ASSERT_EQ(value, step);
+        team.Barrier();
+      }
+    });
+  }
+}
+
+TEST(ThreadPool, EachCoversTheRangeInChunksAtMultiplesOfTheGrain) {
+  for (int threads : {1, 2, 5}) {
+    for (int64_t n : {0, 1, 2, 7, 64, 1000}) {
+      for (int64_t grain : {1, 3, 64, 5000}) {
+        std::vector<int> seen(n, 0);
+        ThreadPool::Shared().Run(threads, [&](Team& team, int) {
+          team.Each(n, grain, [&](int64_t begin, int64_t end) {
+            EXPECT_EQ(begin % grain, 0);
+            EXPECT_EQ(end, std::min(n, begin + grain));
+            for (int64_t i = begin; i < end; ++i) ++seen[i];
+          });
+          for (int count : seen) ASSERT_EQ(count, 1);
+        });
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, EachGivesAStalledMembersShareToTheOthers) {
+  std::atomic<int> by_others{0};
+  std::atomic<bool> stalled{false};
+  ThreadPool::Shared().Run(2, [&](Team& team, int) {
+    team.Each(100, 1, [&](int64_t, int64_t) {
+      if (!stalled.exchange(true)) {
+        while (by_others.load() < 99) std::this_thread::yield();
+      } else {
+        by_others.fetch_add(1);
+      }
+    });
+  });
+  EXPECT_EQ(by_others.load(), 99);
+}
+
+TEST(ThreadPool, SingleRunsOnOneMemberAndItsWritesAreSeenByAll) {
+  for (int threads : {1, 2, 6}) {
+    int64_t value = 0;
+    ThreadPool::Shared().Run(threads, [&](Team& team, int) {
+      for (int step = 1; step <= 200; ++step) {
+        team.Single([&] { ++value; });
+        ASSERT_EQ(value, step);
+        team.Each(10, 1, [&](int64_t, int64_t) {});
+      }
+    });
+  }
+}
+
+TEST(ThreadPool, RegionsOfSeveralCallersDoNotOverlap) {
+  int inside = 0;  // plain memory on purpose
+  int64_t total = 0;
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 6; ++c) {
+    callers.emplace_back([&, c] {
+      for (int i = 0; i < 100; ++i) {
+        ThreadPool::Shared().Run(2 + c % 3, [&](Team& team, int) {
+          team.Single([&] { EXPECT_EQ(++inside, 1); });
+          team.Each(8, 1, [&](int64_t, int64_t) {});
+          team.Single([&] {
+            --inside;
+            ++total;
+          });
+        });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(total, 600);
+}
+
+TEST(ThreadPool, CallersAreServedInOrderOfArrival) {
+  std::atomic<bool> release{false};
+  std::vector<int> order;  // guarded by the regions being one after the other
+  std::vector<std::thread> callers;
+  std::atomic<bool> running{false};
+  callers.emplace_back([&] {
+    ThreadPool::Shared().Run(2, [&](Team&, int member) {
+      if (member != 0) return;
+      running = true;
+      while (!release.load()) std::this_thread::yield();
+    });
+  });
+  while (!running.load()) std::this_thread::yield();
+  for (int c = 0; c < 5; ++c) {
+    callers.emplace_back([&, c] {
+      ThreadPool::Shared().Run(2, [&](Team&, int member) {
+        if (member == 0) order.push_back(c);
+      });
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));  // let it queue
+  }
+  release = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4}));
+}
+
+TEST(ThreadPool, OneThreadWaitsForNobody) {
+  std::atomic<bool> release{false};
+  std::atomic<bool> running{false};
+  std::thread busy([&] {
+    ThreadPool::Shared().Run(2, [&](Team&, int) {
+      running = true;
+      while (!release.load()) std::this_thread::yield();
+    });
+  });
+  while (!running.load()) std::this_thread::yield();
+  int runs = 0;
+  ThreadPool::Shared().Run(1, [&](Team&, int) { ++runs; });
+  EXPECT_EQ(runs, 1);
+  release = true;
+  busy.join();
+}
+
+double ProcessSeconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+TEST(ThreadPool, IdleWorkersUseNoProcessor) {
+  ThreadPool::Shared().Run(8, [](Team& team, int) { team.Barrier(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const double before = ProcessSeconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(ProcessSeconds() - before, 0.02);
+}
+
+TEST(ThreadPool, AWaitingMemberSleeps) {
+  double used = 0;
+  ThreadPool::Shared().Run(2, [&](Team& team, int member) {
+    if (member == 0) {
+      const double before = ProcessSeconds();
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      used = ProcessSeconds() - before;
+    }
+    team.Barrier();
+  });
+  EXPECT_LT(used, 0.02);
+}
+
+// Members far beyond the cores: every barrier needs all of them, so spinning ones would take turns
+// in time slices.
+TEST(ThreadPool, MoreThreadsThanCoresDoNotCollapse) {
+  const int threads = 4 * ThreadPool::DefaultThreads() + 8;
+  const auto begin = std::chrono::steady_clock::now();
+  int64_t steps = 0;
+  ThreadPool::Shared().Run(threads, [&](Team& team, int) {
+    for (int i = 0; i < 200; ++i) team.Single([&] { ++steps; });
+  });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  EXPECT_EQ(steps, 200);
+  EXPECT_LT(took.count(), kThreadSanitizer ? 10.0 : 3.0);
+}
+
+#if defined(__unix__)
+int ExitCode(pid_t child) {
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(ThreadPool, AForkedChildStartsItsOwnWorkers) {
+  if (kThreadSanitizer) GTEST_SKIP() << "threads after a fork are refused by the thread sanitizer";
+  ThreadPool::Shared().Run(4, [](Team& team, int) { team.Barrier(); });
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(10);
+    std::atomic<int> sum{0};
+    ThreadPool::Shared().Run(4, [&](Team& team, int) {
+      team.Each(100, 1, [&](int64_t i, int64_t) { sum += static_cast<int>(i); });
+    });
+    _exit(sum.load() == 4950 ? 0 : 1);
+  }
+  EXPECT_EQ(ExitCode(child), 0);
+}
+
+// Static destructors run while another thread is in a region and the workers sleep or wait.
+TEST(ThreadPool, TheProcessMayExitInTheMidstOfARegion) {
+  if (kThreadSanitizer || kAddressSanitizer) {
+    GTEST_SKIP() << "sanitizers stop the other threads at exit themselves";
+  }
+  for (int i = 0; i < 5; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(10);
+      std::thread([] {
+        for (;;) {
+          ThreadPool::Shared().Run(
+              3, [](Team& team, int) { team.Each(64, 1, [](int64_t, int64_t) {}); });
+        }
+      }).detach();
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      std::exit(7);
+    }
+    EXPECT_EQ(ExitCode(child), 7);
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace mla
