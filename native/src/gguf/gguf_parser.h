@@ -1,0 +1,26 @@
+// The bytes of a GGUF file to its keys and tensors, with everything checked.
+#ifndef MLA_GGUF_GGUF_PARSER_H_
+#define MLA_GGUF_GGUF_PARSER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gguf/gguf_file.h"
+
+namespace mla {
+
+inline constexpr uint32_t kGgufVersion = 3;
+inline constexpr uint64_t kGgufDefaultAlignment = 32;
+inline constexpr char kGgufAlignmentKey[] = "general.alignment";
+
+struct GgufContents {
+  std::vector<GgufKey> keys;
+  std::vector<GgufTensor> tensors;
+};
+
+// Views point into `data`. Memory used is bounded by `size`. Errors start with `name`, the file's.
+Result<GgufContents> ParseGguf(const uint8_t* data, uint64_t size, const std::string& name);
+
+}  // namespace mla
+#endif  // MLA_GGUF_GGUF_PARSER_H_
