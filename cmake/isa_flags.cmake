@@ -20,12 +20,17 @@ endfunction()
 
 function(mla_set_isa_flags)
   foreach(file ${ARGN})
-    if(file MATCHES "/x86_avx2\\.cc$")
+    if(file MATCHES "/x86_avx2(_[a-z0-9_]+)?\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
-    elseif(file MATCHES "/x86_avx512\\.cc$")
+    elseif(file MATCHES "/x86_avx512(_[a-z0-9_]+)?\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS
         "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprefer-vector-width=512")
-    elseif(file MATCHES "/arm64_neon\\.cc$")
+      if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+        # GCC 12's own intrinsics set these off (bug 105593).
+        set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS
+          "-Wno-uninitialized;-Wno-maybe-uninitialized")
+      endif()
+    elseif(file MATCHES "/arm64_neon(_[a-z0-9_]+)?\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+fp16")
     endif()
   endforeach()

@@ -28,6 +28,11 @@ inline constexpr int32_t kActivationLimit = 32639;
 inline constexpr float kSmallestActivation = 1e-30f;
 
 extern const MatmulKernels kMatmulGeneric;
+#if defined(__x86_64__)
+extern const MatmulKernels kMatmulAvx512;
+// The F32, F16 and BF16 part of it, in a file of its own.
+void MultiplyFloatAvx512(const MatmulParams& p, int64_t row_begin, int64_t row_end);
+#endif
 
 }  // namespace mla
 #endif  // MLA_KERNELS_MATMUL_IMPLEMENTATIONS_H_

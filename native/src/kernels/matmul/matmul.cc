@@ -26,8 +26,14 @@ int64_t ActivationBytes(ActivationForm form, int64_t n, int64_t cols) {
 }
 
 const MatmulKernels& GetMatmulKernels(Isa isa) {
-  static_cast<void>(isa);  // the portable one serves all
-  return kMatmulGeneric;
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return kMatmulAvx512;
+#endif
+    default:
+      return kMatmulGeneric;
+  }
 }
 
 void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, int64_t n,
