@@ -1,4 +1,5 @@
-// The cache of one session: for every layer rotary keys, latents and key scalars of all tokens, in pages.
+// The cache of one session: for every layer rotary keys, latents and key scalars of all tokens, in
+// pages.
 #ifndef MLA_CACHE_LATENT_CACHE_H_
 #define MLA_CACHE_LATENT_CACHE_H_
 
@@ -6,19 +7,17 @@
 #include <memory>
 #include <vector>
 
+#include "cache/cache_view.h"
 #include "cache/layout.h"
 #include "tensor/status.h"
 
 namespace mla {
 
-// Read access to one layer for the attention kernels; valid until the cache is changed other than by Write of later
-// positions.
-struct CacheView;
-
 class LatentCache {
  public:
   // Errors: an option that this build does not support, or that does not fit the layouts.
-  static Result<std::unique_ptr<LatentCache>> Create(const CacheOptions& options, std::vector<LayerLayout> layers,
+  static Result<std::unique_ptr<LatentCache>> Create(const CacheOptions& options,
+                                                     std::vector<LayerLayout> layers,
                                                      int32_t context_length);
   ~LatentCache();
 
@@ -26,14 +25,20 @@ class LatentCache {
   static double BytesPerToken(const CacheOptions& options, const std::vector<LayerLayout>& layers);
 
   int32_t length() const;  // tokens committed
-  // Makes room for positions [length, length + n). MLA_OUT_OF_MEMORY leaves the cache as it was.
+  // Makes room for positions [length, length + n). MLA_CONTEXT_FULL (beyond context_length) and
+  // MLA_OUT_OF_MEMORY leave the cache as it was.
   Status Reserve(int32_t n);
-  // Stores positions [first, first + n) of a layer, quantizing: rope [n][G*R] rotated keys, latent [n][C], scalars
-  // [n][kv_heads] (null unless key_scalar), each with its row stride in floats. Threads may write disjoint positions.
-  void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride, const float* latent,
-             int64_t latent_stride, const float* scalars, int64_t scalars_stride);
-  // Positions below `length` are now the sequence: after all layers were written (grows), or to forget (shrinks).
+  // Stores positions [first, first + n) of a layer, quantizing: rope [n][G*R] rotated keys, latent
+  // [n][C], scalars [n][kv_heads] (null unless key_scalar), each with its row stride in floats.
+  // Threads may write disjoint positions.
+  void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
+             const float* latent, int64_t latent_stride, const float* scalars,
+             int64_t scalars_stride);
+  // Positions below `length` are now the sequence: after all layers were written (grows), or to
+  // forget (shrinks, which gives pages that hold no position below `length` back).
   void SetLength(int32_t length);
+  // Read access to one layer for the attention kernels; valid while the cache lives, for positions
+  // that were written and not forgotten.
   CacheView View(int32_t layer) const;
   int64_t bytes() const;  // allocated now
 

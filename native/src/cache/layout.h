@@ -5,11 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "cache/row_format.h"
 #include "tensor/status.h"
 
 namespace mla {
-
-enum class CacheType { kF32 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4, kInt2 = 5 };  // as MLA_CACHE_*
 
 struct CacheOptions {
   CacheType latent = CacheType::kF16;
@@ -19,14 +18,16 @@ struct CacheOptions {
   int32_t sink = 0;
 };
 
-// A slice of the latent that is scored or summed as one: quantization groups start at its first element.
+// A slice of the latent that is scored or summed as one: quantization groups start at its first
+// element.
 struct Segment {
   int32_t offset;  // in elements of the latent
   int32_t length;
 };
 
-// What a layer caches for each token (DESIGN, "One attention form"). Segments are disjoint, ascending, and cover the
-// latent; a KV head's key range and value range are each one of them, and may be the same one.
+// What a layer caches for each token (DESIGN, "One attention form"). Segments are disjoint,
+// ascending, and cover the latent; a KV head's key range and value range are each one of them, and
+// may be the same one.
 struct LayerLayout {
   int32_t heads = 0;
   int32_t kv_heads = 0;
@@ -38,9 +39,13 @@ struct LayerLayout {
   std::vector<int32_t> value_segment;  // [kv_heads]
   bool key_scalar = false;             // a cached scalar a KV head multiplies the score
 
-  int32_t key_length(int32_t kv_head) const;    // 0 where there is none
+  int32_t key_length(int32_t kv_head) const;  // 0 where there is none
   int32_t value_length(int32_t kv_head) const;
+  int32_t rope_group(int32_t kv_head) const { return rope_groups == 1 ? 0 : kv_head; }
 };
+
+// Errors name the field that contradicts another, and what was expected.
+Status CheckLayout(const LayerLayout& layout);
 
 }  // namespace mla
 #endif  // MLA_CACHE_LAYOUT_H_

@@ -1,26 +1,26 @@
 // The one attention form (DESIGN), over packed cache rows:
-//   score[t] = scale * s[g, t] * (q_rope[h] · k_rope[group(h), t] + q_lat[h] · c[t, key segment of g])
-//   o_lat[h] = sum_t softmax(score)[t] * c[t, value segment of g]
-// for query i at position `first + i`, t = 0 .. first + i (limited to the last `window` positions where window > 0).
-// Every packed row that is read serves all heads that need it; nothing of the cache is ever expanded but the rows of
-// the tile at hand in the expanded form.
+//   score[t] = scale * s[g, t] * (q_rope[h] · k_rope[group(h), t] + q_lat[h] · c[t, key segment of
+//   g]) o_lat[h] = sum_t softmax(score)[t] * c[t, value segment of g]
+// for query i at position `first + i`, t = 0 .. first + i (limited to the last `window` positions
+// where window > 0). Every packed row that is read serves all heads that need it; nothing of the
+// cache is ever expanded but the rows of the tile at hand in the expanded form.
 #ifndef MLA_KERNELS_ATTENTION_ATTENTION_H_
 #define MLA_KERNELS_ATTENTION_ATTENTION_H_
 
 #include <cstdint>
 
+#include "cache/cache_view.h"
 #include "cache/layout.h"
 #include "kernels/isa.h"
 #include "tensor/types.h"
 
 namespace mla {
 
-struct CacheView;
-
 struct AttentionParams {
   const LayerLayout* layout;
   const CacheView* cache;
-  int32_t first;    // position of query 0; rows of positions first .. first + queries - 1 are already written
+  int32_t first;  // position of query 0; rows of positions first .. first + queries - 1 are already
+                  // written
   int32_t queries;  // 1 in decode
   int32_t window;   // sliding window, 0: none
   float scale;
@@ -29,49 +29,68 @@ struct AttentionParams {
   // Absorbed: queries in latent space, [queries][heads][key_length(g)].
   const float* q_latent;
   int64_t q_latent_stride, q_latent_head_stride;
-  float* out;  // absorbed: [queries][heads][value_length(g)]; expanded: [queries][heads][value rows of v_up]
+  float* out;  // absorbed: [queries][heads][value_length(g)]; expanded: [queries][heads][value rows
+               // of v_up]
   int64_t out_stride, out_head_stride;
 };
 
 // The expanded form for prompts: keys and values are up-projected tile by tile, in bounded scratch.
 //   k_nope[g, t] = k_upᵀ[g] · c[t, key segment], v[g, t] = v_up[g] · c[t, value segment]
-// A head without a latent key, or whose k_up is empty, uses its segment as it is; the same for v_up.
+// A head without a latent key, or whose k_up is empty, uses its segment as it is; the same for
+// v_up.
 struct ExpandedParams {
   const float* q_nope;  // [queries][heads][d_nope]
   int64_t q_nope_stride, q_nope_head_stride;
   int32_t nope_dim;
-  // F32 or F16, all KV heads: k_up [kv_heads * rank, d_nope] (as absorbed), v_up [kv_heads * d_v, rank].
+  // F32 or F16, all KV heads: k_up [kv_heads * rank, d_nope] (as absorbed), v_up [kv_heads * d_v,
+  // rank].
   Matrix k_up;
   Matrix v_up;
 };
 
 // The work is a number of independent tasks, and a merge of independent rows after all of them:
 //   plan = PlanAttention(...); workspace of plan.workspace_bytes (64-byte aligned);
-//   RunAttentionTask(plan, params, t, workspace, member) for t in [0, plan.tasks), any thread, `member` < members;
-//   barrier; MergeAttention(plan, params, r, workspace) for r in [0, plan.merge_rows).
-// The split depends on the shape alone, never on the number of threads, so that results do not either.
+//   RunAttentionTask(plan, params, t, workspace, member) for t in [0, plan.tasks), any thread,
+//   `member` < members; barrier; MergeAttention(plan, params, r, workspace) for r in [0,
+//   plan.merge_rows).
+// The split depends on the shape alone, never on the number of threads, so that results do not
+// either.
 struct AttentionPlan {
   int32_t tasks = 0;
   int32_t merge_rows = 0;
   int64_t workspace_bytes = 0;
   bool expanded = false;
+  // A task is one of `context_splits` ranges of tokens, for one of `head_blocks` equal ranges of KV
+  // heads, for `query_block` queries.
   int32_t context_splits = 1;
+  int32_t head_blocks = 1;
   int32_t query_block = 1;
+  int32_t value_length = 0;  // of an up-projected value; 0: each KV head's value_length
+  // Workspace: partial results of splits (rows of partial_floats, none where context_splits is 1),
+  // then scratch of each member.
+  int64_t partial_floats = 0;
+  int64_t partial_bytes = 0;
+  int64_t member_bytes = 0;
 };
 
 // expanded null: absorbed. `members`: upper bound of threads that run tasks at the same time.
-AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries, const ExpandedParams* expanded,
-                            int members);
-void RunAttentionTask(const AttentionPlan& plan, const AttentionParams& params, const ExpandedParams* expanded,
-                      int32_t task, void* workspace, int member);
-void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row, void* workspace);
+AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries,
+                            const ExpandedParams* expanded, int members);
+void RunAttentionTask(const AttentionPlan& plan, const AttentionParams& params,
+                      const ExpandedParams* expanded, int32_t task, void* workspace, int member);
+void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
+                    void* workspace);
 
 // Counted multiply-adds of both forms for a prompt chunk; the cheaper one is what `auto` takes.
-bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim, int32_t value_dim);
+bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim,
+                       int32_t value_dim);
 
 // For tests and `MLA_ISA`: the same with a given implementation.
-void RunAttentionTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params, const ExpandedParams* expanded,
-                      int32_t task, void* workspace, int member);
+void RunAttentionTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+                      const ExpandedParams* expanded, int32_t task, void* workspace, int member);
+
+// The formula in plain loops and double precision over the cached rows, written to params.out.
+void AttentionReference(const AttentionParams& params, const ExpandedParams* expanded);
 
 }  // namespace mla
 #endif  // MLA_KERNELS_ATTENTION_ATTENTION_H_

@@ -1,0 +1,253 @@
+// The driver: one task walks its range of tokens tile by tile, a page at a time, and lets every
+// packed row that it reads serve all heads of the task that need it.
+#include "kernels/attention/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/attention/task.h"
+#include "kernels/attention/tile_kernels.h"
+
+namespace mla {
+namespace {
+
+// One task: a range of positions, KV heads and queries, and where it works.
+struct Task {
+  const AttentionTileKernels& kernels;
+  const AttentionParams& params;
+  const ExpandedParams* expanded;
+  TaskScratch scratch;
+  int32_t query_begin, query_end;
+  int32_t head_begin, head_end;  // KV heads
+  int32_t token_begin, token_end;
+
+  int32_t queries() const { return query_end - query_begin; }
+  int32_t heads_per_kv() const { return params.layout->heads / params.layout->kv_heads; }
+  int32_t rows_per_kv() const { return heads_per_kv() * queries(); }
+  int32_t first_row(int32_t kv_head) const { return (kv_head - head_begin) * rows_per_kv(); }
+  int32_t rows() const { return first_row(head_end); }
+};
+
+// visit(kv_head, first_row, rows) for every run of KV heads of equal id (the first is named), so
+// that packed rows that heads share are read once for all of them.
+template <typename Id, typename Visit>
+void ForEachRun(const Task& task, const Id& id, const Visit& visit) {
+  for (int32_t g = task.head_begin; g < task.head_end;) {
+    int32_t end = g + 1;
+    while (end < task.head_end && id(end) == id(g)) ++end;
+    visit(g, task.first_row(g), task.first_row(end) - task.first_row(g));
+    g = end;
+  }
+}
+
+void PointAtQueries(Task& task) {
+  const AttentionParams& p = task.params;
+  const float* other = task.expanded != nullptr ? task.expanded->q_nope : p.q_latent;
+  const int64_t other_stride =
+      task.expanded != nullptr ? task.expanded->q_nope_stride : p.q_latent_stride;
+  const int64_t other_head_stride =
+      task.expanded != nullptr ? task.expanded->q_nope_head_stride : p.q_latent_head_stride;
+  int64_t m = 0;
+  const int64_t head_end = int64_t{task.head_end} * task.heads_per_kv();
+  for (int64_t h = int64_t{task.head_begin} * task.heads_per_kv(); h < head_end; ++h) {
+    for (int64_t i = task.query_begin; i < task.query_end; ++i, ++m) {
+      // A layer without one of the parts has no pointer to add to.
+      task.scratch.rope_queries[m] =
+          p.q_rope == nullptr ? nullptr : p.q_rope + i * p.q_rope_stride + h * p.q_rope_head_stride;
+      task.scratch.other_queries[m] =
+          other == nullptr ? nullptr : other + i * other_stride + h * other_head_stride;
+    }
+  }
+}
+
+// A latent segment of the tile as floats, for up-projection.
+void DecodeLatents(const Task& task, int32_t segment, int32_t position, int32_t count) {
+  const CacheView& cache = *task.params.cache;
+  task.kernels.decode(cache.Rows(cache.latent[segment], position, count), task.scratch.latents,
+                      task.scratch.latents_stride);
+  for (int32_t t = 0; t < count; ++t) {
+    task.scratch.latent_rows[t] = task.scratch.latents + t * task.scratch.latents_stride;
+  }
+}
+
+PackedRows MatrixRows(const Matrix& matrix, int64_t first, int64_t count) {
+  const CacheType type = matrix.type == Type::kF32 ? CacheType::kF32 : CacheType::kF16;
+  RowFormat format{type, static_cast<int32_t>(matrix.cols), 0, 0, 0, matrix.row_bytes()};
+  return {format, matrix.row(first), static_cast<int32_t>(count)};
+}
+
+PackedRows FloatRows(const float* data, int64_t stride, int32_t length, int32_t count) {
+  RowFormat format{CacheType::kF32, length, 0, 0, 0, stride * static_cast<int64_t>(sizeof(float))};
+  return {format, reinterpret_cast<const uint8_t*>(data), count};
+}
+
+// The rows that keys besides the rotary ones, or values, of a KV head are in this tile.
+PackedRows KeyRows(const Task& task, int32_t kv_head, int32_t segment, int32_t position,
+                   int32_t count) {
+  const CacheView& cache = *task.params.cache;
+  if (task.expanded == nullptr || task.expanded->k_up.empty()) {
+    return cache.Rows(cache.latent[segment], position, count);
+  }
+  const TaskScratch& s = task.scratch;
+  DecodeLatents(task, segment, position, count);
+  const int64_t rank = task.params.layout->segments[static_cast<size_t>(segment)].length;
+  task.kernels.accumulate(MatrixRows(task.expanded->k_up, kv_head * rank, rank), s.latents,
+                          s.latents_stride, nullptr, count, s.keys, s.keys_stride);
+  return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, count);
+}
+
+PackedRows ValueRows(const Task& task, int32_t kv_head, int32_t segment, int32_t position,
+                     int32_t count) {
+  const CacheView& cache = *task.params.cache;
+  if (task.expanded == nullptr || task.expanded->v_up.empty()) {
+    return cache.Rows(cache.latent[segment], position, count);
+  }
+  const TaskScratch& s = task.scratch;
+  DecodeLatents(task, segment, position, count);
+  const int64_t length = task.expanded->v_up.rows / task.params.layout->kv_heads;
+  task.kernels.score(MatrixRows(task.expanded->v_up, kv_head * length, length), s.latent_rows,
+                     count, false, s.values, s.values_stride);
+  return FloatRows(s.values, s.values_stride, static_cast<int32_t>(length), count);
+}
+
+void ScoreTile(const Task& task, int32_t position, int32_t count) {
+  const LayerLayout& layout = *task.params.layout;
+  const CacheView& cache = *task.params.cache;
+  const TaskScratch& s = task.scratch;
+  const bool has_rope = layout.rope_dim > 0;
+  if (has_rope) {
+    ForEachRun(
+        task, [&](int32_t g) { return layout.rope_group(g); },
+        [&](int32_t g, int32_t row, int32_t rows) {
+          const RowArray& keys = cache.rope[layout.rope_group(g)];
+          task.kernels.score(cache.Rows(keys, position, count), s.rope_queries + row, rows, false,
+                             s.scores + int64_t{row} * kTileTokens, kTileTokens);
+        });
+  } else {
+    std::fill_n(s.scores, int64_t{task.rows()} * kTileTokens, 0.0f);
+  }
+  auto key_segment = [&](int32_t g) { return layout.key_segment[static_cast<size_t>(g)]; };
+  ForEachRun(task, key_segment, [&](int32_t g, int32_t row, int32_t rows) {
+    if (key_segment(g) < 0) return;
+    task.kernels.score(KeyRows(task, g, key_segment(g), position, count), s.other_queries + row,
+                       rows, true, s.scores + int64_t{row} * kTileTokens, kTileTokens);
+  });
+}
+
+void WeighTile(const Task& task, int32_t position, int32_t count) {
+  const AttentionParams& p = task.params;
+  const TaskScratch& s = task.scratch;
+  int64_t m = 0;
+  for (int32_t g = task.head_begin; g < task.head_end; ++g) {
+    const float* factors = p.layout->key_scalar ? p.cache->Scalars(g, position) : nullptr;
+    for (int32_t h = 0; h < task.heads_per_kv(); ++h) {
+      for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) {
+        const int32_t last = p.first + i;
+        const int32_t begin =
+            p.window > 0 ? std::clamp(last - p.window + 1 - position, 0, count) : 0;
+        const int32_t end = std::clamp(last + 1 - position, 0, count);
+        s.carries[m] = task.kernels.weigh(s.scores + m * kTileTokens, begin, end, count, p.scale,
+                                          factors, &s.maxima[m], &s.totals[m]);
+      }
+    }
+  }
+}
+
+void SumTile(const Task& task, int32_t position, int32_t count, bool first_tile) {
+  const LayerLayout& layout = *task.params.layout;
+  const TaskScratch& s = task.scratch;
+  auto value_segment = [&](int32_t g) { return layout.value_segment[static_cast<size_t>(g)]; };
+  ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
+    task.kernels.accumulate(ValueRows(task, g, value_segment(g), position, count),
+                            s.scores + int64_t{row} * kTileTokens, kTileTokens,
+                            first_tile ? nullptr : s.carries + row, rows,
+                            s.sums + row * s.sums_stride, s.sums_stride);
+  });
+}
+
+void WalkTiles(Task& task) {
+  const int32_t rows = task.rows();
+  std::fill_n(task.scratch.maxima, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(task.scratch.totals, rows, 0.0f);
+  if (task.token_begin >= task.token_end) return;
+  PointAtQueries(task);
+  for (int32_t position = task.token_begin; position < task.token_end;) {
+    const int32_t page_end = (position / kPageTokens + 1) * kPageTokens;
+    const int32_t count = std::min(page_end, task.token_end) - position;
+    ScoreTile(task, position, count);
+    WeighTile(task, position, count);
+    SumTile(task, position, count, position == task.token_begin);
+    position += count;
+  }
+}
+
+// Results, or with several splits partial ones, from the scratch rows to where they belong.
+void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* workspace) {
+  const AttentionParams& p = task.params;
+  const TaskScratch& s = task.scratch;
+  int64_t m = 0;
+  for (int32_t g = task.head_begin; g < task.head_end; ++g) {
+    const int32_t length = plan.value_length > 0 ? plan.value_length : p.layout->value_length(g);
+    for (int32_t h = g * task.heads_per_kv(); h < (g + 1) * task.heads_per_kv(); ++h) {
+      for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) {
+        const float* sums = s.sums + m * s.sums_stride;
+        if (plan.context_splits == 1) {
+          float* out = p.out + i * p.out_stride + h * p.out_head_stride;
+          const float share = 1.0f / s.totals[m];
+          for (int32_t e = 0; e < length; ++e) out[e] = sums[e] * share;
+          continue;
+        }
+        float* partial = PartialRow(plan, p, workspace, split, i, h);
+        partial[0] = s.maxima[m];
+        partial[1] = s.totals[m];
+        if (task.token_begin < task.token_end) std::copy_n(sums, length, partial + kPartialHeader);
+      }
+    }
+  }
+}
+
+static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task needs");
+
+}  // namespace
+
+void RunAttentionTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+                      const ExpandedParams* expanded, int32_t index, void* workspace, int member) {
+  const LayerLayout& layout = *params.layout;
+  // Splits of a block are neighbours, then head blocks, so that tasks that run side by side share
+  // queries.
+  const int32_t split = index % plan.context_splits;
+  const int32_t head_block = index / plan.context_splits % plan.head_blocks;
+  const int32_t query_block = index / plan.context_splits / plan.head_blocks;
+  const int32_t kv_heads = layout.kv_heads / plan.head_blocks;
+
+  Task task{GetAttentionTileKernels(isa), params, expanded, {}, 0, 0, 0, 0, 0, 0};
+  task.query_begin = query_block * plan.query_block;
+  task.query_end = std::min(task.query_begin + plan.query_block, params.queries);
+  task.head_begin = head_block * kv_heads;
+  task.head_end = task.head_begin + kv_heads;
+
+  const int32_t oldest = params.first + task.query_begin - params.window + 1;
+  const int32_t begin = params.window > 0 ? std::max(0, oldest) : 0;
+  const int32_t end = params.first + task.query_end;
+  const int32_t first_page = begin / kPageTokens;
+  const int32_t pages = (end + kPageTokens - 1) / kPageTokens - first_page;
+  const int32_t pages_per_split = (pages + plan.context_splits - 1) / plan.context_splits;
+  const int32_t split_page = first_page + split * pages_per_split;
+  task.token_begin = std::max(begin, split_page * kPageTokens);
+  task.token_end = std::min(end, (split_page + pages_per_split) * kPageTokens);
+
+  uint8_t* scratch =
+      static_cast<uint8_t*>(workspace) + plan.partial_bytes + member * plan.member_bytes;
+  const int64_t rows = int64_t{plan.query_block} * (layout.heads / plan.head_blocks);
+  TaskScratch::Carve(layout, expanded, rows, scratch, &task.scratch);
+  WalkTiles(task);
+  Deliver(plan, task, split, workspace);
+}
+
+void RunAttentionTask(const AttentionPlan& plan, const AttentionParams& params,
+                      const ExpandedParams* expanded, int32_t task, void* workspace, int member) {
+  RunAttentionTask(ChosenIsa().isa, plan, params, expanded, task, workspace, member);
+}
+
+}  // namespace mla

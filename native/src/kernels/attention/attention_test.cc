@@ -1,0 +1,277 @@
+#include "kernels/attention/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/attention/attention_testing.h"
+#include "tensor/convert.h"
+
+namespace mla::testing_attention {
+namespace {
+
+constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
+                           Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
+constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8};
+
+// Both read the same packed rows, so that only the arithmetic in float differs.
+void ExpectClose(const std::vector<float>& actual, const std::vector<float>& expected,
+                 const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const float tolerance = 1e-5f * (1.0f + std::fabs(expected[i]));
+    ASSERT_LE(std::fabs(actual[i] - expected[i]), tolerance)
+        << what << " at " << i << ": " << actual[i] << " for " << expected[i];
+  }
+}
+
+template <typename T>
+T Pick(std::mt19937& random, const std::vector<T>& from) {
+  return from[std::uniform_int_distribution<size_t>(0, from.size() - 1)(random)];
+}
+
+LayerLayout RandomLayout(std::mt19937& random) {
+  const Kind kind = kKinds[std::uniform_int_distribution<size_t>(0, std::size(kKinds) - 1)(random)];
+  const int32_t kv_heads = Pick<int32_t>(random, {1, 2, 3, 4});
+  const int32_t rope_dim = Pick<int32_t>(random, {0, 2, 6, 8, 16, 18, 32, 64});
+  const int32_t rope_groups =
+      rope_dim == 0 ? Pick<int32_t>(random, {0, 1}) : Pick<int32_t>(random, {1, kv_heads});
+  const std::vector<int32_t> lengths = {1,  3,  7,  8,  15, 16, 17,  31,  32,  33,
+                                        48, 63, 64, 65, 88, 96, 127, 130, 200, 600};
+  LayerLayout layout =
+      MakeLayout(kind, kv_heads, Pick<int32_t>(random, {1, 2, 3, 5, 7}), rope_groups, rope_dim,
+                 Pick(random, lengths), Pick(random, lengths));
+  layout.key_scalar = Pick<int>(random, {0, 0, 1}) == 1;
+  return layout;
+}
+
+std::string Describe(const LayerLayout& layout, const Options& options, Isa isa) {
+  return std::string(IsaName(isa)) + " type " + std::to_string(static_cast<int>(options.type)) +
+         " group " + std::to_string(options.group) + " heads " + std::to_string(layout.heads) +
+         '/' + std::to_string(layout.kv_heads) + " G " + std::to_string(layout.rope_groups) +
+         " R " + std::to_string(layout.rope_dim) + " C " + std::to_string(layout.latent) +
+         " segments " + std::to_string(layout.segments.size()) + " first " +
+         std::to_string(options.first) + " queries " + std::to_string(options.queries) +
+         " window " + std::to_string(options.window);
+}
+
+TEST(Attention, AnyLayoutAgreesWithTheReferenceOnEveryIsa) {
+  for (uint32_t seed = 0; seed < 120; ++seed) {
+    std::mt19937 random(seed);
+    const LayerLayout layout = RandomLayout(random);
+    Options options;
+    options.type = kTypes[seed % 3];
+    options.group = Pick<int32_t>(random, {32, 64});
+    options.queries = Pick<int32_t>(random, {1, 1, 1, 2, 5, 17, 70});
+    options.first = Pick<int32_t>(random, {0, 1, 5, 62, 63, 64, 100, 129, 400});
+    options.window = Pick<int32_t>(random, {0, 0, 0, 1, 7, 64, 100});
+    const Problem problem(layout, options, seed);
+    const std::vector<float> expected = problem.Reference(nullptr);
+    for (Isa isa : SupportedIsas()) {
+      ExpectClose(problem.Run(isa, nullptr), expected,
+                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Attention, DeepContextsAreSplitAndMerged) {
+  for (CacheType type : kTypes) {
+    for (Kind kind : {Kind::kPlain, Kind::kJoint}) {
+      for (int32_t window : {0, 300}) {
+        const LayerLayout layout = MakeLayout(kind, 3, 3, kind == Kind::kPlain ? 3 : 1, 16, 24, 24);
+        Options options;
+        options.type = type;
+        options.first = 4500;
+        options.window = window;
+        const AttentionPlan plan = PlanAttention(layout, options.first, 1, nullptr, 1);
+        EXPECT_GT(plan.context_splits, 1);
+        EXPECT_EQ(plan.merge_rows, 9);
+        const Problem problem(layout, options, 5);
+        const std::vector<float> expected = problem.Reference(nullptr);
+        for (Isa isa : SupportedIsas()) {
+          ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa));
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, DoesNotDependOnWhoRunsWhat) {
+  for (int32_t queries : {1, 40}) {
+    Options options;
+    options.type = CacheType::kInt8;
+    options.first = 1000;
+    options.queries = queries;
+    const Problem problem(MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0), options, 9);
+    for (Isa isa : SupportedIsas()) {
+      const std::vector<float> alone = problem.Run(isa, nullptr);
+      EXPECT_EQ(alone, problem.Run(isa, nullptr, 5, true)) << IsaName(isa);
+    }
+  }
+}
+
+TEST(Attention, HugeScoresStayFinite) {
+  Options options;
+  options.first = 200;
+  Problem problem(MakeLayout(Kind::kJoint, 1, 4, 1, 8, 20, 0), options, 3);
+  problem.params.scale = 1e4f;
+  const std::vector<float> expected = problem.Reference(nullptr);
+  for (Isa isa : SupportedIsas()) ExpectClose(problem.Run(isa, nullptr), expected, IsaName(isa));
+}
+
+TEST(Attention, AMissingTokenWouldShow) {
+  Options options;
+  options.first = 130;
+  Problem problem(MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0), options, 3);
+  const std::vector<float> expected = problem.Reference(nullptr);
+  problem.params.first = 129;
+  const std::vector<float> one_less = problem.Run(Isa::kGeneric, nullptr);
+  float largest = 0;
+  for (size_t i = 0; i < expected.size(); ++i)
+    largest = std::max(largest, std::fabs(expected[i] - one_less[i]));
+  EXPECT_GT(largest, 1e-4f) << "the tolerance of the other tests is below one token's weight";
+}
+
+// Up-projections with the queries and outputs of the expanded form, and the absorbed problem that
+// must agree.
+class Expansion {
+ public:
+  Expansion(Problem& problem, Type type, bool k_up, bool v_up, int32_t nope_dim, int32_t value_dim,
+            uint32_t seed)
+      : problem_(problem), random_(seed), value_dim_(v_up ? value_dim : problem.longest_value) {
+    const LayerLayout& l = problem.layout;
+    params.nope_dim = k_up ? nope_dim : problem.longest_key;
+    if (k_up)
+      params.k_up =
+          MakeMatrix(type, int64_t{l.kv_heads} * problem.longest_key, params.nope_dim, &k_bytes_);
+    if (v_up)
+      params.v_up =
+          MakeMatrix(type, int64_t{l.kv_heads} * value_dim, problem.longest_value, &v_bytes_);
+    params.q_nope_head_stride = params.nope_dim + 2;
+    params.q_nope_stride = params.q_nope_head_stride * l.heads;
+    nope_ = NormalRows(random_, int64_t{problem.params.queries} * l.heads, params.nope_dim,
+                       params.nope_dim + 2);
+    params.q_nope = nope_.data();
+    Absorb();
+  }
+
+  // What absorbed results [queries][heads][latent] are after the value's up-projection.
+  std::vector<float> ProjectValues(const std::vector<float>& latent) const {
+    const LayerLayout& l = problem_.layout;
+    std::vector<float> out(
+        static_cast<size_t>(problem_.params.queries * l.heads * (value_dim_ + 1)),
+        Problem::kUnwritten);
+    for (int64_t row = 0; row < int64_t{problem_.params.queries} * l.heads; ++row) {
+      const int64_t g = row % l.heads / (l.heads / l.kv_heads);
+      const float* o = &latent[static_cast<size_t>(row * (problem_.longest_value + 1))];
+      for (int64_t e = 0; e < value_dim_; ++e) {
+        const std::vector<float> up =
+            params.v_up.empty() ? std::vector<float>() : Row(params.v_up, g * value_dim_ + e);
+        double sum = params.v_up.empty() ? static_cast<double>(o[e]) : 0.0;
+        for (size_t r = 0; r < up.size(); ++r) sum += static_cast<double>(up[r]) * o[r];
+        out[static_cast<size_t>(row * (value_dim_ + 1) + e)] = static_cast<float>(sum);
+      }
+    }
+    return out;
+  }
+
+  int32_t value_dim() const { return value_dim_; }
+  ExpandedParams params{};
+
+ private:
+  static std::vector<float> Row(const Matrix& m, int64_t r) {
+    std::vector<float> row(static_cast<size_t>(m.cols));
+    DequantizeRow(m.type, m.row(r), row.data(), m.cols);
+    return row;
+  }
+
+  Matrix MakeMatrix(Type type, int64_t rows, int64_t cols, std::vector<uint8_t>* bytes) {
+    Matrix matrix{type, nullptr, rows, cols};
+    bytes->resize(static_cast<size_t>(rows * matrix.row_bytes()));
+    for (int64_t r = 0; r < rows; ++r) {
+      std::vector<float> row = Normal(random_, cols);
+      for (float& x : row) x /= std::sqrt(static_cast<float>(rows));
+      QuantizeRow(type, row.data(), bytes->data() + r * matrix.row_bytes(), cols);
+    }
+    matrix.data = bytes->data();
+    return matrix;
+  }
+
+  // q_lat = B_k q_nope, in the problem's own query buffer.
+  void Absorb() {
+    const LayerLayout& l = problem_.layout;
+    const AttentionParams& p = problem_.params;
+    float* to = const_cast<float*>(p.q_latent);
+    for (int64_t row = 0; row < int64_t{p.queries} * l.heads; ++row) {
+      const int64_t g = row % l.heads / (l.heads / l.kv_heads);
+      const float* q = &nope_[static_cast<size_t>(row * params.q_nope_head_stride)];
+      for (int64_t r = 0; r < problem_.longest_key; ++r) {
+        double sum = params.k_up.empty() ? static_cast<double>(q[r]) : 0.0;
+        if (!params.k_up.empty()) {
+          const std::vector<float> up = Row(params.k_up, g * problem_.longest_key + r);
+          for (size_t d = 0; d < up.size(); ++d) sum += static_cast<double>(up[d]) * q[d];
+        }
+        to[row * p.q_latent_head_stride + r] = static_cast<float>(sum);
+      }
+    }
+  }
+
+  Problem& problem_;
+  std::mt19937 random_;
+  int32_t value_dim_;
+  std::vector<uint8_t> k_bytes_, v_bytes_;
+  std::vector<float> nope_;
+};
+
+TEST(Attention, ExpandedIsAbsorbed) {
+  for (uint32_t seed = 0; seed < 36; ++seed) {
+    std::mt19937 random(seed);
+    const Kind kind = kKinds[seed % std::size(kKinds)];
+    const int32_t rope_dim = Pick<int32_t>(random, {0, 6, 16});
+    LayerLayout layout =
+        MakeLayout(kind, Pick<int32_t>(random, {1, 2, 3}), Pick<int32_t>(random, {1, 3}),
+                   rope_dim == 0 ? 0 : 1, rope_dim, Pick<int32_t>(random, {5, 16, 40, 72}),
+                   Pick<int32_t>(random, {3, 16, 40, 72}));
+    layout.key_scalar = seed % 4 == 0;
+    Options options;
+    options.type = kTypes[seed / 6 % 3];
+    options.first = Pick<int32_t>(random, {0, 3, 64, 90});
+    options.queries = Pick<int32_t>(random, {1, 7, 80});
+    options.window = Pick<int32_t>(random, {0, 0, 30});
+    Problem problem(layout, options, seed);
+    const bool k_up = kind == Kind::kJoint || kind == Kind::kSplit || kind == Kind::kOnlyKey;
+    const bool v_up = kind == Kind::kJoint || kind == Kind::kSplit || kind == Kind::kOnlyValue;
+    Expansion expansion(problem, seed % 2 == 0 ? Type::kF32 : Type::kF16, k_up, v_up,
+                        Pick<int32_t>(random, {1, 10, 32}), Pick<int32_t>(random, {1, 9, 32, 100}),
+                        seed);
+    const std::vector<float> absorbed = expansion.ProjectValues(problem.Reference(nullptr));
+    problem.SetOutputLength(expansion.value_dim());
+    for (Isa isa : SupportedIsas()) {
+      ExpectClose(problem.Run(isa, &expansion.params), absorbed,
+                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa));
+      if (HasFatalFailure()) return;
+    }
+    if (seed < 6 && options.queries < 10) {
+      ExpectClose(problem.Reference(&expansion.params), absorbed,
+                  "reference, seed " + std::to_string(seed));
+    }
+  }
+}
+
+TEST(Attention, AutoTakesTheExpandedFormForLongPromptsOfWideLatents) {
+  // DeepSeek's shape: absorbed 512 + 512 a token and head, expanded 128 + 128 and the
+  // up-projection.
+  const LayerLayout wide = MakeLayout(Kind::kJoint, 16, 1, 1, 64, 512, 0);
+  EXPECT_TRUE(ExpandedIsCheaper(wide, 0, 1024, 128, 128));
+  EXPECT_FALSE(ExpandedIsCheaper(wide, 4096, 1, 128, 128));
+  // A latent hardly wider than a head: nothing to win.
+  EXPECT_FALSE(ExpandedIsCheaper(MakeLayout(Kind::kJoint, 3, 3, 1, 32, 40, 0), 0, 1024, 32, 64));
+  // Nothing to up-project: the forms are the same.
+  EXPECT_FALSE(ExpandedIsCheaper(MakeLayout(Kind::kPlain, 3, 3, 3, 64, 0, 64), 0, 1024, 0, 64));
+}
+
+}  // namespace
+}  // namespace mla::testing_attention

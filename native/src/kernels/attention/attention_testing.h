@@ -1,0 +1,195 @@
+// For the test and the benchmark: a filled cache of any layout, queries, and a run of all tasks.
+#ifndef MLA_KERNELS_ATTENTION_ATTENTION_TESTING_H_
+#define MLA_KERNELS_ATTENTION_ATTENTION_TESTING_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cache/latent_cache.h"
+#include "kernels/attention/attention.h"
+
+namespace mla::testing_attention {
+
+enum class Kind { kPlain, kJoint, kSplit, kOnlyKey, kOnlyValue, kNone };
+
+// key_length and value_length are a KV head's where heads keep their own slices, and of the one
+// slice that they share where they do not.
+inline LayerLayout MakeLayout(Kind kind, int32_t kv_heads, int32_t heads_per_kv,
+                              int32_t rope_groups, int32_t rope_dim, int32_t key_length,
+                              int32_t value_length) {
+  LayerLayout layout;
+  layout.kv_heads = kv_heads;
+  layout.heads = kv_heads * heads_per_kv;
+  layout.rope_groups = rope_groups;
+  layout.rope_dim = rope_dim;
+  auto add = [&layout](int32_t length) {
+    layout.segments.push_back({layout.latent, length});
+    layout.latent += length;
+    return static_cast<int32_t>(layout.segments.size()) - 1;
+  };
+  const bool shared_keys = kind == Kind::kJoint || kind == Kind::kSplit || kind == Kind::kOnlyKey;
+  const bool shared_values = kind == Kind::kSplit || kind == Kind::kOnlyValue;
+  if (kind == Kind::kPlain) {
+    layout.key_segment.assign(static_cast<size_t>(kv_heads), -1);
+  } else if (shared_keys) {
+    layout.key_segment.assign(static_cast<size_t>(kv_heads), add(key_length));
+  } else {
+    for (int32_t g = 0; g < kv_heads; ++g) layout.key_segment.push_back(add(key_length));
+  }
+  if (kind == Kind::kJoint) {
+    layout.value_segment = layout.key_segment;
+  } else if (shared_values) {
+    layout.value_segment.assign(static_cast<size_t>(kv_heads), add(value_length));
+  } else {
+    for (int32_t g = 0; g < kv_heads; ++g) layout.value_segment.push_back(add(value_length));
+  }
+  return layout;
+}
+
+inline std::vector<float> Normal(std::mt19937& random, int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& x : values) x = normal(random);
+  return values;
+}
+
+// Rows of `length` numbers, the space between them NaN, so that reading it shows.
+inline std::vector<float> NormalRows(std::mt19937& random, int64_t rows, int64_t length,
+                                     int64_t stride) {
+  std::vector<float> values(static_cast<size_t>(rows * stride),
+                            std::numeric_limits<float>::quiet_NaN());
+  for (int64_t r = 0; r < rows; ++r) {
+    const std::vector<float> row = Normal(random, length);
+    std::copy(row.begin(), row.end(), values.begin() + r * stride);
+  }
+  return values;
+}
+
+struct Options {
+  CacheType type = CacheType::kF32;
+  int32_t group = 32;
+  int32_t first = 0;
+  int32_t queries = 1;
+  int32_t window = 0;
+};
+
+// Holds everything that AttentionParams points to. Cache slots that are not written, and the space
+// between rows of queries, are NaN in every type.
+class Problem {
+ public:
+  Problem(LayerLayout of, const Options& with, uint32_t seed)
+      : layout(std::move(of)), options(with), random_(seed) {
+    const LayerLayout& l = layout;
+    FillCache();
+    for (int32_t g = 0; g < l.kv_heads; ++g) {
+      longest_key = std::max(longest_key, l.key_length(g));
+      longest_value = std::max(longest_value, l.value_length(g));
+    }
+    const int64_t rows = int64_t{options.queries} * l.heads;
+    rope_ = NormalRows(random_, rows, l.rope_dim, l.rope_dim + 3);
+    latent_ = NormalRows(random_, rows, longest_key, longest_key + 5);
+    params.layout = &layout;
+    view_ = cache->View(0);
+    params.cache = &view_;
+    params.first = options.first;
+    params.queries = options.queries;
+    params.window = options.window;
+    params.scale = 1.0f / std::sqrt(static_cast<float>(std::max(1, l.rope_dim + longest_key)));
+    params.q_rope = l.rope_dim > 0 ? rope_.data() : nullptr;
+    params.q_rope_head_stride = l.rope_dim + 3;
+    params.q_rope_stride = params.q_rope_head_stride * l.heads;
+    params.q_latent = longest_key > 0 ? latent_.data() : nullptr;
+    params.q_latent_head_stride = longest_key + 5;
+    params.q_latent_stride = params.q_latent_head_stride * l.heads;
+    SetOutputLength(longest_value);
+  }
+
+  void SetOutputLength(int32_t length) {
+    out_length = length;
+    params.out_head_stride = length + 1;
+    params.out_stride = params.out_head_stride * layout.heads;
+  }
+
+  int64_t out_size() const { return params.out_stride * params.queries; }
+
+  // All tasks in order, or backwards, by `members` that take turns.
+  std::vector<float> Run(Isa isa, const ExpandedParams* expanded, int members = 1,
+                         bool backwards = false) const {
+    std::vector<float> out(static_cast<size_t>(out_size()), kUnwritten);
+    AttentionParams p = params;
+    p.out = out.data();
+    const AttentionPlan plan = PlanAttention(layout, p.first, p.queries, expanded, members);
+    // Exactly as large as planned, so that a sanitizer sees a step beyond.
+    std::unique_ptr<void, decltype(&std::free)> workspace(
+        std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(plan.workspace_bytes, 64))),
+        &std::free);
+    std::memset(workspace.get(), 0xff, static_cast<size_t>(plan.workspace_bytes));
+    for (int32_t t = 0; t < plan.tasks; ++t) {
+      RunAttentionTask(isa, plan, p, expanded, backwards ? plan.tasks - 1 - t : t, workspace.get(),
+                       t % members);
+    }
+    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, p, r, workspace.get());
+    return out;
+  }
+
+  std::vector<float> Reference(const ExpandedParams* expanded) const {
+    std::vector<float> out(static_cast<size_t>(out_size()), kUnwritten);
+    AttentionParams p = params;
+    p.out = out.data();
+    AttentionReference(p, expanded);
+    return out;
+  }
+
+  static constexpr float kUnwritten = 12345.0f;
+
+  LayerLayout layout;
+  Options options;
+  AttentionParams params{};
+  std::unique_ptr<LatentCache> cache;
+  int32_t longest_key = 0;
+  int32_t longest_value = 0;
+  int32_t out_length = 0;
+
+ private:
+  void FillCache() {
+    CacheOptions cache_options;
+    cache_options.latent = cache_options.rope = options.type;
+    cache_options.group = options.group;
+    const int32_t tokens = options.first + options.queries;
+    auto created = LatentCache::Create(cache_options, {layout}, tokens);
+    if (!created.ok()) std::abort();
+    cache = std::move(created.value());
+    if (!cache->Reserve(tokens).ok()) std::abort();
+    const CacheView view = cache->View(0);
+    const int64_t pages = (tokens + kPageTokens - 1) / kPageTokens;
+    const int64_t page_bytes = cache->bytes() / pages;
+    for (int64_t p = 0; p < pages; ++p) {
+      std::memset(const_cast<uint8_t*>(view.pages[p]), 0xff,
+                  static_cast<size_t>(page_bytes));  // NaN in every type
+    }
+    const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
+    for (int32_t at = 0; at < tokens; at += 512) {
+      const int32_t n = std::min(512, tokens - at);
+      const std::vector<float> keys = Normal(random_, n * rope);
+      const std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
+      std::vector<float> scalars = Normal(random_, int64_t{n} * layout.kv_heads);
+      for (float& s : scalars) s = 1.0f + 0.2f * s;
+      cache->Write(0, at, n, keys.data(), rope, latents.data(), layout.latent,
+                   layout.key_scalar ? scalars.data() : nullptr, layout.kv_heads);
+    }
+    cache->SetLength(tokens);
+  }
+
+  std::mt19937 random_;
+  std::vector<float> rope_, latent_;
+  CacheView view_{};
+};
+
+}  // namespace mla::testing_attention
+#endif  // MLA_KERNELS_ATTENTION_ATTENTION_TESTING_H_

@@ -1,0 +1,54 @@
+// Inside of the attention driver: the shape of a task and its scratch memory, shared by planning
+// and running.
+#ifndef MLA_KERNELS_ATTENTION_TASK_H_
+#define MLA_KERNELS_ATTENTION_TASK_H_
+
+#include <cstdint>
+
+#include "kernels/attention/attention.h"
+#include "kernels/attention/tile_kernels.h"
+
+namespace mla {
+
+// Floats of the longest value row that a task sums: latent slices, or up-projected values.
+int32_t LongestValue(const LayerLayout& layout, const ExpandedParams* expanded);
+
+// A member's scratch: pointers into its part of the workspace. Rows m are (head, query) pairs,
+// queries inside.
+struct TaskScratch {
+  const float** rope_queries;   // [rows]
+  const float** other_queries;  // [rows] against latent rows, or up-projected keys
+  float* scores;                // [rows][kTileTokens]
+  float* sums;                  // [rows][sums_stride]
+  int64_t sums_stride;
+  float* maxima;   // [rows]
+  float* totals;   // [rows]
+  float* carries;  // [rows]
+  // Expanded form, a tile each: a latent segment as floats, the rows' pointers, and what it is
+  // up-projected to.
+  float* latents;
+  int64_t latents_stride;
+  const float** latent_rows;  // [kTileTokens]
+  float* keys;
+  int64_t keys_stride;
+  float* values;
+  int64_t values_stride;
+
+  // Fills the pointers from `base` (null: only counts) and returns the bytes taken, a multiple
+  // of 64.
+  static int64_t Carve(const LayerLayout& layout, const ExpandedParams* expanded, int64_t rows,
+                       uint8_t* base, TaskScratch* scratch);
+};
+
+// A row of partial results, partial_floats long, of (split, query, head): maximum, total, then from
+// kPartialHeader on the weighted sum.
+inline constexpr int64_t kPartialHeader = 16;
+
+inline float* PartialRow(const AttentionPlan& plan, const AttentionParams& params, void* workspace,
+                         int64_t split, int64_t query, int64_t head) {
+  const int64_t row = (split * params.queries + query) * params.layout->heads + head;
+  return static_cast<float*>(workspace) + row * plan.partial_floats;
+}
+
+}  // namespace mla
+#endif  // MLA_KERNELS_ATTENTION_TASK_H_

@@ -1,0 +1,51 @@
+// The steps of attention over one tile of packed rows: the only code that differs between
+// instruction sets. Plain, so that every instruction set's file can include it.
+//
+// Quantized values are converted in registers, once for a block of query rows; nothing is read
+// beyond a row's last element.
+#ifndef MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
+#define MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
+
+#include <cstdint>
+
+#include "cache/row_format.h"
+
+namespace mla {
+
+enum class Isa;
+
+// Tokens of a tile at most.
+inline constexpr int32_t kTileTokens = 64;
+
+struct AttentionTileKernels {
+  // scores[m * scores_stride + t] (+)= queries[m] · rows[t], for m < n; queries[m] has
+  // rows.format.length floats. Overwrites unless `add`.
+  void (*score)(const PackedRows& rows, const float* const* queries, int32_t n, bool add,
+                float* scores, int64_t scores_stride);
+
+  // One row of kTileTokens scores to weights, keeping the softmax online (Milakov and Gimelshein,
+  // arXiv 1805.02867): with x[t] = scale * (factors ? factors[t] : 1) * scores[t] for begin <= t <
+  // end, and -infinity for the other t < count, maximum' = max(maximum, x), scores[t] = exp(x[t] -
+  // maximum'), sum' = sum * carry + sum_t scores[t]. Where begin = end nothing but scores changes.
+  // Returns carry = exp(maximum - maximum'), by which earlier weighted sums shrink.
+  float (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
+                 const float* factors, float* maximum, float* sum);
+
+  // out[m] = carries[m] * out[m] + sum_t weights[m * weights_stride + t] * rows[t], for m < n; rows
+  // of `out` are out_stride floats apart. carries null: out[m] starts at zero.
+  void (*accumulate)(const PackedRows& rows, const float* weights, int64_t weights_stride,
+                     const float* carries, int32_t n, float* out, int64_t out_stride);
+
+  // out[t] = rows[t] as floats, out_stride apart.
+  void (*decode)(const PackedRows& rows, float* out, int64_t out_stride);
+};
+
+// Never null for a supported ISA; an ISA without its own file gets the next best.
+const AttentionTileKernels& GetAttentionTileKernels(Isa isa);
+
+const AttentionTileKernels& GenericAttentionTileKernels();
+const AttentionTileKernels& Avx2AttentionTileKernels();    // x86 only
+const AttentionTileKernels& Avx512AttentionTileKernels();  // x86 only
+
+}  // namespace mla
+#endif  // MLA_KERNELS_ATTENTION_TILE_KERNELS_H_

@@ -1,0 +1,331 @@
+// The tile kernels, written once over a vector type V (kLanes floats) that each instruction set's
+// file defines. The file includes this header and exports the table; everything here is in an
+// unnamed namespace, so that no function compiled for one instruction set can be linked into
+// another's callers.
+#ifndef MLA_KERNELS_ATTENTION_TILE_KERNELS_SIMD_H_
+#define MLA_KERNELS_ATTENTION_TILE_KERNELS_SIMD_H_
+
+#include <math.h>
+#include <stdint.h>
+
+#include "kernels/attention/tile_kernels.h"
+
+namespace mla {
+namespace {
+
+// --- readers: kLanes (or the first n) elements of a packed row as floats, from element i on ---
+
+template <class V>
+struct Float32Reader {
+  explicit Float32Reader(const RowFormat&) {}
+  typename V::Reg Load(const uint8_t* row, int32_t i) const {
+    return V::Load(reinterpret_cast<const float*>(row) + i);
+  }
+  typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) const {
+    return V::LoadFirst(reinterpret_cast<const float*>(row) + i, n);
+  }
+};
+
+template <class V>
+struct Float16Reader {
+  explicit Float16Reader(const RowFormat&) {}
+  typename V::Reg Load(const uint8_t* row, int32_t i) const { return V::LoadHalf(row + 2 * i); }
+  typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) const {
+    return V::LoadHalfFirst(row + 2 * i, n);
+  }
+};
+
+// Groups are a power of two and a multiple of every kLanes, so a vector has one scale.
+template <class V>
+struct Int8Reader {
+  explicit Int8Reader(const RowFormat& format)
+      : scales(format.scales), shift(format.group == 64 ? 6 : 5) {}
+  typename V::Reg Scale(const uint8_t* row, int32_t i) const {
+    return V::BroadcastHalf(row + scales + 2 * (i >> shift));
+  }
+  typename V::Reg Load(const uint8_t* row, int32_t i) const {
+    return V::Mul(V::LoadInt8(row + i), Scale(row, i));
+  }
+  typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) const {
+    return V::Mul(V::LoadInt8First(row + i, n), Scale(row, i));
+  }
+  int32_t scales;
+  int shift;
+};
+
+template <class V, class Call>
+void WithReader(const RowFormat& format, const Call& call) {
+  if (format.type == CacheType::kF32) {
+    call(Float32Reader<V>(format));
+  } else if (format.type == CacheType::kF16) {
+    call(Float16Reader<V>(format));
+  } else {
+    call(Int8Reader<V>(format));
+  }
+}
+
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
+
+// call(first, Constant<rows>) over n rows in even blocks of at most kMost rows, so that no block is
+// left thin.
+template <int kMost, class Call>
+inline void InRowBlocks(int32_t n, const Call& call) {
+  const int32_t blocks = (n + kMost - 1) / kMost;
+  int32_t first = 0;
+  for (int32_t b = 0; b < blocks; ++b) {
+    const int32_t rows = (n - first) / (blocks - b);
+    switch (rows) {
+      case 1:
+        call(first, Constant<1>());
+        break;
+      case 2:
+        call(first, Constant<2>());
+        break;
+      case 3:
+        if constexpr (kMost >= 3) call(first, Constant<3>());
+        break;
+      case 4:
+        if constexpr (kMost >= 4) call(first, Constant<4>());
+        break;
+      case 5:
+        if constexpr (kMost >= 5) call(first, Constant<5>());
+        break;
+      default:
+        if constexpr (kMost >= 6) call(first, Constant<6>());
+        break;
+    }
+    first += rows;
+  }
+}
+
+// --- scores: kRows query rows by kTokens packed rows, the vectors running along the elements ---
+
+template <class V, int kRows, int kTokens, class Reader>
+inline void ScoreBlock(const Reader& reader, const PackedRows& rows, int32_t token,
+                       const float* const* queries, bool add, float* scores,
+                       int64_t scores_stride) {
+  using Reg = typename V::Reg;
+  const uint8_t* data[kTokens];
+  for (int t = 0; t < kTokens; ++t) data[t] = rows.data + (token + t) * rows.format.stride;
+  Reg sums[kRows][kTokens];
+  for (int m = 0; m < kRows; ++m) {
+    for (int t = 0; t < kTokens; ++t) sums[m][t] = V::Zero();
+  }
+  const int32_t length = rows.format.length;
+  int32_t i = 0;
+  for (; i + V::kLanes <= length; i += V::kLanes) {
+    Reg keys[kTokens];
+    for (int t = 0; t < kTokens; ++t) keys[t] = reader.Load(data[t], i);
+    for (int m = 0; m < kRows; ++m) {
+      const Reg query = V::Load(queries[m] + i);
+      for (int t = 0; t < kTokens; ++t) sums[m][t] = V::MulAdd(query, keys[t], sums[m][t]);
+    }
+  }
+  if (i < length) {
+    Reg keys[kTokens];
+    for (int t = 0; t < kTokens; ++t) keys[t] = reader.LoadFirst(data[t], i, length - i);
+    for (int m = 0; m < kRows; ++m) {
+      const Reg query = V::LoadFirst(queries[m] + i, length - i);
+      for (int t = 0; t < kTokens; ++t) sums[m][t] = V::MulAdd(query, keys[t], sums[m][t]);
+    }
+  }
+  for (int m = 0; m < kRows; ++m) {
+    float* to = scores + m * scores_stride + token;
+    float total[kTokens];
+    if constexpr (kTokens == 4) {
+      V::Sum4(sums[m][0], sums[m][1], sums[m][2], sums[m][3], total);
+    } else {
+      total[0] = V::Sum(sums[m][0]);
+    }
+    for (int t = 0; t < kTokens; ++t) to[t] = add ? to[t] + total[t] : total[t];
+  }
+}
+
+// Query rows outside, tokens inside: the block's queries stay in the first-level cache while the
+// tile streams by.
+template <class V>
+void Score(const PackedRows& rows, const float* const* queries, int32_t n, bool add, float* scores,
+           int64_t scores_stride) {
+  WithReader<V>(rows.format, [&](auto reader) {
+    InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
+      constexpr int kRows = decltype(block)::value;
+      float* to = scores + first * scores_stride;
+      int32_t t = 0;
+      for (; t + 4 <= rows.count; t += 4) {
+        ScoreBlock<V, kRows, 4>(reader, rows, t, queries + first, add, to, scores_stride);
+      }
+      for (; t < rows.count; ++t) {
+        ScoreBlock<V, kRows, 1>(reader, rows, t, queries + first, add, to, scores_stride);
+      }
+    });
+  });
+}
+
+// --- weights ---
+
+// exp(x) for x <= 0, relative error below 3e-7; below the smallest normal number it stays there.
+template <class V>
+inline typename V::Reg ExpOfNegative(typename V::Reg x) {
+  using Reg = typename V::Reg;
+  x = V::Max(V::Set1(-87.0f), x);  // in this order a NaN stays
+  const Reg n = V::Round(V::Mul(x, V::Set1(1.44269504f)));
+  Reg r =
+      V::MulAdd(n, V::Set1(-0.693359375f), x);  // ln 2 in two parts, the first exact in few bits
+  r = V::MulAdd(n, V::Set1(2.12194440e-4f), r);
+  Reg e =
+      V::Set1(1.0f / 5040.0f);  // |r| <= ln(2) / 2: the series to r^7 is exact to float precision
+  e = V::MulAdd(e, r, V::Set1(1.0f / 720.0f));
+  e = V::MulAdd(e, r, V::Set1(1.0f / 120.0f));
+  e = V::MulAdd(e, r, V::Set1(1.0f / 24.0f));
+  e = V::MulAdd(e, r, V::Set1(1.0f / 6.0f));
+  e = V::MulAdd(e, r, V::Set1(0.5f));
+  e = V::MulAdd(e, r, V::Set1(1.0f));
+  e = V::MulAdd(e, r, V::Set1(1.0f));
+  return V::TimesPowerOfTwo(e, n);
+}
+
+template <class V>
+float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
+            const float* factors, float* maximum, float* sum) {
+  using Reg = typename V::Reg;
+  if (begin >= end) {
+    for (int32_t t = 0; t < count; ++t) scores[t] = 0.0f;
+    return 1.0f;
+  }
+  const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
+  const Reg scales = V::Set1(scale);
+  for (int32_t t = 0; t < whole; t += V::kLanes) {
+    Reg x = V::Mul(V::Load(scores + t), scales);
+    if (factors != nullptr) {
+      x = V::Mul(
+          x, t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t));
+    }
+    V::Store(x, scores + t);
+  }
+  for (int32_t t = 0; t < begin; ++t) scores[t] = -INFINITY;
+  for (int32_t t = end; t < whole; ++t) scores[t] = -INFINITY;
+
+  Reg largest = V::Load(scores);
+  for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
+    largest = V::Max(largest, V::Load(scores + t));
+  const float before = *maximum;
+  const float tile_maximum = V::Largest(largest);
+  const float after = before > tile_maximum ? before : tile_maximum;
+
+  const Reg shift = V::Set1(-after);
+  Reg total = V::Zero();
+  for (int32_t t = 0; t < whole; t += V::kLanes) {
+    const Reg e = ExpOfNegative<V>(V::Add(V::Load(scores + t), shift));
+    V::Store(e, scores + t);
+    if (t >= begin && t + V::kLanes <= end) total = V::Add(total, e);
+  }
+  float part = V::Sum(total);
+  for (int32_t t = 0; t < whole; t += V::kLanes) {
+    if (t >= begin && t + V::kLanes <= end) continue;
+    for (int32_t i = t; i < t + V::kLanes; ++i) {
+      if (i < begin || i >= end) scores[i] = 0.0f;
+      part += scores[i];
+    }
+  }
+  const float carry = before == after ? 1.0f : expf(before - after);
+  *maximum = after;
+  *sum = *sum * carry + part;
+  return carry;
+}
+
+// --- weighted sums: kRows output rows by kVectors vectors of elements, over all rows of the tile
+// ---
+
+template <class V, int kRows, int kVectors, bool kPartial, class Reader>
+inline void AccumulateBlock(const Reader& reader, const PackedRows& rows, int32_t element,
+                            const float* weights, int64_t weights_stride, const float* carries,
+                            float* out, int64_t out_stride) {
+  static_assert(!kPartial || kVectors == 1);
+  using Reg = typename V::Reg;
+  const int32_t left = rows.format.length - element;
+  Reg sums[kRows][kVectors];
+  for (int m = 0; m < kRows; ++m) {
+    float* from = out + m * out_stride + element;
+    for (int v = 0; v < kVectors; ++v) {
+      if (carries == nullptr) {
+        sums[m][v] = V::Zero();
+      } else {
+        const Reg old = kPartial ? V::LoadFirst(from, left) : V::Load(from + v * V::kLanes);
+        sums[m][v] = V::Mul(old, V::Set1(carries[m]));
+      }
+    }
+  }
+  const uint8_t* row = rows.data;
+  for (int32_t t = 0; t < rows.count; ++t, row += rows.format.stride) {
+    Reg values[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      values[v] = kPartial ? reader.LoadFirst(row, element, left)
+                           : reader.Load(row, element + v * V::kLanes);
+    }
+    for (int m = 0; m < kRows; ++m) {
+      const Reg weight = V::Set1(weights[m * weights_stride + t]);
+      for (int v = 0; v < kVectors; ++v) sums[m][v] = V::MulAdd(weight, values[v], sums[m][v]);
+    }
+  }
+  for (int m = 0; m < kRows; ++m) {
+    float* to = out + m * out_stride + element;
+    for (int v = 0; v < kVectors; ++v) {
+      if constexpr (kPartial) {
+        V::StoreFirst(sums[m][v], to, left);
+      } else {
+        V::Store(sums[m][v], to + v * V::kLanes);
+      }
+    }
+  }
+}
+
+// Elements outside, output rows inside: a column of the tile is read from beyond the first-level
+// cache once.
+template <class V>
+void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_stride,
+                const float* carries, int32_t n, float* out, int64_t out_stride) {
+  WithReader<V>(rows.format, [&](auto reader) {
+    auto column = [&](int32_t element, auto vectors, auto partial) {
+      InRowBlocks<V::kSumRows>(n, [&](int32_t first, auto block) {
+        AccumulateBlock<V, decltype(block)::value, decltype(vectors)::value,
+                        decltype(partial)::value != 0>(
+            reader, rows, element, weights + first * weights_stride, weights_stride,
+            carries == nullptr ? nullptr : carries + first, out + first * out_stride, out_stride);
+      });
+    };
+    const int32_t length = rows.format.length;
+    int32_t e = 0;
+    for (; e + V::kSumVectors * V::kLanes <= length; e += V::kSumVectors * V::kLanes) {
+      column(e, Constant<V::kSumVectors>(), Constant<0>());
+    }
+    for (; e + 2 * V::kLanes <= length; e += 2 * V::kLanes) column(e, Constant<2>(), Constant<0>());
+    for (; e + V::kLanes <= length; e += V::kLanes) column(e, Constant<1>(), Constant<0>());
+    if (e < length) column(e, Constant<1>(), Constant<1>());
+  });
+}
+
+template <class V>
+void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
+  WithReader<V>(rows.format, [&](auto reader) {
+    const int32_t length = rows.format.length;
+    for (int32_t t = 0; t < rows.count; ++t) {
+      const uint8_t* row = rows.data + t * rows.format.stride;
+      float* to = out + t * out_stride;
+      int32_t i = 0;
+      for (; i + V::kLanes <= length; i += V::kLanes) V::Store(reader.Load(row, i), to + i);
+      if (i < length) V::StoreFirst(reader.LoadFirst(row, i, length - i), to + i, length - i);
+    }
+  });
+}
+
+template <class V>
+constexpr AttentionTileKernels MakeAttentionTileKernels() {
+  return {Score<V>, Weigh<V>, Accumulate<V>, Decode<V>};
+}
+
+}  // namespace
+}  // namespace mla
+#endif  // MLA_KERNELS_ATTENTION_TILE_KERNELS_SIMD_H_
