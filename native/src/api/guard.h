@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 #include "tensor/status.h"
@@ -22,6 +23,8 @@ mla_status Guard(Fn&& fn) noexcept {
     return status.ok() ? MLA_OK : ReportError(status.code(), status.message().c_str());
   } catch (const std::bad_alloc&) {
     return ReportError(MLA_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::length_error&) {  // a container asked for more than there can be
+    return ReportError(MLA_OUT_OF_MEMORY, "out of memory: the size is beyond any container");
   } catch (const std::exception& e) {
     return ReportError(MLA_INTERNAL, e.what());
   } catch (...) {

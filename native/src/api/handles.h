@@ -61,9 +61,12 @@ class HandleTable {
   // Find, with the error that the API returns for an absent handle.
   Result<std::shared_ptr<T>> Get(uint64_t handle) const {
     if (std::shared_ptr<T> object = Find(handle)) return object;
-    return Status(MLA_CLOSED, std::string("this ") + HandleKindName(kind_) +
-                                  " is closed or was never open (handle " + std::to_string(handle) +
-                                  ")");
+    return Absent(handle);
+  }
+
+  Status Absent(uint64_t handle) const {
+    return {MLA_CLOSED, std::string("this ") + HandleKindName(kind_) +
+                            " is closed or was never open (handle " + std::to_string(handle) + ")"};
   }
 
   // Hands the table's reference to the caller, so that the object is destroyed outside the lock.

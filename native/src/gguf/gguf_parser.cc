@@ -10,8 +10,7 @@
 namespace mla {
 namespace {
 
-constexpr int kMaxNesting = 4;             // arrays of arrays; none is known to be used beyond 2
-constexpr uint64_t kMaxNameBytes = 65535;  // of the GGUF specification
+constexpr int kMaxNesting = 4;  // arrays of arrays; none is known to be used beyond 2
 constexpr uint64_t kMinKeyBytes = 8 + 1 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
 
@@ -117,9 +116,9 @@ class Parser {
     const uint64_t start = at_;
     uint64_t length = 0;
     if (!Take(&length)) return Truncated("the name of " + what, 8);
-    if (length == 0 || length > kMaxNameBytes) {
+    if (length == 0 || length > kGgufMaxNameBytes) {
       return Bad("the name of " + what + " at byte " + Number(start) + " has length " +
-                 Number(length) + ", expected 1 to " + Number(kMaxNameBytes));
+                 Number(length) + ", expected 1 to " + Number(kGgufMaxNameBytes));
     }
     if (length > left()) return Truncated("the name of " + what, length);
     name->assign(reinterpret_cast<const char*>(data_ + at_), static_cast<size_t>(length));
@@ -229,9 +228,8 @@ class Parser {
       return Bad(where_ + " is of type " + ValueTypeName(key.type) + ", expected u32");
     }
     alignment_ = LoadLittle<uint32_t>(key.data);
-    // The specification asks for a multiple of 8; less would leave floats unaligned.
-    if (alignment_ < 8 || (alignment_ & (alignment_ - 1)) != 0) {
-      return Bad(where_ + " is " + Number(alignment_) + ", expected a power of two from 8 on");
+    if (!IsGgufAlignment(static_cast<int64_t>(alignment_))) {
+      return Bad(where_ + " is " + Number(alignment_) + ", expected a power of two from 8 to 2^20");
     }
     return {};
   }

@@ -12,7 +12,12 @@ namespace mla {
 
 inline constexpr uint32_t kGgufVersion = 3;
 inline constexpr uint64_t kGgufDefaultAlignment = 32;
+inline constexpr uint64_t kGgufMaxNameBytes = 65535;
 inline constexpr char kGgufAlignmentKey[] = "general.alignment";
+
+// The specification asks for a multiple of 8 (less would leave floats unaligned), everyone for a
+// power of two.
+inline bool IsGgufAlignment(int64_t n) { return n >= 8 && (n & (n - 1)) == 0; }
 
 struct GgufContents {
   std::vector<GgufKey> keys;

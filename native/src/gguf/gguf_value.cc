@@ -96,6 +96,21 @@ std::string_view LoadString(const uint8_t* p, const uint8_t** next) {
   return {reinterpret_cast<const char*>(p + 8), static_cast<size_t>(size)};
 }
 
+const uint8_t* EndOfValues(int32_t type, uint64_t count, const uint8_t* p) {
+  if (type == MLA_VALUE_STRING) {
+    for (uint64_t i = 0; i < count; ++i) LoadString(p, &p);
+    return p;
+  }
+  if (type == MLA_VALUE_ARRAY) {
+    for (uint64_t i = 0; i < count; ++i) {
+      const auto element_type = LoadLittle<int32_t>(p);
+      p = EndOfValues(element_type, LoadLittle<uint64_t>(p + 4), p + 12);
+    }
+    return p;
+  }
+  return p + count * ValueSize(type);
+}
+
 std::string Quoted(std::string_view name) {
   constexpr size_t kLimit = 100;
   static constexpr char kHex[] = "0123456789abcdef";

@@ -30,6 +30,8 @@ int64_t LoadInteger(int32_t type, const uint8_t* p);
 double LoadReal(int32_t type, const uint8_t* p);
 // The string at p; *next is where the following one starts.
 std::string_view LoadString(const uint8_t* p, const uint8_t** next);
+// One past `count` values that start at p, in a checked file.
+const uint8_t* EndOfValues(int32_t type, uint64_t count, const uint8_t* p);
 
 // A name from a file, in quotes and fit for one line of an error: control characters and broken
 // UTF-8 escaped, cut when long.
