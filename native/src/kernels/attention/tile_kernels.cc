@@ -5,8 +5,16 @@
 namespace mla {
 
 const AttentionTileKernels& GetAttentionTileKernels(Isa isa) {
-  (void)isa;
-  return GenericAttentionTileKernels();
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return Avx512AttentionTileKernels();
+    case Isa::kAvx2:
+      return Avx2AttentionTileKernels();
+#endif
+    default:
+      return GenericAttentionTileKernels();
+  }
 }
 
 }  // namespace mla

@@ -16,7 +16,10 @@ void RopeAngles(const float* frequencies, int64_t pairs, int64_t position, float
 }
 
 RopeKernel GetRopeKernel(Isa isa) {
-  (void)isa;
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2 || isa == Isa::kAvx512) return RopeRotateAvx2;
+#endif
+  static_cast<void>(isa);
   return RopeRotateGeneric;
 }
 

@@ -1,0 +1,131 @@
+// Attention of one layer on one core: gigabytes of cache a second beside what the memory gives,
+// multiply-adds a second.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/attention/attention.h"
+#include "kernels/attention/attention_testing.h"
+
+namespace mla::testing_attention {
+namespace {
+
+// The models' layers that the project is measured on.
+LayerLayout BenchLayout(int64_t shape) {
+  switch (shape) {
+    case 0:
+      return MakeLayout(Kind::kPlain, 3, 3, 3, 64, 0, 64);  // SmolLM2-135M
+    case 1:
+      return MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);  // and what conversions make of it
+    case 2:
+      return MakeLayout(Kind::kJoint, 3, 3, 1, 32, 96, 0);
+    default:
+      return MakeLayout(Kind::kJoint, 32, 1, 32, 16, 1024, 0);  // Llama-2-7B after MHA2MLA
+  }
+}
+
+const char* const kShapes[] = {"plain 9/3", "joint 9/3 C88", "joint 9/3 C96", "joint 32/32 C1024"};
+const char* const kTypes[] = {"", "f32", "f16", "int8"};
+
+double MultiplyAdds(const LayerLayout& layout, int64_t pairs) {
+  double each = 0;
+  for (int32_t h = 0; h < layout.heads; ++h) {
+    const int32_t g = h / (layout.heads / layout.kv_heads);
+    each += layout.rope_dim + layout.key_length(g) + layout.value_length(g);
+  }
+  return each * static_cast<double>(pairs);
+}
+
+void Run(benchmark::State& state, const LayerLayout& layout, const Options& options, Isa isa) {
+  const Problem problem(layout, options, 1);
+  AttentionParams params = problem.params;
+  std::vector<float> out(static_cast<size_t>(problem.out_size()));
+  params.out = out.data();
+  const AttentionPlan plan = PlanAttention(layout, params.first, params.queries, nullptr, 1);
+  std::unique_ptr<void, decltype(&std::free)> workspace(
+      std::aligned_alloc(64, static_cast<size_t>(plan.workspace_bytes)), &std::free);
+  for (auto _ : state) {
+    for (int32_t t = 0; t < plan.tasks; ++t)
+      RunAttentionTask(isa, plan, params, nullptr, t, workspace.get(), 0);
+    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, workspace.get());
+    benchmark::ClobberMemory();
+  }
+  CacheOptions cache;
+  cache.latent = cache.rope = options.type;
+  const double bytes =
+      LatentCache::BytesPerToken(cache, {layout}) * (options.first + options.queries);
+  if (options.queries == 1) {
+    state.counters["cache"] =
+        benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);
+  }
+  const int64_t pairs = int64_t{options.queries} * options.first +
+                        int64_t{options.queries} * (options.queries + 1) / 2;
+  state.counters["madds"] = benchmark::Counter(MultiplyAdds(layout, pairs),
+                                               benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void BM_Decode(benchmark::State& state) {
+  Options options;
+  options.type = static_cast<CacheType>(state.range(1));
+  options.first = static_cast<int32_t>(state.range(2)) - 1;
+  const Isa isa = static_cast<Isa>(state.range(3));
+  state.SetLabel(std::string(kShapes[state.range(0)]) + ' ' + kTypes[state.range(1)] + ' ' +
+                 IsaName(isa));
+  Run(state, BenchLayout(state.range(0)), options, isa);
+}
+
+void BM_Prefill(benchmark::State& state) {
+  Options options;
+  options.type = static_cast<CacheType>(state.range(1));
+  options.queries = 512;
+  const Isa isa = static_cast<Isa>(state.range(2));
+  state.SetLabel(std::string(kShapes[state.range(0)]) + ' ' + kTypes[state.range(1)] + ' ' +
+                 IsaName(isa));
+  Run(state, BenchLayout(state.range(0)), options, isa);
+}
+
+// What one core reads at best: out of the caches of one layer at depth 8k (1 MiB and more), and out
+// of memory.
+void BM_ReadBandwidth(benchmark::State& state) {
+  std::vector<uint64_t> data(static_cast<size_t>(state.range(0)) / 8, 1);
+  for (auto _ : state) {
+    uint64_t sums[16] = {};
+    for (size_t i = 0; i + 16 <= data.size(); i += 16) {
+      for (size_t j = 0; j < 16; ++j) sums[j] += data[i + j];
+    }
+    benchmark::DoNotOptimize(sums);
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+
+void Isas(benchmark::internal::Benchmark* bench, const std::vector<std::vector<int64_t>>& cases) {
+  for (const std::vector<int64_t>& c : cases) {
+    for (Isa isa : SupportedIsas()) {
+      std::vector<int64_t> args = c;
+      args.push_back(static_cast<int64_t>(isa));
+      bench->Args(args);
+    }
+  }
+}
+
+void DecodeCases(benchmark::internal::Benchmark* bench) {
+  std::vector<std::vector<int64_t>> cases;
+  for (int64_t shape : {0, 1, 2, 3}) {
+    for (int64_t type : {2, 3}) {
+      for (int64_t depth : {1024, 8192}) cases.push_back({shape, type, depth});
+    }
+  }
+  Isas(bench, cases);
+}
+
+void PrefillCases(benchmark::internal::Benchmark* bench) {
+  Isas(bench, {{0, 2}, {2, 2}, {2, 3}, {3, 2}});
+}
+
+BENCHMARK(BM_ReadBandwidth)->Arg(1 << 20)->Arg(8 << 20)->Arg(256 << 20);
+BENCHMARK(BM_Decode)->Apply(DecodeCases)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_Prefill)->Apply(PrefillCases)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace mla::testing_attention

@@ -1,0 +1,94 @@
+// The tile kernels in AVX2, FMA and F16C: eight floats.
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/attention/tile_kernels_simd.h"
+
+namespace mla {
+namespace {
+
+struct Vec8 {
+  using Reg = __m256;
+
+  // 16 registers: 2 x 4 or 6 x 2 sums, and their operands.
+  static constexpr int kLanes = 8;
+  static constexpr int kScoreRows = 2;
+  static constexpr int kSumRows = 6;
+  static constexpr int kSumVectors = 2;
+
+  static __m256i First(int32_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+
+  static Reg Zero() { return _mm256_setzero_ps(); }
+  static Reg Set1(float x) { return _mm256_set1_ps(x); }
+  static Reg Load(const float* p) { return _mm256_loadu_ps(p); }
+  static Reg LoadFirst(const float* p, int32_t n) { return _mm256_maskload_ps(p, First(n)); }
+  static void Store(Reg a, float* p) { _mm256_storeu_ps(p, a); }
+  static void StoreFirst(Reg a, float* p, int32_t n) { _mm256_maskstore_ps(p, First(n), a); }
+
+  static Reg LoadHalf(const uint8_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
+    uint8_t halves[16] = {};
+    memcpy(halves, p, static_cast<size_t>(n) * 2);
+    return LoadHalf(halves);
+  }
+  static Reg BroadcastHalf(const uint8_t* p) {
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
+  }
+  static Reg LoadInt8(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  static Reg LoadInt8First(const uint8_t* p, int32_t n) {
+    uint8_t bytes[8] = {};
+    memcpy(bytes, p, static_cast<size_t>(n));
+    return LoadInt8(bytes);
+  }
+
+  static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
+  static Reg Max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
+  static Reg Round(Reg a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static Reg TimesPowerOfTwo(Reg a, Reg n) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+  }
+  static __m128 Halves(Reg a) {
+    return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  }
+  static float Sum(Reg a) {
+    const __m128 four = Halves(a);
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float Largest(Reg a) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  static void Sum4(Reg a, Reg b, Reg c, Reg d, float* out) {
+    // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
+    // lanes.
+    const Reg ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    const Reg cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    const Reg low = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
+    const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
+    _mm_storeu_ps(out, Halves(_mm256_add_ps(low, high)));
+  }
+};
+
+constexpr AttentionTileKernels kKernels = MakeAttentionTileKernels<Vec8>();
+
+}  // namespace
+
+const AttentionTileKernels& Avx2AttentionTileKernels() { return kKernels; }
+
+}  // namespace mla
