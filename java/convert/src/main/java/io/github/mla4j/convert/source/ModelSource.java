@@ -1,0 +1,21 @@
+package io.github.mla4j.convert.source;
+
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * A plain MHA/GQA model to convert. Tensors carry llama.cpp's names whatever the file calls them;
+ * rows of queries and keys, and elements of their biases and norms, are ordered so that a head's
+ * rotary pairs are halves (i, i + d/2). Opening has checked every tensor's presence and shape.
+ * Nothing is held in memory but what a caller reads. Any thread.
+ */
+public sealed interface ModelSource extends TensorLookup, AutoCloseable permits HuggingFaceSource {
+
+  ModelConfig config();
+
+  /** The files that hold the weights, in order of name. */
+  List<Path> weightFiles();
+
+  @Override
+  void close();
+}
