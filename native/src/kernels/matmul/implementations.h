@@ -29,8 +29,10 @@ inline constexpr float kSmallestActivation = 1e-30f;
 
 extern const MatmulKernels kMatmulGeneric;
 #if defined(__x86_64__)
+extern const MatmulKernels kMatmulAvx2;
 extern const MatmulKernels kMatmulAvx512;
-// The F32, F16 and BF16 part of it, in a file of its own.
+// Their F32, F16 and BF16 parts, in files of their own.
+void MultiplyFloatAvx2(const MatmulParams& p, int64_t row_begin, int64_t row_end);
 void MultiplyFloatAvx512(const MatmulParams& p, int64_t row_begin, int64_t row_end);
 #endif
 

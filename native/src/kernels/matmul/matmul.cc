@@ -30,6 +30,8 @@ const MatmulKernels& GetMatmulKernels(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return kMatmulAvx512;
+    case Isa::kAvx2:
+      return kMatmulAvx2;
 #endif
     default:
       return kMatmulGeneric;

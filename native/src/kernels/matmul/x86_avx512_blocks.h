@@ -19,7 +19,7 @@ struct Tile {
   __m512 min[kScales];
 };
 
-constexpr int kPanel = 16;  // rows
+constexpr int kTileRows = 16;
 
 // Where a block of each of the panel's rows lies.
 struct BlockRows {

@@ -1,0 +1,249 @@
+// How quantized weights meet activations, whatever the instruction set: rows of the weights in
+// panels as wide as a register, so that nothing is summed across lanes and results land side by
+// side; one column or many, and any split of the rows, take the same steps in the same order, so
+// that they agree to the last bit. For the x86_*.cc and arm64_*.cc files of this folder, inside
+// their own unnamed namespace.
+//
+// `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together;
+// Tile<kScales>, 32 columns of a panel; Sums, a register of floats, one per row; and the operations
+// on them. A `Read` decodes one type: kBytes and kTiles of a block, kScales of a tile, Begin at a
+// block, Load for each of its tiles in order.
+#ifndef MLA_KERNELS_MATMUL_PANELS_H_
+#define MLA_KERNELS_MATMUL_PANELS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/matmul/implementations.h"
+
+namespace mla {
+namespace {
+
+constexpr int64_t kCacheColumns = 120;  // rows of activations that stay in the second-level cache
+constexpr int kChunkTiles = 18;         // of kPanels panels, that stay in the first-level cache
+
+int32_t LoadWord(const uint8_t* bytes) {
+  int32_t word;
+  memcpy(&word, bytes, sizeof(word));
+  return word;
+}
+
+// Rows [begin, end) of x, block by block with `prepare_block`, or copied where the weights are
+// plain floats.
+template <typename PrepareBlock>
+void PrepareRows(ActivationForm form, const float* x, int64_t x_stride, int64_t cols,
+                 void* prepared, int64_t begin, int64_t end, PrepareBlock prepare_block) {
+  for (int64_t i = begin; i < end; ++i) {
+    if (form == ActivationForm::kFloat) {
+      memcpy(static_cast<float*>(prepared) + i * cols, x + i * x_stride,
+             static_cast<size_t>(cols) * sizeof(float));
+      continue;
+    }
+    ActivationBlock* row = static_cast<ActivationBlock*>(prepared) + i * (cols / 32);
+    for (int64_t b = 0; b < cols / 32; ++b) prepare_block(x + i * x_stride + 32 * b, row + b);
+  }
+}
+
+// kRows rows of the weights, of which some are wanted: near the matrix's end a panel reaches back
+// to rows that others compute, and a matrix of fewer rows is copied block by block, so that nothing
+// beyond it is read.
+template <typename Simd, typename Read>
+class Panel {
+ public:
+  static constexpr int kRows = Simd::kRows;
+
+  void Set(const MatmulParams& p, int64_t row, int64_t row_end) {
+    row_bytes_ = p.w.cols / (32 * Read::kTiles) * Read::kBytes;
+    few_rows_ = p.w.rows < kRows ? static_cast<int>(p.w.rows) : 0;
+    first_ = few_rows_ > 0 ? 0 : row < p.w.rows - kRows ? row : p.w.rows - kRows;
+    lane_begin_ = static_cast<int>(row - first_);
+    lane_end_ = row_end - first_ < kRows ? static_cast<int>(row_end - first_) : kRows;
+    data_ = p.w.data + first_ * row_bytes_;
+    if (few_rows_ > 0) {
+      memset(copy_, 0, sizeof(copy_));
+      rows_.Set(copy_, Read::kBytes);
+    } else {
+      rows_.Set(data_, row_bytes_);
+    }
+  }
+
+  // Blocks in order from 0.
+  void Begin(int64_t block) {
+    if (few_rows_ > 0) {
+      for (int r = 0; r < few_rows_; ++r) {
+        memcpy(copy_ + r * Read::kBytes, data_ + r * row_bytes_ + block * Read::kBytes,
+               Read::kBytes);
+      }
+    } else if (block > 0) {
+      rows_.Advance(Read::kBytes);
+    }
+    read_.Begin(rows_);
+  }
+  void Load(int t, typename Simd::template Tile<Read::kScales>* tile) {
+    read_.Load(rows_, t, tile);
+  }
+
+  void Store(const MatmulParams& p, int64_t column, typename Simd::Sums sums) const {
+    Simd::Finish(p.y + column * p.y_stride + first_, p.bias == nullptr ? nullptr : p.bias + first_,
+                 p.accumulate, lane_begin_, lane_end_, sums);
+  }
+
+  // The next panel's share that corresponds to tile t of `block`.
+  void Prefetch(int64_t block, int t) const {
+    constexpr int64_t kShare = kRows * Read::kBytes / Read::kTiles;
+    const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
+    for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);
+  }
+
+ private:
+  typename Simd::BlockRows rows_;
+  Read read_;
+  const uint8_t* data_;
+  int64_t row_bytes_, first_;
+  int few_rows_, lane_begin_, lane_end_;
+  uint8_t copy_[kRows * Read::kBytes];
+};
+
+// Decode: every weight is read once, unpacked in registers and forgotten.
+template <typename Simd, typename Read>
+void MultiplyOne(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  const int64_t blocks = p.w.cols / (32 * Read::kTiles);
+  Panel<Simd, Read> panel;
+  for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
+    panel.Set(p, r, row_end);
+    const bool more = r + Simd::kRows < row_end;
+    const ActivationBlock* x = static_cast<const ActivationBlock*>(p.prepared);
+    typename Simd::Sums sums[1][1] = {{Simd::Zero()}};
+    for (int64_t b = 0; b < blocks; ++b) {
+      panel.Begin(b);
+#pragma GCC unroll 8
+      for (int t = 0; t < Read::kTiles; ++t, ++x) {
+        if (more) panel.Prefetch(b, t);
+        typename Simd::template Tile<Read::kScales> tile;
+        panel.Load(t, &tile);
+        const typename Simd::template Tile<Read::kScales>* const tiles[1] = {&tile};
+        Simd::template MultiplyTile<1, 1, Read::kScales>(tiles, &x, sums);
+      }
+    }
+    panel.Store(p, 0, sums[0][0]);
+  }
+}
+
+// Unpacked tiles of some panels, a stretch of their columns.
+template <typename Simd, typename Read>
+class Chunk {
+ public:
+  static constexpr int kScales = Read::kScales, kRows = Simd::kRows;
+  static constexpr int kCarried = Simd::kPanels * kRows;
+  using Tile = typename Simd::template Tile<kScales>;
+
+  Tile tiles[Simd::kPanels][kChunkTiles];
+  int count;               // of tiles
+  int64_t first_tile;      // where they start in a row
+  bool is_first, is_last;  // of the row's chunks
+
+  // Times activations [begin, end); `carried` holds the sums from chunk to chunk.
+  template <int kPanels>
+  void MultiplyColumns(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t begin,
+                       int64_t end, float (*carried)[kCarried]) const {
+    int64_t c = begin;
+    for (; c + Simd::kColumns <= end; c += Simd::kColumns) {
+      Multiply<kPanels, Simd::kColumns>(p, panels, c, carried + (c - begin));
+    }
+    MultiplyRest<kPanels, Simd::kColumns - 1>(p, panels, c, end, carried + (c - begin));
+  }
+
+ private:
+  template <int kPanels, int kCols>
+  void MultiplyRest(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t column,
+                    int64_t end, float (*carried)[kCarried]) const {
+    if constexpr (kCols > 0) {
+      if (end - column == kCols) return Multiply<kPanels, kCols>(p, panels, column, carried);
+      MultiplyRest<kPanels, kCols - 1>(p, panels, column, end, carried);
+    }
+  }
+
+  template <int kPanels, int kCols>
+  void Multiply(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t column,
+                float (*carried)[kCarried]) const {
+    const int64_t row_tiles = p.w.cols / 32;
+    const ActivationBlock* x[kCols];
+    typename Simd::Sums sums[kPanels][kCols];
+    for (int c = 0; c < kCols; ++c) {
+      x[c] =
+          static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles + first_tile;
+      for (int q = 0; q < kPanels; ++q) {
+        sums[q][c] = is_first ? Simd::Zero() : Simd::LoadSums(carried[c] + q * kRows);
+      }
+    }
+    for (int t = 0; t < count; ++t) {
+      const Tile* at[kPanels];
+      for (int q = 0; q < kPanels; ++q) at[q] = &tiles[q][t];
+      Simd::template MultiplyTile<kPanels, kCols, kScales>(at, x, sums);
+      for (int c = 0; c < kCols; ++c) ++x[c];
+    }
+    for (int c = 0; c < kCols; ++c) {
+      for (int q = 0; q < kPanels; ++q) {
+        if (is_last) {
+          panels[q].Store(p, column + c, sums[q][c]);
+        } else {
+          Simd::StoreSums(carried[c] + q * kRows, sums[q][c]);
+        }
+      }
+    }
+  }
+};
+
+// Prompts: a chunk of weights is unpacked once for up to kCacheColumns rows of activations.
+template <typename Simd, typename Read>
+void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  constexpr int kRows = Simd::kRows;
+  constexpr int64_t kChunkBlocks = kChunkTiles / Read::kTiles;
+  const int64_t blocks = p.w.cols / (32 * Read::kTiles);
+  const int64_t chunks = (blocks + kChunkBlocks - 1) / kChunkBlocks;
+  Chunk<Simd, Read> chunk;
+  Panel<Simd, Read> panels[Simd::kPanels];
+  alignas(64) float carried[kCacheColumns][Simd::kPanels * kRows];
+  for (int64_t column = 0; column < p.n; column += kCacheColumns) {
+    const int64_t column_end = column + kCacheColumns < p.n ? column + kCacheColumns : p.n;
+    for (int64_t r = row_begin; r < row_end; r += Simd::kPanels * kRows) {
+      const bool whole = row_end - r > (Simd::kPanels - 1) * kRows;
+      const int count = whole ? Simd::kPanels : 1;
+      for (int q = 0; q < count; ++q) panels[q].Set(p, r + q * kRows, row_end);
+      for (int64_t i = 0; i < chunks; ++i) {
+        const int64_t begin = blocks * i / chunks, end = blocks * (i + 1) / chunks;
+        for (int q = 0; q < count; ++q) {
+          auto* tile = chunk.tiles[q];
+          for (int64_t b = begin; b < end; ++b) {
+            panels[q].Begin(b);
+#pragma GCC unroll 8
+            for (int t = 0; t < Read::kTiles; ++t) panels[q].Load(t, tile++);
+          }
+        }
+        chunk.count = static_cast<int>((end - begin) * Read::kTiles);
+        chunk.first_tile = begin * Read::kTiles;
+        chunk.is_first = i == 0;
+        chunk.is_last = i + 1 == chunks;
+        if (whole) {
+          chunk.template MultiplyColumns<Simd::kPanels>(p, panels, column, column_end, carried);
+        } else {
+          chunk.template MultiplyColumns<1>(p, panels, column, column_end, carried);
+        }
+      }
+    }
+  }
+}
+
+template <typename Simd, typename Read>
+void MultiplyQuantized(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  if (p.n == 1) {
+    MultiplyOne<Simd, Read>(p, row_begin, row_end);
+  } else {
+    MultiplyMany<Simd, Read>(p, row_begin, row_end);
+  }
+}
+
+}  // namespace
+}  // namespace mla
+#endif  // MLA_KERNELS_MATMUL_PANELS_H_

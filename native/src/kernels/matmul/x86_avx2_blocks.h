@@ -1,0 +1,209 @@
+// Quantized blocks of 8 rows, read straight from the file's layout into the order that vpmaddwd
+// wants: a register holds two columns of each of 8 rows, 16-bit numbers, row r in 32-bit lane r. Of
+// 4 columns in a file's 4 bytes, a shift and a mask give columns 0 and 2, another 1 and 3;
+// activations are prepared in that order. A tile is 32 columns. For x86_avx2.cc alone.
+#ifndef MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
+#define MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
+
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace mla {
+namespace {
+
+// w[r, c] = scale[r] * q[r, c] + min[r], apart for each half of the columns where kScales is 2.
+template <int kScales>
+struct Tile {
+  __m256i q[16];
+  __m256 scale[kScales];
+  __m256 min[kScales];
+};
+
+constexpr int kTileRows = 8;
+
+// Where a block of each of the panel's rows lies.
+struct BlockRows {
+  const uint8_t* group[2];  // rows 0 and 4
+  int64_t stride;
+  __m256i offsets;  // of each row from the first, in bytes
+
+  void Set(const uint8_t* first, int64_t row_stride) {
+    stride = row_stride;
+    for (int g = 0; g < 2; ++g) group[g] = first + 4 * g * row_stride;
+    offsets = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                 _mm256_set1_epi32(static_cast<int>(row_stride)));
+  }
+  void Advance(int64_t bytes) {
+    for (const uint8_t*& g : group) g += bytes;
+  }
+
+  __m256i Load32(int64_t at) const {
+    return _mm256_i32gather_epi32(reinterpret_cast<const int*>(group[0] + at), offsets, 1);
+  }
+  // 16 bytes of every row, transposed: out[j] holds bytes 4j .. 4j + 3 of row r in lane r.
+  void Load128(int64_t at, __m256i out[4]) const {
+    __m256i pair[4];  // pair[e]: rows e and 4 + e
+    for (int e = 0; e < 4; ++e) {
+      const int64_t o = at + e * stride;
+      pair[e] = _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(group[1] + o),
+                                    reinterpret_cast<const __m128i*>(group[0] + o));
+    }
+    const __m256i a = _mm256_unpacklo_epi32(pair[0], pair[1]);
+    const __m256i b = _mm256_unpacklo_epi32(pair[2], pair[3]);
+    const __m256i c = _mm256_unpackhi_epi32(pair[0], pair[1]);
+    const __m256i d = _mm256_unpackhi_epi32(pair[2], pair[3]);
+    out[0] = _mm256_unpacklo_epi64(a, b);
+    out[1] = _mm256_unpackhi_epi64(a, b);
+    out[2] = _mm256_unpacklo_epi64(c, d);
+    out[3] = _mm256_unpackhi_epi64(c, d);
+  }
+};
+
+// The two half-precision numbers of each lane.
+void BothHalves(__m256i v, __m256* low, __m256* high) {
+  const __m256 a = _mm256_cvtph_ps(_mm256_castsi256_si128(v));
+  const __m256 b = _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1));
+  const auto order = [](__m256 pairs) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+  };
+  *low = order(_mm256_shuffle_ps(a, b, 0x88));
+  *high = order(_mm256_shuffle_ps(a, b, 0xdd));
+}
+
+__m256 LowHalves(__m256i v) {
+  __m256 low, high;
+  BothHalves(v, &low, &high);
+  return low;
+}
+
+// Of 4 bytes: the low nibbles of bytes 0 and 2, of 1 and 3, and the high ones.
+__m256i Mask(__m256i v, int16_t mask) { return _mm256_and_si256(v, _mm256_set1_epi16(mask)); }
+__m256i LowEven(__m256i v) { return Mask(v, 15); }
+__m256i LowOdd(__m256i v) { return Mask(_mm256_srli_epi16(v, 8), 15); }
+__m256i HighEven(__m256i v) { return Mask(_mm256_srli_epi16(v, 4), 15); }
+__m256i HighOdd(__m256i v) { return _mm256_srli_epi16(v, 12); }
+
+// Bytes i = elements i (low nibbles) and i + 16 (high).
+void LoadNibbles(const BlockRows& rows, int64_t at, Tile<1>* tile) {
+  __m256i bytes[4];
+  rows.Load128(at, bytes);
+  for (int j = 0; j < 4; ++j) {
+    tile->q[2 * j] = LowEven(bytes[j]);
+    tile->q[2 * j + 1] = LowOdd(bytes[j]);
+    tile->q[8 + 2 * j] = HighEven(bytes[j]);
+    tile->q[8 + 2 * j + 1] = HighOdd(bytes[j]);
+  }
+}
+
+struct ReadQ4_0 {
+  static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  void Begin(const BlockRows&) {}
+  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+    LoadNibbles(rows, 2, tile);
+    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-8));
+  }
+};
+
+struct ReadQ4_1 {
+  static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
+  void Begin(const BlockRows&) {}
+  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+    LoadNibbles(rows, 4, tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  }
+};
+
+struct ReadQ8_0 {
+  static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
+  void Begin(const BlockRows&) {}
+  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+    for (int half = 0; half < 2; ++half) {
+      __m256i bytes[4];
+      rows.Load128(2 + 16 * half, bytes);
+      for (int j = 0; j < 4; ++j) {
+        tile->q[8 * half + 2 * j] = _mm256_srai_epi16(_mm256_slli_epi16(bytes[j], 8), 8);
+        tile->q[8 * half + 2 * j + 1] = _mm256_srai_epi16(bytes[j], 8);
+      }
+    }
+    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->min[0] = _mm256_setzero_ps();
+  }
+};
+
+struct ReadQ4_K {
+  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  __m256 d, dmin;
+  __m256i packed[3];  // the 12 bytes of 6-bit scales and minima
+  __m256i bytes[8];
+
+  void Begin(const BlockRows& rows) {
+    BothHalves(rows.Load32(0), &d, &dmin);
+    for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
+  }
+  void Load(const BlockRows& rows, int t, Tile<1>* tile) {
+    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
+      rows.Load128(16 + 16 * t, bytes);
+      rows.Load128(32 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      tile->q[2 * j] = t % 2 == 0 ? LowEven(bytes[j]) : HighEven(bytes[j]);
+      tile->q[2 * j + 1] = t % 2 == 0 ? LowOdd(bytes[j]) : HighOdd(bytes[j]);
+    }
+    const auto bits = [](__m256i v, int shift, int mask) {
+      return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask));
+    };
+    const int shift = 8 * (t % 4);
+    __m256i scale, min;
+    if (t < 4) {
+      scale = bits(packed[0], shift, 63);
+      min = bits(packed[1], shift, 63);
+    } else {  // low four bits in the third word, high two above the first tiles' six
+      scale = _mm256_or_si256(bits(packed[2], shift, 15),
+                              _mm256_slli_epi32(bits(packed[0], shift + 6, 3), 4));
+      min = _mm256_or_si256(bits(packed[2], shift + 4, 15),
+                            _mm256_slli_epi32(bits(packed[1], shift + 6, 3), 4));
+    }
+    tile->scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
+    tile->min[0] = _mm256_fnmadd_ps(dmin, _mm256_cvtepi32_ps(min), _mm256_setzero_ps());
+  }
+};
+
+struct ReadQ6_K {
+  static constexpr int kBytes = 210, kTiles = 8, kScales = 2;
+  __m256 d;
+  __m256i packed[4];  // 16 signed bytes of scales
+  __m256i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
+  __m256i high[8];    // two bits for each of the 4 tiles
+
+  void Begin(const BlockRows& rows) {
+    d = LowHalves(_mm256_srli_epi32(rows.Load32(206), 16));
+    for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
+  }
+  void Load(const BlockRows& rows, int t, Tile<2>* tile) {
+    const int part = t % 4;
+    if (part == 0) {
+      for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);
+      for (int i = 0; i < 2; ++i) rows.Load128(128 + 8 * t + 16 * i, &high[4 * i]);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const __m256i bytes = low[part % 2][j];
+      const __m256i even = part < 2 ? LowEven(bytes) : HighEven(bytes);
+      const __m256i odd = part < 2 ? LowOdd(bytes) : HighOdd(bytes);
+      const __m256i bits = _mm256_srli_epi16(high[j], 2 * part);
+      const auto fourth_and_fifth = [](__m256i v) { return _mm256_slli_epi16(Mask(v, 3), 4); };
+      tile->q[2 * j] = _mm256_or_si256(even, fourth_and_fifth(bits));
+      tile->q[2 * j + 1] = _mm256_or_si256(odd, fourth_and_fifth(_mm256_srli_epi16(bits, 8)));
+    }
+    for (int h = 0; h < 2; ++h) {
+      const int shift = 24 - 8 * ((2 * t + h) % 4);
+      const __m256i scale = _mm256_srai_epi32(_mm256_slli_epi32(packed[t / 2], shift), 24);
+      tile->scale[h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
+      tile->min[h] = _mm256_mul_ps(tile->scale[h], _mm256_set1_ps(-32));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace mla
+#endif  // MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
