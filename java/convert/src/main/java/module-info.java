@@ -3,7 +3,10 @@ module io.github.mla4j.convert {
   requires com.fasterxml.jackson.databind;
   requires org.bytedeco.javacpp;
   requires org.bytedeco.openblas;
+  requires transitive org.bytedeco.pytorch;
 
   exports io.github.mla4j.convert;
   exports io.github.mla4j.convert.source;
+  exports io.github.mla4j.convert.torch;
+  exports io.github.mla4j.convert.train;
 }

@@ -1,0 +1,115 @@
+package io.github.mla4j.convert.torch;
+
+import static org.bytedeco.pytorch.global.torch.zeros_like;
+
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
+ *
+ * <p>Vectors (norms) are not decayed. The two moments are plain tensors, so that a checkpoint can
+ * hold them. Not thread-safe.
+ */
+public final class AdamW implements AutoCloseable {
+  // PyTorch's default.
+  private static final double EPSILON = 1e-8;
+
+  private final Parameters parameters;
+  private final double firstDecay;
+  private final double secondDecay;
+  private final double weightDecay;
+  private final Map<String, Moments> moments = new LinkedHashMap<>();
+
+  /** Running means of the gradient and of its square, shaped like the parameter. */
+  public record Moments(Tensor mean, Tensor square) {}
+
+  /**
+   * @param parameters what to train; stays owned by the caller
+   * @param firstDecay decay of the mean of gradients, such as 0.9
+   * @param secondDecay decay of the mean of squared gradients, such as 0.95
+   * @param weightDecay share of a matrix, times the learning rate, that a step takes away
+   */
+  public AdamW(Parameters parameters, double firstDecay, double secondDecay, double weightDecay) {
+    this.parameters = parameters;
+    this.firstDecay = firstDecay;
+    this.secondDecay = secondDecay;
+    this.weightDecay = weightDecay;
+    TorchScope.runWithoutGradients(
+        () ->
+            parameters
+                .all()
+                .forEach(
+                    (name, tensor) ->
+                        moments.put(
+                            name,
+                            new Moments(
+                                TorchScope.keep(zeros_like(tensor)),
+                                TorchScope.keep(zeros_like(tensor))))));
+  }
+
+  /** The moments by parameter name; owned by this object. */
+  public Map<String, Moments> moments() {
+    return Map.copyOf(moments);
+  }
+
+  /**
+   * Moves every parameter along its gradient.
+   *
+   * @param gradients one for each parameter, in the parameters' order
+   * @param step number of this step, the first being 1
+   */
+  public void step(List<Tensor> gradients, long step, double learningRate) {
+    Iterator<Tensor> next = gradients.iterator();
+    double meanBias = 1 - Math.pow(firstDecay, step);
+    double squareBias = 1 - Math.pow(secondDecay, step);
+    TorchScope.runWithoutGradients(
+        () ->
+            parameters
+                .all()
+                .forEach(
+                    (name, tensor) ->
+                        update(
+                            tensor,
+                            next.next(),
+                            moments.get(name),
+                            learningRate,
+                            meanBias,
+                            squareBias)));
+  }
+
+  private void update(
+      Tensor tensor,
+      Tensor gradient,
+      Moments moment,
+      double learningRate,
+      double meanBias,
+      double squareBias) {
+    moment.mean.lerp_(gradient, new Scalar(1 - firstDecay));
+    moment.square.mul_(new Scalar(secondDecay));
+    moment.square.addcmul_(gradient, gradient, new Scalar(1 - secondDecay));
+    if (tensor.dim() > 1) {
+      tensor.mul_(new Scalar(1 - learningRate * weightDecay));
+    }
+    Tensor spread = moment.square.sqrt();
+    spread.mul_(new Scalar(1 / Math.sqrt(squareBias)));
+    spread.add_(new Scalar(EPSILON));
+    tensor.addcdiv_(moment.mean, spread, new Scalar(-learningRate / meanBias));
+  }
+
+  @Override
+  public void close() {
+    moments
+        .values()
+        .forEach(
+            m -> {
+              TorchScope.release(m.mean);
+              TorchScope.release(m.square);
+            });
+    moments.clear();
+  }
+}

@@ -1,0 +1,69 @@
+package io.github.mla4j.convert.torch;
+
+import java.util.function.Supplier;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+
+/**
+ * Bounds the life of native tensors: whatever a body makes is freed when the body ends.
+ *
+ * <p>A training step makes thousands of tensor handles. Left to the garbage collector they would be
+ * freed far too late, because a handle of a few bytes on the heap may hold megabytes of native
+ * memory.
+ */
+public final class TorchScope {
+  private TorchScope() {}
+
+  /** Runs {@code body} and frees every native object it made. */
+  @SuppressWarnings("try")
+  public static void run(Runnable body) {
+    try (PointerScope scope = new PointerScope()) {
+      body.run();
+    }
+  }
+
+  /**
+   * Runs {@code body} and frees every native object it made; the result must not be one of them.
+   */
+  @SuppressWarnings("try")
+  public static <T> T compute(Supplier<T> body) {
+    try (PointerScope scope = new PointerScope()) {
+      return body.get();
+    }
+  }
+
+  /** Like {@link #compute}, and records no history for gradients. */
+  @SuppressWarnings("try")
+  public static <T> T computeWithoutGradients(Supplier<T> body) {
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard guard = new NoGradGuard()) {
+      return body.get();
+    }
+  }
+
+  /** Like {@link #run}, and records no history for gradients. */
+  public static void runWithoutGradients(Runnable body) {
+    computeWithoutGradients(
+        () -> {
+          body.run();
+          return null;
+        });
+  }
+
+  /**
+   * Makes a native object outlive every scope. It must own its memory: an element read from a
+   * vector does not, the vector does.
+   *
+   * @return the same object; whoever keeps it calls {@link #release} exactly once
+   */
+  public static <T extends Pointer> T keep(T object) {
+    object.retainReference();
+    return object;
+  }
+
+  /** Gives up an object that {@link #keep} made permanent. */
+  public static void release(Pointer object) {
+    object.releaseReference();
+  }
+}
