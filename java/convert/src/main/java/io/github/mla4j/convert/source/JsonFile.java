@@ -10,7 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** JSON files of a model's directory. */
-final class JsonFile {
+public final class JsonFile {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   static {
@@ -26,7 +26,7 @@ final class JsonFile {
    *
    * @throws SourceFormatException if it holds anything else
    */
-  static JsonNode read(Path file) throws IOException {
+  public static JsonNode read(Path file) throws IOException {
     JsonNode root;
     try {
       root = JSON.readTree(Files.readAllBytes(file));
