@@ -1,0 +1,267 @@
+#include "graph/attention_block.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/head_matmul.h"
+#include "graph/matmul_batch.h"
+#include "graph/prepared_input.h"
+#include "kernels/norm/norm.h"
+#include "kernels/rope/rope.h"
+
+namespace mla {
+namespace {
+
+// Rows handed to a member at a time where the work is light.
+constexpr int64_t kRowGrain = 8;
+
+class Block {
+ public:
+  Block(const Step& step, int32_t layer, const LayerWeights* previous, Team& team, int member)
+      : step_(step),
+        shape_(step.weights.shape()),
+        w_(step.workspace),
+        layer_(layer),
+        weights_(step.weights.layers()[static_cast<size_t>(layer)]),
+        a_(weights_.attention),
+        layout_(a_.layout),
+        // Every member compares the same two lists, so all of them decide alike.
+        new_angles_(previous == nullptr || previous->attention.frequencies != a_.frequencies),
+        plan_(step.plans[static_cast<size_t>(layer)]),
+        team_(team),
+        member_(member),
+        n_(step.rows) {}
+
+  bool Run() {
+    if (!Project()) return false;
+    if (layout_.key_scalar) ReconstructKeys();
+    team_.Each(n_, kRowGrain, [this](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) FinishRow(i);
+    });
+    if (!plan_.expanded && !a_.k_up.empty()) AbsorbQueries();
+    Attend();
+    if (!plan_.expanded && !a_.v_up.empty()) UpProjectValues();
+    PreparedInput input(w_.prepared, n_, a_.output.w.cols);
+    input.Plan(a_.output);
+    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
+      input.Fill(w_.attended, AttendedStride(), begin, end);
+    });
+    MatmulBatch batch;
+    batch.Add(a_.output, input, n_, w_.hidden, shape_.embedding, true);
+    batch.Run(team_);
+    return true;
+  }
+
+ private:
+  int64_t QueryStride() const { return int64_t{shape_.heads} * shape_.head_length; }
+  int64_t AttendedStride() const { return int64_t{shape_.heads} * shape_.value_length; }
+  int64_t RopeStride() const { return int64_t{layout_.rope_groups} * layout_.rope_dim; }
+
+  // Norm, then queries, rotary keys and latent of all rows.
+  bool Project() {
+    PreparedInput input(w_.prepared, n_, shape_.embedding);
+    input.Plan(a_.q);
+    input.Plan(a_.k_rope);
+    for (const LatentPart& part : a_.latent) input.Plan(part.linear);
+    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
+      if (begin == 0) step_.stop.store(step_.cancel.load(std::memory_order_relaxed));
+      const int64_t d = shape_.embedding;
+      RmsNorm(w_.hidden + begin * d, d, weights_.attention_norm, shape_.norm_epsilon,
+              w_.normed + begin * d, d, end - begin, d);
+      input.Fill(w_.normed, d, begin, end);
+    });
+    if (step_.stop.load()) return false;
+    MatmulBatch batch;
+    batch.Add(a_.q, input, n_, w_.q, QueryStride());
+    if (!a_.k_rope.empty()) batch.Add(a_.k_rope, input, n_, w_.k_rope, RopeStride());
+    for (const LatentPart& part : a_.latent) {
+      batch.Add(part.linear, input, n_, w_.latent + part.offset, layout_.latent);
+    }
+    batch.Run(team_);
+    return true;
+  }
+
+  // k_nope of all rows, for the key norm's scalar.
+  void ReconstructKeys() {
+    const Segment& key = layout_.segments[static_cast<size_t>(layout_.key_segment[0])];
+    HeadMatmul({a_.k_up_rows, layout_.kv_heads, 1, n_, w_.latent + key.offset, layout_.latent, 0,
+                w_.k_nope, int64_t{layout_.kv_heads} * a_.nope_dim, a_.nope_dim, w_.head_prepared},
+               team_);
+  }
+
+  // Norms, rotation and the cache write of one row.
+  void FinishRow(int64_t i) {
+    float* q = w_.q + i * QueryStride();
+    float* k = w_.k_rope + i * RopeStride();
+    if (a_.q_norm.weight != nullptr) {
+      for (int64_t h = 0; h < shape_.heads; ++h) {
+        float* row = q + h * shape_.head_length;
+        RmsNorm(row, shape_.head_length, a_.q_norm.weight + h * a_.q_norm.head_stride,
+                shape_.norm_epsilon, row, shape_.head_length, 1, shape_.head_length);
+      }
+    }
+    if (a_.k_norm.weight != nullptr) NormKeys(i, q, k);
+    if (layout_.rope_dim > 0) Rotate(i, q, k);
+    step_.cache.Write(layer_, step_.first + static_cast<int32_t>(i), 1, k, RopeStride(),
+                      w_.latent + i * layout_.latent, layout_.latent,
+                      layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,
+                      layout_.kv_heads);
+  }
+
+  // Qwen3: k = w * key / rms(key). Uncompressed keys are normed as they are cached. Of factored
+  // ones the rotary part gets w, the other part's w goes to the queries, and 1/rms becomes the
+  // cached scalar.
+  void NormKeys(int64_t i, float* q, float* k) {
+    const int64_t r = layout_.rope_dim, nope = a_.nope_dim;
+    for (int64_t g = 0; g < layout_.kv_heads; ++g) {
+      const float* weight = a_.k_norm.weight + g * a_.k_norm.head_stride;
+      float* rope = k + g * r;
+      float* rest = nullptr;
+      if (layout_.key_scalar) {
+        rest = w_.k_nope + (i * layout_.kv_heads + g) * nope;
+      } else if (nope > 0) {
+        const int32_t segment = layout_.key_segment[static_cast<size_t>(g)];
+        rest =
+            w_.latent + i * layout_.latent + layout_.segments[static_cast<size_t>(segment)].offset;
+      }
+      double sum = 0.0;
+      for (int64_t j = 0; j < r; ++j) sum += double{rope[j]} * rope[j];
+      for (int64_t j = 0; j < nope; ++j) sum += double{rest[j]} * rest[j];
+      const float scale =
+          static_cast<float>(1.0 / std::sqrt(sum / shape_.head_length + shape_.norm_epsilon));
+      if (!layout_.key_scalar) {
+        for (int64_t j = 0; j < r; ++j) rope[j] *= scale * weight[j];
+        for (int64_t j = 0; j < nope; ++j) rest[j] *= scale * weight[r + j];
+        continue;
+      }
+      w_.scalars[i * layout_.kv_heads + g] = scale;
+      for (int64_t j = 0; j < r; ++j) rope[j] *= weight[j];
+      for (int64_t h = g * shape_.group(); h < (g + 1) * shape_.group(); ++h) {
+        float* q_nope = q + h * shape_.head_length + r;
+        for (int64_t j = 0; j < nope; ++j) q_nope[j] *= weight[r + j];
+      }
+    }
+  }
+
+  void Rotate(int64_t i, float* q, float* k) {
+    const int64_t r = layout_.rope_dim;
+    const int32_t rotated = step_.weights.rotated_dims(layout_);
+    float* angles = w_.cos_sin + i * RopeStride();
+    const int64_t position = step_.first + i;
+    const RopeLayout pairs = step_.weights.rope_layout();
+    int64_t g = 0;
+    while (g < layout_.rope_groups) {
+      // Neighbouring groups with one table turn together.
+      const float* table = a_.frequencies[static_cast<size_t>(g)];
+      int64_t last = g + 1;
+      while (last < layout_.rope_groups && a_.frequencies[static_cast<size_t>(last)] == table) {
+        ++last;
+      }
+      float* cos_sin = angles + g * r;
+      if (new_angles_) {
+        RopeAngles(table, rotated / 2, position, step_.weights.rope_factor(), cos_sin);
+      }
+      RopeRotate(pairs, cos_sin, k + g * r, r, last - g, rotated);
+      const int64_t heads_each = shape_.heads / layout_.rope_groups;
+      RopeRotate(pairs, cos_sin, q + g * heads_each * shape_.head_length, shape_.head_length,
+                 (last - g) * heads_each, rotated);
+      g = last;
+    }
+  }
+
+  void AbsorbQueries() {
+    HeadMatmul(
+        {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + layout_.rope_dim, QueryStride(),
+         shape_.head_length, w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
+        team_);
+  }
+
+  int64_t KeyRank() const { return a_.k_up.rows / layout_.kv_heads; }
+  int64_t ValueRank() const { return a_.v_up.cols; }
+
+  void Attend() {
+    const CacheView view = step_.cache.View(layer_);
+    AttentionParams p = {};
+    p.layout = &layout_;
+    p.cache = &view;
+    p.first = step_.first;
+    p.queries = n_;
+    p.window = shape_.sliding_window;
+    p.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
+    p.q_rope = w_.q;
+    p.q_rope_stride = QueryStride();
+    p.q_rope_head_stride = shape_.head_length;
+    if (a_.k_up.empty()) {
+      p.q_latent = w_.q + layout_.rope_dim;
+      p.q_latent_stride = QueryStride();
+      p.q_latent_head_stride = shape_.head_length;
+    } else {
+      p.q_latent = w_.q_latent;
+      p.q_latent_stride = KeyRank() * shape_.heads;
+      p.q_latent_head_stride = KeyRank();
+    }
+    if (plan_.expanded || a_.v_up.empty()) {
+      p.out = w_.attended;
+      p.out_stride = AttendedStride();
+      p.out_head_stride = shape_.value_length;
+    } else {
+      p.out = w_.o_latent;
+      p.out_stride = ValueRank() * shape_.heads;
+      p.out_head_stride = ValueRank();
+    }
+    const ExpandedParams expanded = ExpandedForm(shape_, a_, w_.q);
+    const ExpandedParams* form = plan_.expanded ? &expanded : nullptr;
+    team_.Each(plan_.tasks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        RunAttentionTask(plan_, p, form, static_cast<int32_t>(t), w_.attention(), member_);
+      }
+    });
+    if (plan_.merge_rows == 0) return;
+    team_.Each(plan_.merge_rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        MergeAttention(plan_, p, static_cast<int32_t>(r), w_.attention());
+      }
+    });
+  }
+
+  void UpProjectValues() {
+    HeadMatmul(
+        {a_.v_up, layout_.kv_heads, shape_.group(), n_, w_.o_latent, ValueRank() * shape_.heads,
+         ValueRank(), w_.attended, AttendedStride(), shape_.value_length, w_.head_prepared},
+        team_);
+  }
+
+  const Step& step_;
+  const ModelShape& shape_;
+  Workspace& w_;
+  const int32_t layer_;
+  const LayerWeights& weights_;
+  const AttentionWeights& a_;
+  const LayerLayout& layout_;
+  const bool new_angles_;
+  const AttentionPlan& plan_;
+  Team& team_;
+  const int member_;
+  const int32_t n_;
+};
+
+}  // namespace
+
+ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& attention,
+                            const float* q) {
+  ExpandedParams out = {};
+  out.q_nope = q == nullptr ? nullptr : q + attention.layout.rope_dim;
+  out.q_nope_stride = int64_t{shape.heads} * shape.head_length;
+  out.q_nope_head_stride = shape.head_length;
+  out.nope_dim = attention.nope_dim;
+  out.k_up = attention.k_up;
+  out.v_up = attention.v_up;
+  return out;
+}
+
+bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,
+                    int member) {
+  return Block(step, layer, previous, team, member).Run();
+}
+
+}  // namespace mla

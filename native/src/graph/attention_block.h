@@ -1,0 +1,23 @@
+// The attention half of a decoder layer, in the one form that all models share (DESIGN, "One
+// attention form").
+#ifndef MLA_GRAPH_ATTENTION_BLOCK_H_
+#define MLA_GRAPH_ATTENTION_BLOCK_H_
+
+#include "graph/step.h"
+#include "runtime/thread_pool.h"
+
+namespace mla {
+
+// hidden += attention(norm(hidden)); stores the rows' keys and latents in the cache. False:
+// cancelled, nothing but scratch was touched. `previous` is the layer before (null in the first):
+// equal rotary tables are not computed again.
+bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,
+                    int member);
+
+// The expanded form's matrices of a layer, for plans (q null) and tasks alike. q: [rows][heads *
+// d].
+ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& attention,
+                            const float* q);
+
+}  // namespace mla
+#endif  // MLA_GRAPH_ATTENTION_BLOCK_H_

@@ -1,0 +1,147 @@
+#include "graph/decoder.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "graph/attention_block.h"
+#include "graph/mlp_block.h"
+#include "graph/output_head.h"
+#include "runtime/thread_pool.h"
+#include "tensor/convert.h"
+
+namespace mla {
+namespace {
+
+// Tokens that go through the layers together: long enough to reuse every weight well, short enough
+// that scratch stays in the megabytes and another session's turn comes soon.
+constexpr int32_t kChunkRows = 256;
+// Rows whose logits are held at a time when only scores are wanted.
+constexpr int32_t kScoreRows = 16;
+
+void Embed(const Step& step, const int32_t* tokens, Team& team) {
+  const Matrix& embedding = step.weights.embedding();
+  team.Each(step.rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      DequantizeRow(embedding.type, embedding.row(tokens[i]),
+                    step.workspace.hidden + i * embedding.cols, embedding.cols);
+    }
+  });
+}
+
+}  // namespace
+
+struct Decoder::Request {
+  const int32_t* tokens;
+  int32_t n;
+  Output output;
+  float* logits;
+  float* scores;
+  const std::atomic<bool>& cancel;
+};
+
+Result<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const Weights> weights,
+                                                 const DecoderOptions& options) {
+  assert(options.context_length > 0 && options.threads > 0);
+  Result<std::unique_ptr<LatentCache>> cache =
+      LatentCache::Create(options.cache, weights->shape().cache_layouts, options.context_length);
+  if (!cache.ok()) return cache.status();
+  return std::unique_ptr<Decoder>(
+      new Decoder(std::move(weights), options, std::move(cache.value())));
+}
+
+Decoder::Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& options,
+                 std::unique_ptr<LatentCache> cache)
+    : weights_(std::move(weights)),
+      options_(options),
+      cache_(std::move(cache)),
+      workspace_(*weights_, std::min(kChunkRows, options.context_length)),
+      plans_(weights_->layers().size()) {}
+
+int64_t Decoder::workspace_bytes() const { return workspace_.bytes() + score_logits_.size(); }
+
+// Decode is always absorbed; a prompt's chunk takes the cheaper form unless one was asked for.
+void Decoder::Plan(int32_t first, int32_t rows) {
+  const ModelShape& shape = weights_->shape();
+  int64_t scratch = 0;
+  for (size_t l = 0; l < plans_.size(); ++l) {
+    const AttentionWeights& a = weights_->layers()[l].attention;
+    const bool factored = !a.k_up.empty() || !a.v_up.empty();
+    const bool expand = factored && rows > 1 && options_.prefill != MLA_PREFILL_ABSORBED &&
+                        (options_.prefill == MLA_PREFILL_EXPANDED ||
+                         ExpandedIsCheaper(a.layout, first, rows, a.nope_dim, a.value_length));
+    const ExpandedParams form = ExpandedForm(shape, a, nullptr);
+    plans_[l] = PlanAttention(a.layout, first, rows, expand ? &form : nullptr, options_.threads);
+    scratch = std::max(scratch, plans_[l].workspace_bytes);
+  }
+  workspace_.ReserveAttention(scratch);
+}
+
+Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
+  const int32_t first = cache_->length();
+  Plan(first, rows);
+  std::atomic<bool> stop = false;
+  const Step step = {*weights_, workspace_, *cache_, request.cancel, stop, plans_, first, rows};
+  const int32_t vocabulary = weights_->shape().vocabulary;
+  const int32_t* tokens = request.tokens + done;
+  const bool last_chunk = done + rows == request.n;
+  ThreadPool::Shared().Run(options_.threads, [&](Team& team, int member) {
+    Embed(step, tokens, team);
+    const LayerWeights* previous = nullptr;
+    for (int32_t l = 0; l < weights_->shape().layers; ++l) {
+      if (!AttentionBlock(step, l, previous, team, member)) return;
+      previous = &weights_->layers()[static_cast<size_t>(l)];
+      MlpBlock(step, *previous, team);
+    }
+    if (request.output == Output::kAll) {
+      OutputHead(step, 0, rows, request.logits + int64_t{done} * vocabulary, team);
+      return;
+    }
+    if (request.output == Output::kScores) {
+      float* block = score_logits_.floats();
+      const int32_t scored = last_chunk ? rows - 1 : rows;
+      for (int32_t begin = 0; begin < scored; begin += kScoreRows) {
+        const int32_t count = std::min(kScoreRows, scored - begin);
+        OutputHead(step, begin, count, block, team);
+        team.Each(count, 1, [&](int64_t from, int64_t to) {
+          for (int64_t i = from; i < to; ++i) {
+            request.scores[done + begin + i] =
+                LogProbability(block + i * vocabulary, vocabulary, tokens[begin + i + 1]);
+          }
+        });
+      }
+    }
+    if (last_chunk) OutputHead(step, rows - 1, 1, request.logits, team);
+  });
+  if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
+  cache_->SetLength(first + rows);
+  return Status::Ok();
+}
+
+Status Decoder::Append(const int32_t* tokens, int32_t n, Output output, float* logits,
+                       float* scores, const std::atomic<bool>& cancel) {
+  const int32_t start = length();
+  if (n > options_.context_length - start) {
+    return Status(MLA_CONTEXT_FULL, "the context of " + std::to_string(options_.context_length) +
+                                        " tokens holds " + std::to_string(start) + ", " +
+                                        std::to_string(n) + " more do not fit");
+  }
+  if (Status status = cache_->Reserve(n); !status.ok()) return status;
+  if (output == Output::kScores && score_logits_.size() == 0) {
+    score_logits_ = AlignedBuffer(int64_t{kScoreRows} * weights_->shape().vocabulary * 4);
+  }
+  const Request request = {tokens, n, output, logits, scores, cancel};
+  for (int32_t done = 0; done < n;) {
+    const int32_t rows = std::min(workspace_.max_rows, n - done);
+    if (Status status = RunChunk(request, done, rows); !status.ok()) {
+      cache_->SetLength(start);
+      return status;
+    }
+    done += rows;
+  }
+  return Status::Ok();
+}
+
+}  // namespace mla

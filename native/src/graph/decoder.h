@@ -1,0 +1,68 @@
+// The decoder of one sequence: tokens in, logits out, keys and latents into its cache.
+#ifndef MLA_GRAPH_DECODER_H_
+#define MLA_GRAPH_DECODER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cache/latent_cache.h"
+#include "graph/weights.h"
+#include "graph/workspace.h"
+#include "kernels/attention/attention.h"
+#include "tensor/status.h"
+
+namespace mla {
+
+struct DecoderOptions {
+  int32_t context_length = 0;
+  int32_t threads = 1;
+  int32_t prefill = 0;  // MLA_PREFILL_*
+  CacheOptions cache;
+};
+
+// Not thread-safe, but for the cancel flag given to Append.
+class Decoder {
+ public:
+  static Result<std::unique_ptr<Decoder>> Create(std::shared_ptr<const Weights> weights,
+                                                 const DecoderOptions& options);
+
+  enum class Output {
+    kLast,   // logits[vocabulary] of the last token
+    kAll,    // logits[n * vocabulary]
+    kScores  // logits[vocabulary] of the last token, scores[n - 1]: ln p(tokens[i + 1] | ...
+             // tokens[i])
+  };
+
+  // Appends n >= 1 tokens (ids below the vocabulary's size, checked by the caller) in chunks of
+  // bounded size. The cancel flag is read at every layer. On an error the sequence is as it was
+  // before.
+  Status Append(const int32_t* tokens, int32_t n, Output output, float* logits, float* scores,
+                const std::atomic<bool>& cancel);
+
+  int32_t length() const { return cache_->length(); }
+  int32_t context_length() const { return options_.context_length; }
+  // length at most length().
+  void Rewind(int32_t length) { cache_->SetLength(length); }
+  int64_t cache_bytes() const { return cache_->bytes(); }
+  int64_t workspace_bytes() const;
+
+ private:
+  struct Request;
+
+  Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& options,
+          std::unique_ptr<LatentCache> cache);
+  void Plan(int32_t first, int32_t rows);
+  Status RunChunk(const Request& request, int32_t done, int32_t rows);
+
+  std::shared_ptr<const Weights> weights_;
+  DecoderOptions options_;
+  std::unique_ptr<LatentCache> cache_;
+  Workspace workspace_;
+  std::vector<AttentionPlan> plans_;
+  AlignedBuffer score_logits_;  // [kScoreRows][vocabulary], once scores were asked for
+};
+
+}  // namespace mla
+#endif  // MLA_GRAPH_DECODER_H_

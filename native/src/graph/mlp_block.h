@@ -1,0 +1,13 @@
+// The MLP half of a decoder layer: hidden += down(silu(gate(x)) * up(x)), x = norm(hidden).
+#ifndef MLA_GRAPH_MLP_BLOCK_H_
+#define MLA_GRAPH_MLP_BLOCK_H_
+
+#include "graph/step.h"
+#include "runtime/thread_pool.h"
+
+namespace mla {
+
+void MlpBlock(const Step& step, const LayerWeights& layer, Team& team);
+
+}  // namespace mla
+#endif  // MLA_GRAPH_MLP_BLOCK_H_

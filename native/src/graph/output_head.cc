@@ -1,0 +1,37 @@
+#include "graph/output_head.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/matmul_batch.h"
+#include "graph/prepared_input.h"
+#include "kernels/norm/norm.h"
+
+namespace mla {
+
+void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team) {
+  constexpr int64_t kRowGrain = 4;
+  const ModelShape& shape = step.weights.shape();
+  Workspace& w = step.workspace;
+  const int64_t d = shape.embedding;
+  const Linear& output = step.weights.output();
+  PreparedInput input(w.prepared, count, d);
+  input.Plan(output);
+  team.Each(count, kRowGrain, [&](int64_t from, int64_t to) {
+    RmsNorm(w.hidden + (begin + from) * d, d, step.weights.output_norm(), shape.norm_epsilon,
+            w.normed + from * d, d, to - from, d);
+    input.Fill(w.normed, d, from, to);
+  });
+  MatmulBatch batch;
+  batch.Add(output, input, count, logits, shape.vocabulary);
+  batch.Run(team);
+}
+
+float LogProbability(const float* logits, int32_t vocabulary, int32_t token) {
+  const float high = *std::max_element(logits, logits + vocabulary);
+  double sum = 0.0;
+  for (int32_t v = 0; v < vocabulary; ++v) sum += std::exp(logits[v] - high);
+  return static_cast<float>(logits[token] - high - std::log(sum));
+}
+
+}  // namespace mla

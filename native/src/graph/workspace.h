@@ -1,0 +1,47 @@
+// The scratch memory of one decoder: sized once for the longest chunk, reused by every layer and
+// token.
+#ifndef MLA_GRAPH_WORKSPACE_H_
+#define MLA_GRAPH_WORKSPACE_H_
+
+#include <cstdint>
+
+#include "graph/weights.h"
+#include "tensor/aligned_buffer.h"
+
+namespace mla {
+
+// Rows are tokens of the chunk; all row-major floats.
+class Workspace {
+ public:
+  // Throws std::bad_alloc.
+  Workspace(const Weights& weights, int32_t max_rows);
+
+  int32_t max_rows;
+  float* hidden;           // [rows][D] the residual stream
+  float* normed;           // [rows][D]
+  float* q;                // [rows][heads * d]
+  float* k_rope;           // [rows][G * R]
+  float* latent;           // [rows][C]
+  float* scalars;          // [rows][kv_heads]
+  float* k_nope;           // [rows][kv_heads * d_nope], reconstructed for the key norm
+  float* q_latent;         // [rows][heads * key rank]
+  float* o_latent;         // [rows][heads * value rank]
+  float* attended;         // [rows][heads * d_v]
+  float* gate;             // [rows][feed_forward]
+  float* up;               // [rows][feed_forward]
+  float* cos_sin;          // [rows][tables of the layer][R]
+  uint8_t* prepared;       // the input of the projection at hand
+  uint8_t* head_prepared;  // the input of the absorbed projection at hand
+
+  int64_t bytes() const { return buffer_.size() + attention_.size(); }
+  // Grows only; not while a step runs.
+  void ReserveAttention(int64_t bytes);
+  uint8_t* attention() const { return attention_.data(); }
+
+ private:
+  AlignedBuffer buffer_;
+  AlignedBuffer attention_;
+};
+
+}  // namespace mla
+#endif  // MLA_GRAPH_WORKSPACE_H_
