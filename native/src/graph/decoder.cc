@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -87,7 +88,7 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
   const int32_t vocabulary = weights_->shape().vocabulary;
   const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;
-  ThreadPool::Shared().Run(options_.threads, [&](Team& team, int member) {
+  const auto region = [&](Team& team, int member) {
     Embed(step, tokens, team);
     const LayerWeights* previous = nullptr;
     for (int32_t l = 0; l < weights_->shape().layers; ++l) {
@@ -114,7 +115,9 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
       }
     }
     if (last_chunk) OutputHead(step, rows - 1, 1, request.logits, team);
-  });
+  };
+  // By reference: a copy of the captures would be an allocation a token.
+  ThreadPool::Shared().Run(options_.threads, std::ref(region));
   if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
   cache_->SetLength(first + rows);
   return Status::Ok();

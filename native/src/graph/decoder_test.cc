@@ -1,0 +1,256 @@
+// The decoder against plain loops in double precision that know nothing of absorption, segments,
+// tiles or a cache.
+#include "graph/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "graph/output_head.h"
+#include "graph/tiny_model_testing.h"
+
+namespace mla {
+namespace {
+
+const std::atomic<bool> kGoOn = false;
+
+std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int threads,
+                                    CacheType type, int32_t context = 512) {
+  Result<std::shared_ptr<const Weights>> weights = Weights::Load(model.File());
+  EXPECT_TRUE(weights.ok()) << weights.status().message();
+  if (!weights.ok()) return nullptr;
+  DecoderOptions options;
+  options.context_length = context;
+  options.threads = threads;
+  options.prefill = prefill;
+  options.cache.latent = type;
+  options.cache.rope = type;
+  Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights.value(), options);
+  EXPECT_TRUE(decoder.ok()) << decoder.status().message();
+  return decoder.ok() ? std::move(decoder.value()) : nullptr;
+}
+
+std::vector<int32_t> Tokens(int n, int vocabulary, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> tokens(static_cast<size_t>(n));
+  for (int32_t& token : tokens)
+    token = static_cast<int32_t>(random() % static_cast<uint32_t>(vocabulary));
+  return tokens;
+}
+
+double Difference(const std::vector<std::vector<double>>& expected,
+                  const std::vector<float>& actual) {
+  const size_t vocabulary = expected[0].size();
+  double worst = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double diff = std::abs(expected[i / vocabulary][i % vocabulary] - actual[i]);
+    if (!(diff <= worst)) worst = diff;  // keeps a NaN
+  }
+  return worst;
+}
+
+// All positions at once, then the same tokens in two parts, then one at a time.
+void ExpectParity(const TinyShape& shape, uint32_t seed, CacheType type, double tolerance, int n) {
+  const TinyModel model(shape, seed);
+  const std::vector<int32_t> tokens = Tokens(n, shape.vocabulary, seed);
+  const std::vector<std::vector<double>> expected = model.Forward(tokens);
+  const size_t vocabulary = static_cast<size_t>(shape.vocabulary);
+  for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+    for (int threads : {1, 3}) {
+      std::unique_ptr<Decoder> decoder = NewDecoder(model, prefill, threads, type);
+      ASSERT_NE(decoder, nullptr);
+      std::vector<float> logits(tokens.size() * vocabulary);
+      for (int32_t split : {n, n / 3, 1}) {
+        decoder->Rewind(0);
+        for (int32_t done = 0; done < n;) {
+          const int32_t count = std::min(n - done, std::max(1, split));
+          ASSERT_TRUE(decoder
+                          ->Append(tokens.data() + done, count, Decoder::Output::kAll,
+                                   logits.data() + static_cast<size_t>(done) * vocabulary, nullptr,
+                                   kGoOn)
+                          .ok());
+          done += count;
+        }
+        EXPECT_EQ(decoder->length(), n);
+        EXPECT_LT(Difference(expected, logits), tolerance)
+            << "prefill " << prefill << ", threads " << threads << ", split " << split;
+      }
+    }
+  }
+}
+
+TinyShape Plain(const std::string& family) {
+  TinyShape shape;
+  shape.family = family;
+  shape.biases = family == "qwen2";
+  shape.norms = family == "qwen3";
+  return shape;
+}
+
+TEST(DecoderTest, PlainFamilies) {
+  for (const char* family : {"llama", "qwen2", "qwen3"}) {
+    SCOPED_TRACE(family);
+    ExpectParity(Plain(family), 1, CacheType::kF32, 1e-3, 21);
+  }
+}
+
+class ConvertedTest : public testing::TestWithParam<Compression> {};
+
+TEST_P(ConvertedTest, MatchesTheFormula) {
+  for (const char* family : {"llama", "qwen2", "qwen3"}) {
+    SCOPED_TRACE(family);
+    TinyShape shape = Plain(family);
+    shape.compression = GetParam();
+    shape.rope_dim = 6;
+    ExpectParity(shape, 2, CacheType::kF32, 1e-3, 21);
+  }
+}
+
+TEST_P(ConvertedTest, SharedRotaryGroup) {
+  TinyShape shape;
+  shape.compression = GetParam();
+  shape.rope_groups = 1;
+  shape.rope_dim = 10;
+  shape.heads = 6;
+  shape.kv_heads = 3;
+  ExpectParity(shape, 3, CacheType::kF32, 1e-3, 21);
+}
+
+TEST_P(ConvertedTest, AllRotaryAndNoneRotary) {
+  for (int rope_dim : {0, 16}) {
+    SCOPED_TRACE(rope_dim);
+    TinyShape shape;
+    shape.compression = GetParam();
+    shape.rope_dim = rope_dim;
+    ExpectParity(shape, 4, CacheType::kF32, 1e-3, 13);
+  }
+}
+
+TEST_P(ConvertedTest, OddRanksAndHeads) {
+  uint32_t seed = 5;
+  for (int rank : {1, 7, 33, 70}) {
+    SCOPED_TRACE(rank);
+    TinyShape shape;
+    shape.compression = GetParam();
+    shape.rope_dim = 4;
+    shape.rank = rank;
+    shape.heads = 5;
+    shape.kv_heads = 5;
+    shape.rope_groups = 5;
+    ExpectParity(shape, seed++, CacheType::kF32, 2e-3, 9);
+  }
+}
+
+TEST_P(ConvertedTest, HalfAndByteCachesAreClose) {
+  TinyShape shape;
+  shape.compression = GetParam();
+  shape.rope_dim = 6;
+  ExpectParity(shape, 6, CacheType::kF16, 0.05, 21);
+  ExpectParity(shape, 6, CacheType::kInt8, 0.4, 21);
+}
+
+TEST_P(ConvertedTest, SlidingWindow) {
+  TinyShape shape;
+  shape.compression = GetParam();
+  shape.rope_dim = 6;
+  shape.window = 5;
+  ExpectParity(shape, 7, CacheType::kF32, 1e-3, 21);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConvertedTest,
+                         testing::Values(Compression::kPlain, Compression::kJoint,
+                                         Compression::kSplit, Compression::kOnlyKey,
+                                         Compression::kOnlyValue, Compression::kNone));
+
+// Longer than a page, a context split and a chunk: one prompt in chunks equals the same tokens one
+// by one.
+TEST(DecoderTest, LongPromptEqualsSteps) {
+  TinyShape shape;
+  shape.compression = Compression::kJoint;
+  shape.rope_dim = 6;
+  shape.layers = 1;
+  const TinyModel model(shape, 8);
+  const std::vector<int32_t> tokens = Tokens(700, shape.vocabulary, 8);
+  std::vector<float> once(static_cast<size_t>(shape.vocabulary)), steps(once);
+  std::unique_ptr<Decoder> prompt = NewDecoder(model, MLA_PREFILL_AUTO, 2, CacheType::kF32, 700);
+  std::unique_ptr<Decoder> single = NewDecoder(model, MLA_PREFILL_AUTO, 2, CacheType::kF32, 700);
+  ASSERT_TRUE(
+      prompt->Append(tokens.data(), 700, Decoder::Output::kLast, once.data(), nullptr, kGoOn).ok());
+  for (int32_t token : tokens) {
+    ASSERT_TRUE(
+        single->Append(&token, 1, Decoder::Output::kLast, steps.data(), nullptr, kGoOn).ok());
+  }
+  for (size_t v = 0; v < once.size(); ++v) EXPECT_NEAR(once[v], steps[v], 2e-3);
+}
+
+TEST(DecoderTest, ScoresAreLogProbabilitiesOfTheNextToken) {
+  const TinyShape shape = Plain("llama");
+  const TinyModel model(shape, 9);
+  const std::vector<int32_t> tokens = Tokens(40, shape.vocabulary, 9);
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, MLA_PREFILL_AUTO, 2, CacheType::kF32);
+  const size_t vocabulary = static_cast<size_t>(shape.vocabulary);
+  std::vector<float> all(tokens.size() * vocabulary), last(vocabulary), scores(tokens.size() - 1);
+  ASSERT_TRUE(
+      decoder->Append(tokens.data(), 40, Decoder::Output::kAll, all.data(), nullptr, kGoOn).ok());
+  decoder->Rewind(0);
+  ASSERT_TRUE(
+      decoder
+          ->Append(tokens.data(), 40, Decoder::Output::kScores, last.data(), scores.data(), kGoOn)
+          .ok());
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    double sum = 0;
+    for (size_t v = 0; v < vocabulary; ++v) sum += std::exp(double{all[i * vocabulary + v]});
+    EXPECT_NEAR(scores[i], all[i * vocabulary + static_cast<size_t>(tokens[i + 1])] - std::log(sum),
+                1e-4);
+  }
+  for (size_t v = 0; v < vocabulary; ++v) EXPECT_NEAR(last[v], all[39 * vocabulary + v], 1e-5);
+}
+
+TEST(DecoderTest, ThreadsDoNotChangeResults) {
+  const TinyModel model(Plain("llama"), 10);
+  const std::vector<int32_t> tokens = Tokens(30, 61, 10);
+  std::vector<float> one(61), four(61);
+  ASSERT_TRUE(NewDecoder(model, 0, 1, CacheType::kF16)
+                  ->Append(tokens.data(), 30, Decoder::Output::kLast, one.data(), nullptr, kGoOn)
+                  .ok());
+  ASSERT_TRUE(NewDecoder(model, 0, 4, CacheType::kF16)
+                  ->Append(tokens.data(), 30, Decoder::Output::kLast, four.data(), nullptr, kGoOn)
+                  .ok());
+  EXPECT_EQ(one, four);
+}
+
+TEST(DecoderTest, FullContextAndCancelLeaveTheSequenceAsItWas) {
+  const TinyModel model(Plain("llama"), 11);
+  const std::vector<int32_t> tokens = Tokens(20, 61, 11);
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 2, CacheType::kF16, 16);
+  std::vector<float> before(61), after(61);
+  ASSERT_TRUE(
+      decoder->Append(tokens.data(), 10, Decoder::Output::kLast, before.data(), nullptr, kGoOn)
+          .ok());
+  const Status full =
+      decoder->Append(tokens.data(), 7, Decoder::Output::kLast, after.data(), nullptr, kGoOn);
+  EXPECT_EQ(full.code(), MLA_CONTEXT_FULL);
+  EXPECT_NE(full.message().find("16"), std::string::npos);
+  const std::atomic<bool> cancelled = true;
+  EXPECT_EQ(
+      decoder->Append(tokens.data(), 3, Decoder::Output::kLast, after.data(), nullptr, cancelled)
+          .code(),
+      MLA_CANCELLED);
+  EXPECT_EQ(decoder->length(), 10);
+  // The next token sees the same sequence as in a decoder that nothing happened to.
+  std::unique_ptr<Decoder> other = NewDecoder(model, 0, 2, CacheType::kF16, 16);
+  std::vector<float> expected(61);
+  ASSERT_TRUE(
+      other->Append(tokens.data(), 10, Decoder::Output::kLast, expected.data(), nullptr, kGoOn)
+          .ok());
+  ASSERT_TRUE(
+      other->Append(tokens.data() + 10, 1, Decoder::Output::kLast, expected.data(), nullptr, kGoOn)
+          .ok());
+  ASSERT_TRUE(
+      decoder->Append(tokens.data() + 10, 1, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
+          .ok());
+  EXPECT_EQ(after, expected);
+}
+
+}  // namespace
+}  // namespace mla

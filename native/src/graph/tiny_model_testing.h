@@ -1,0 +1,368 @@
+// Small random models for tests: as a file that the decoder loads, and as a decoder in plain loops
+// and double precision that never absorbs, never caches and knows nothing of segments. Both read
+// the same tensors.
+#ifndef MLA_GRAPH_TINY_MODEL_TESTING_H_
+#define MLA_GRAPH_TINY_MODEL_TESTING_H_
+
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "gguf/gguf_file.h"
+#include "gguf/gguf_writer.h"
+
+namespace mla {
+
+enum class Compression { kPlain, kJoint, kSplit, kOnlyKey, kOnlyValue, kNone };
+
+struct TinyShape {
+  Compression compression = Compression::kPlain;
+  std::string family = "llama";  // of plain models; of converted ones the base
+  int layers = 2, embedding = 32, feed_forward = 48, heads = 4, kv_heads = 2, head = 16,
+      vocabulary = 61;
+  int rope_dim = 16;    // R of converted models
+  int rope_groups = 2;  // G of converted models
+  int rank = 12;        // of each compressed part
+  int window = 0;
+  bool biases = false;
+  bool norms = false;  // of query and key heads
+
+  bool converted() const { return compression != Compression::kPlain; }
+  bool key_latent() const {
+    return compression == Compression::kSplit || compression == Compression::kOnlyKey;
+  }
+  bool value_latent() const {
+    return compression == Compression::kSplit || compression == Compression::kOnlyValue;
+  }
+  bool joint() const { return compression == Compression::kJoint; }
+  bool interleaved() const { return !converted() && family == "llama"; }
+  int rope() const { return converted() ? rope_dim : head; }
+  int groups() const { return converted() ? rope_groups : kv_heads; }
+};
+
+class TinyModel {
+ public:
+  struct Tensor {
+    std::vector<int64_t> dims;  // dims[0] contiguous
+    std::vector<float> data;
+  };
+
+  TinyModel(const TinyShape& shape, uint32_t seed) : shape_(shape), random_(seed) { Fill(); }
+
+  const TinyShape& shape() const { return shape_; }
+  std::map<std::string, Tensor>& tensors() { return tensors_; }
+  std::map<std::string, int64_t>& integers() { return integers_; }
+  std::map<std::string, std::vector<int64_t>>& integer_lists() { return integer_lists_; }
+
+  // The model as a file of F32 tensors.
+  std::shared_ptr<const GgufFile> File() const;
+
+  // Logits of every position, [tokens][vocabulary].
+  std::vector<std::vector<double>> Forward(const std::vector<int32_t>& tokens) const;
+
+ private:
+  using Row = std::vector<double>;
+
+  void Add(const std::string& name, std::vector<int64_t> dims, double scale, double mean = 0) {
+    int64_t count = 1;
+    for (int64_t dim : dims) count *= dim;
+    std::normal_distribution<float> normal(static_cast<float>(mean), static_cast<float>(scale));
+    std::vector<float> data(static_cast<size_t>(count));
+    for (float& value : data) value = normal(random_);
+    tensors_[name] = {std::move(dims), std::move(data)};
+  }
+  void AddLinear(const std::string& name, int64_t rows, int64_t cols, bool bias) {
+    Add(name + ".weight", {cols, rows}, 1.5 / std::sqrt(static_cast<double>(cols)));
+    if (bias) Add(name + ".bias", {rows}, 0.3);
+  }
+  void Fill();
+  void FillLayer(const std::string& b);
+
+  const Tensor& Get(const std::string& name) const { return tensors_.at(name); }
+  Row Apply(const std::string& name, const Row& x) const;
+  Row Norm(const Row& x, const float* weight, size_t offset, size_t length) const;
+  Row Attend(const std::string& b, int layer, const std::vector<Row>& x, size_t query) const;
+  void HeadNorm(const std::string& name, size_t head, Row& row) const;
+  void Rotate(Row& row, size_t position, const float* frequencies, int pairs) const;
+  // One head's whole key (rotary part rotated, normed) and value at a position.
+  Row Key(const std::string& b, int layer, const Row& x, size_t position, int kv_head) const;
+  Row Value(const std::string& b, const Row& x, int kv_head) const;
+  const float* Frequencies(int layer, int group) const;
+  Row Slice(const Row& row, int begin, int count) const {
+    return Row(row.begin() + begin, row.begin() + begin + count);
+  }
+
+  TinyShape shape_;
+  std::mt19937 random_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, int64_t> integers_;
+  std::map<std::string, std::vector<int64_t>> integer_lists_;
+  std::vector<float> frequencies_;
+};
+
+inline void TinyModel::Fill() {
+  const TinyShape& s = shape_;
+  Add("token_embd.weight", {s.embedding, s.vocabulary}, 1.0);
+  Add("output_norm.weight", {s.embedding}, 0.1, 1.0);
+  AddLinear("output", s.vocabulary, s.embedding, false);
+  for (int l = 0; l < s.layers; ++l) FillLayer("blk." + std::to_string(l) + ".");
+  integers_ = {{"block_count", s.layers},
+               {"embedding_length", s.embedding},
+               {"feed_forward_length", s.feed_forward},
+               {"context_length", 4096},
+               {"attention.head_count", s.heads},
+               {"attention.head_count_kv", s.kv_heads},
+               {"attention.key_length", s.head},
+               {"attention.value_length", s.head}};
+  if (s.window > 0) integers_["attention.sliding_window"] = s.window;
+  const int tables = s.converted() ? s.layers * s.groups() : 1;
+  for (int t = 0; t < tables; ++t) {
+    for (int i = 0; i < s.rope() / 2; ++i) {
+      // Converted: every group its own, as 2-norm gives them.
+      frequencies_.push_back(
+          std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(s.rope())) *
+          (1.0f + 0.1f * static_cast<float>(t)));
+    }
+  }
+  if (!s.converted()) return;
+  integers_["format_version"] = 1;
+  integer_lists_["rope.dimension_counts"].assign(static_cast<size_t>(s.layers), s.rope());
+  integer_lists_["attention.rope_group_counts"].assign(static_cast<size_t>(s.layers), s.groups());
+}
+
+inline void TinyModel::FillLayer(const std::string& b) {
+  const TinyShape& s = shape_;
+  const int nope = s.head - s.rope();
+  Add(b + "attn_norm.weight", {s.embedding}, 0.1, 1.0);
+  Add(b + "ffn_norm.weight", {s.embedding}, 0.1, 1.0);
+  AddLinear(b + "ffn_gate", s.feed_forward, s.embedding, false);
+  AddLinear(b + "ffn_up", s.feed_forward, s.embedding, false);
+  AddLinear(b + "ffn_down", s.embedding, s.feed_forward, false);
+  AddLinear(b + "attn_q", s.heads * s.head, s.embedding, s.biases);
+  AddLinear(b + "attn_output", s.embedding, s.heads * s.head, s.biases);
+  if (s.rope() > 0) AddLinear(b + "attn_k", s.groups() * s.rope(), s.embedding, s.biases);
+  if (s.joint()) AddLinear(b + "attn_kv_a", s.rank, s.embedding, s.biases);
+  if (nope > 0) {
+    if (s.key_latent()) AddLinear(b + "attn_k_a", s.rank, s.embedding, s.biases);
+    if (s.joint() || s.key_latent()) {
+      Add(b + "attn_k_b.weight", {nope, s.rank, s.kv_heads}, 0.4);
+    } else {
+      AddLinear(b + "attn_k_nope", s.kv_heads * nope, s.embedding, s.biases);
+    }
+  }
+  if (s.value_latent()) AddLinear(b + "attn_v_a", s.rank, s.embedding, s.biases);
+  if (s.joint() || s.value_latent()) {
+    Add(b + "attn_v_b.weight", {s.rank, s.head, s.kv_heads}, 0.4);
+  } else {
+    AddLinear(b + "attn_v", s.kv_heads * s.head, s.embedding, s.biases);
+  }
+  if (s.norms) {
+    Add(b + "attn_q_norm.weight", {s.head}, 0.2, 1.0);
+    if (s.converted()) {
+      Add(b + "attn_k_norm.weight", {s.head * s.kv_heads}, 0.2, 1.0);
+    } else {
+      Add(b + "attn_k_norm.weight", {s.head}, 0.2, 1.0);
+    }
+  }
+}
+
+inline std::shared_ptr<const GgufFile> TinyModel::File() const {
+  const std::shared_ptr<GgufWriter> writer = GgufWriter::ToMemory();
+  const std::string architecture = shape_.converted() ? "mha2mla" : shape_.family;
+  const std::string prefix = architecture + ".";
+  auto check = [](const Status& status) {
+    if (!status.ok()) throw std::runtime_error(status.message());
+  };
+  auto text = [&](const std::string& key, std::string_view value) {
+    check(writer->SetStrings(key, &value, -1));
+  };
+  text("general.architecture", architecture);
+  if (shape_.converted()) text(prefix + "base_architecture", shape_.family);
+  for (const auto& [key, value] : integers_) {
+    check(writer->SetIntegers(prefix + key, MLA_VALUE_U32, &value, -1));
+  }
+  for (const auto& [key, values] : integer_lists_) {
+    check(writer->SetIntegers(prefix + key, MLA_VALUE_I32, values.data(),
+                              static_cast<int64_t>(values.size())));
+  }
+  const double epsilon = 1e-5;
+  check(writer->SetReals(prefix + "attention.layer_norm_rms_epsilon", MLA_VALUE_F32, &epsilon, -1));
+  if (shape_.converted()) {
+    const std::vector<double> all(frequencies_.begin(), frequencies_.end());
+    check(writer->SetReals(prefix + "rope.frequencies", MLA_VALUE_F32, all.data(),
+                           static_cast<int64_t>(all.size())));
+  }
+  for (const auto& [name, tensor] : tensors_) {
+    check(writer->BeginTensor(name, MLA_TYPE_F32, static_cast<int32_t>(tensor.dims.size()),
+                              tensor.dims.data()));
+    check(writer->AppendF32(tensor.data.data(), static_cast<int64_t>(tensor.data.size())));
+  }
+  check(writer->Finish());
+  return writer->Reader().value();
+}
+
+inline TinyModel::Row TinyModel::Apply(const std::string& name, const Row& x) const {
+  const Tensor& w = Get(name + ".weight");
+  const size_t cols = static_cast<size_t>(w.dims[0]), rows = w.data.size() / cols;
+  const auto bias = tensors_.find(name + ".bias");
+  Row y(rows);
+  for (size_t r = 0; r < rows; ++r) {
+    double sum = bias == tensors_.end() ? 0.0 : bias->second.data[r];
+    for (size_t c = 0; c < cols; ++c) sum += w.data[r * cols + c] * x[c];
+    y[r] = sum;
+  }
+  return y;
+}
+
+inline TinyModel::Row TinyModel::Norm(const Row& x, const float* weight, size_t offset,
+                                      size_t length) const {
+  double sum = 0;
+  for (size_t i = 0; i < length; ++i) sum += x[offset + i] * x[offset + i];
+  const double scale = 1.0 / std::sqrt(sum / static_cast<double>(length) + 1e-5);
+  Row y = x;
+  for (size_t i = 0; i < length; ++i) y[offset + i] = x[offset + i] * scale * weight[i];
+  return y;
+}
+
+inline void TinyModel::HeadNorm(const std::string& name, size_t head, Row& row) const {
+  const auto tensor = tensors_.find(name);
+  if (tensor == tensors_.end()) return;
+  const std::vector<float>& w = tensor->second.data;
+  const size_t d = static_cast<size_t>(shape_.head);
+  row = Norm(row, w.data() + (w.size() > d ? head * d : 0), 0, d);
+}
+
+inline const float* TinyModel::Frequencies(int layer, int group) const {
+  if (!shape_.converted()) return frequencies_.data();
+  return frequencies_.data() + (layer * shape_.groups() + group) * (shape_.rope() / 2);
+}
+
+inline void TinyModel::Rotate(Row& row, size_t position, const float* frequencies,
+                              int pairs) const {
+  for (int i = 0; i < pairs; ++i) {
+    const double angle = static_cast<double>(position) * frequencies[i];
+    double& a = row[static_cast<size_t>(shape_.interleaved() ? 2 * i : i)];
+    double& b = row[static_cast<size_t>(shape_.interleaved() ? 2 * i + 1 : i + pairs)];
+    const double x = a, y = b;
+    a = x * std::cos(angle) - y * std::sin(angle);
+    b = x * std::sin(angle) + y * std::cos(angle);
+  }
+}
+
+inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row& x, size_t position,
+                                     int g) const {
+  const TinyShape& s = shape_;
+  const int r = s.rope(), nope = s.head - r, group = s.groups() == 1 ? 0 : g;
+  Row key = r > 0 ? Slice(Apply(b + "attn_k", x), group * r, r) : Row();
+  if (nope > 0) {
+    if (s.joint() || s.key_latent()) {
+      const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_k_a"), x);
+      const Tensor& up = Get(b + "attn_k_b.weight");
+      for (int i = 0; i < nope; ++i) {
+        double sum = 0;
+        for (int k = 0; k < s.rank; ++k) {
+          sum +=
+              up.data[static_cast<size_t>((g * s.rank + k) * nope + i)] * c[static_cast<size_t>(k)];
+        }
+        key.push_back(sum);
+      }
+    } else {
+      const Row rest = Slice(Apply(b + "attn_k_nope", x), g * nope, nope);
+      key.insert(key.end(), rest.begin(), rest.end());
+    }
+  }
+  HeadNorm(b + "attn_k_norm.weight", static_cast<size_t>(g), key);
+  Rotate(key, position, Frequencies(layer, group), r / 2);
+  return key;
+}
+
+inline TinyModel::Row TinyModel::Value(const std::string& b, const Row& x, int g) const {
+  const TinyShape& s = shape_;
+  if (!s.joint() && !s.value_latent()) return Slice(Apply(b + "attn_v", x), g * s.head, s.head);
+  const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_v_a"), x);
+  const Tensor& up = Get(b + "attn_v_b.weight");
+  Row value(static_cast<size_t>(s.head));
+  for (int i = 0; i < s.head; ++i) {
+    for (int k = 0; k < s.rank; ++k) {
+      value[static_cast<size_t>(i)] +=
+          up.data[static_cast<size_t>((g * s.head + i) * s.rank + k)] * c[static_cast<size_t>(k)];
+    }
+  }
+  return value;
+}
+
+// The heads' outputs for the token `query`, before the output projection.
+inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const std::vector<Row>& x,
+                                        size_t query) const {
+  const TinyShape& s = shape_;
+  const Row queries = Apply(b + "attn_q", x[query]);
+  const size_t begin = s.window > 0 && query + 1 > static_cast<size_t>(s.window)
+                           ? query + 1 - static_cast<size_t>(s.window)
+                           : 0;
+  Row out;
+  for (int h = 0; h < s.heads; ++h) {
+    const int g = h / (s.heads / s.kv_heads);
+    Row q = Slice(queries, h * s.head, s.head);
+    HeadNorm(b + "attn_q_norm.weight", 0, q);
+    Rotate(q, query, Frequencies(layer, s.groups() == 1 ? 0 : g), s.rope() / 2);
+    Row scores;
+    double high = -1e300;
+    for (size_t t = begin; t <= query; ++t) {
+      const Row k = Key(b, layer, x[t], t, g);
+      double score = 0;
+      for (size_t i = 0; i < k.size(); ++i) score += q[i] * k[i];
+      scores.push_back(score / std::sqrt(static_cast<double>(s.head)));
+      high = std::max(high, scores.back());
+    }
+    double sum = 0;
+    Row o(static_cast<size_t>(s.head));
+    for (size_t t = begin; t <= query; ++t) {
+      const double p = std::exp(scores[t - begin] - high);
+      const Row v = Value(b, x[t], g);
+      sum += p;
+      for (size_t i = 0; i < o.size(); ++i) o[i] += p * v[i];
+    }
+    for (double value : o) out.push_back(value / sum);
+  }
+  return out;
+}
+
+inline std::vector<std::vector<double>> TinyModel::Forward(
+    const std::vector<int32_t>& tokens) const {
+  const size_t d = static_cast<size_t>(shape_.embedding);
+  std::vector<Row> hidden;
+  for (int32_t token : tokens) {
+    const float* row = Get("token_embd.weight").data.data() + static_cast<size_t>(token) * d;
+    hidden.emplace_back(row, row + d);
+  }
+  for (int l = 0; l < shape_.layers; ++l) {
+    const std::string b = "blk." + std::to_string(l) + ".";
+    std::vector<Row> x;
+    for (const Row& h : hidden) x.push_back(Norm(h, Get(b + "attn_norm.weight").data.data(), 0, d));
+    for (size_t t = 0; t < hidden.size(); ++t) {
+      const Row y = Apply(b + "attn_output", Attend(b, l, x, t));
+      for (size_t i = 0; i < d; ++i) hidden[t][i] += y[i];
+    }
+    for (Row& h : hidden) {
+      const Row z = Norm(h, Get(b + "ffn_norm.weight").data.data(), 0, d);
+      const Row gate = Apply(b + "ffn_gate", z);
+      Row inner = Apply(b + "ffn_up", z);
+      for (size_t i = 0; i < inner.size(); ++i) inner[i] *= gate[i] / (1.0 + std::exp(-gate[i]));
+      const Row y = Apply(b + "ffn_down", inner);
+      for (size_t i = 0; i < d; ++i) h[i] += y[i];
+    }
+  }
+  std::vector<Row> logits;
+  for (const Row& h : hidden) {
+    logits.push_back(Apply("output", Norm(h, Get("output_norm.weight").data.data(), 0, d)));
+  }
+  return logits;
+}
+
+}  // namespace mla
+#endif  // MLA_GRAPH_TINY_MODEL_TESTING_H_

@@ -1,0 +1,117 @@
+// What a damaged or foreign model file gets: an error that names the key or tensor and what was
+// expected.
+#include "graph/weights.h"
+
+#include <gtest/gtest.h>
+
+#include "graph/tiny_model_testing.h"
+
+namespace mla {
+namespace {
+
+TinyModel Converted() {
+  TinyShape shape;
+  shape.compression = Compression::kJoint;
+  shape.rope_dim = 6;
+  return TinyModel(shape, 1);
+}
+
+void ExpectError(TinyModel& model, mla_status code, const std::string& name,
+                 const std::string& words) {
+  const Status status = Weights::Load(model.File()).status();
+  EXPECT_EQ(status.code(), code) << status.message();
+  EXPECT_NE(status.message().find(name), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find(words), std::string::npos) << status.message();
+}
+
+TEST(WeightsTest, EveryMissingTensorIsNamed) {
+  const TinyModel whole = Converted();
+  TinyModel names = whole;
+  for (const auto& [name, tensor] : names.tensors()) {
+    if (name == "output.weight") continue;  // tied to the embedding when absent
+    TinyModel model = whole;
+    model.tensors().erase(name);
+    // Without attn_kv_a the layer reads as uncompressed, and the first tensor of that form is what
+    // is missing.
+    const bool form = name.find("attn_kv_a") != std::string::npos;
+    ExpectError(model, MLA_BAD_FILE, form ? "attn_k_nope.weight" : name,
+                form ? "rows" : "is missing");
+  }
+}
+
+TEST(WeightsTest, EveryWrongShapeIsNamed) {
+  const TinyModel whole = Converted();
+  TinyModel names = whole;
+  for (const auto& [name, tensor] : names.tensors()) {
+    TinyModel model = whole;
+    TinyModel::Tensor& wrong = model.tensors()[name];
+    wrong.dims[0] += 1;
+    int64_t elements = 1;
+    for (int64_t dim : wrong.dims) elements *= dim;
+    wrong.data.resize(static_cast<size_t>(elements));
+    ExpectError(model, MLA_BAD_FILE, name, "expected");
+  }
+}
+
+TEST(WeightsTest, EveryMissingKeyIsNamed) {
+  for (const char* key : {"block_count", "embedding_length", "feed_forward_length",
+                          "attention.head_count", "format_version"}) {
+    TinyModel model = Converted();
+    model.integers().erase(key);
+    ExpectError(model, MLA_BAD_FILE, std::string("mha2mla.") + key, "is missing");
+  }
+}
+
+TEST(WeightsTest, ContradictionsAreNamed) {
+  TinyModel heads = Converted();
+  heads.integers()["attention.head_count_kv"] = 3;
+  ExpectError(heads, MLA_BAD_FILE, "attention.head_count_kv", "does not divide");
+  TinyModel odd = Converted();
+  odd.integer_lists()["rope.dimension_counts"][1] = 5;
+  ExpectError(odd, MLA_BAD_FILE, "rope.dimension_counts", "odd");
+  TinyModel few = Converted();
+  few.integer_lists()["rope.dimension_counts"].pop_back();
+  ExpectError(few, MLA_BAD_FILE, "rope.dimension_counts", "expected 2");
+  TinyModel groups = Converted();
+  groups.integer_lists()["attention.rope_group_counts"][0] = 0;
+  ExpectError(groups, MLA_BAD_FILE, "attention.rope_group_counts", "expected 1 or 2");
+  TinyModel negative = Converted();
+  negative.integers()["block_count"] = 0;
+  ExpectError(negative, MLA_BAD_FILE, "block_count", "expected 1 to");
+}
+
+TEST(WeightsTest, NewerFormatIsRefused) {
+  TinyModel model = Converted();
+  model.integers()["format_version"] = 2;
+  ExpectError(model, MLA_UNSUPPORTED, "format_version", "reads up to 1");
+}
+
+TEST(WeightsTest, ForeignArchitectureIsRefused) {
+  TinyShape shape;
+  shape.family = "gemma3";
+  TinyModel model(shape, 1);
+  ExpectError(model, MLA_UNSUPPORTED, "gemma3", "expected llama");
+}
+
+TEST(WeightsTest, LayoutsOfTheInstances) {
+  TinyShape shape;
+  shape.rope_dim = 6;
+  shape.compression = Compression::kSplit;
+  const auto split = Weights::Load(TinyModel(shape, 1).File()).value();
+  const LayerLayout& layout = split->shape().cache_layouts[0];
+  EXPECT_EQ(layout.latent, 24);
+  ASSERT_EQ(layout.segments.size(), 2u);
+  EXPECT_EQ(layout.key_segment, (std::vector<int32_t>{0, 0}));
+  EXPECT_EQ(layout.value_segment, (std::vector<int32_t>{1, 1}));
+  shape.compression = Compression::kPlain;
+  const auto plain = Weights::Load(TinyModel(shape, 1).File()).value();
+  const LayerLayout& gqa = plain->shape().cache_layouts[0];
+  EXPECT_EQ(gqa.rope_dim, 16);
+  EXPECT_EQ(gqa.latent, 32);
+  EXPECT_EQ(gqa.key_segment, (std::vector<int32_t>{-1, -1}));
+  EXPECT_EQ(gqa.value_segment, (std::vector<int32_t>{0, 1}));
+  EXPECT_FALSE(plain->shape().converted);
+}
+
+}  // namespace
+}  // namespace mla
