@@ -5,8 +5,16 @@
 namespace mla {
 
 RmsNormKernel GetRmsNormKernel(Isa isa) {
-  static_cast<void>(isa);  // the portable one serves all
-  return RmsNormGeneric;
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return RmsNormAvx512;
+    case Isa::kAvx2:
+      return RmsNormAvx2;
+#endif
+    default:
+      return RmsNormGeneric;
+  }
 }
 
 void RmsNorm(const float* x, int64_t x_stride, const float* w, float eps, float* y,

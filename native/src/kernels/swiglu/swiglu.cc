@@ -5,8 +5,16 @@
 namespace mla {
 
 SwiGluKernel GetSwiGluKernel(Isa isa) {
-  static_cast<void>(isa);  // the portable one serves all
-  return SwiGluGeneric;
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return SwiGluAvx512;
+    case Isa::kAvx2:
+      return SwiGluAvx2;
+#endif
+    default:
+      return SwiGluGeneric;
+  }
 }
 
 void SwiGlu(const float* gate, const float* up, float* y, int64_t n) {
