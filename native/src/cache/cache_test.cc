@@ -22,21 +22,25 @@ std::vector<float> RandomRow(std::mt19937& random, int64_t n) {
 
 std::vector<float> ThroughCodec(const RowFormat& format, const std::vector<float>& row) {
   std::vector<uint8_t> packed(static_cast<size_t>(format.stride), 0xee);
+  std::vector<uint16_t> scales(static_cast<size_t>(format.page_scale_bytes() / 2) + 1);
   std::vector<float> back(row.size());
-  EncodeRow(format, row.data(), packed.data());
-  DecodeRow(format, packed.data(), back.data());
+  EncodeRow(format, row.data(), packed.data(), scales.data());
+  DecodeRow({format, packed.data(), scales.data(), 1}, 0, back.data());
   return back;
 }
 
-TEST(RowFormat, CountsValuesScalesAndPadding) {
-  EXPECT_EQ(MakeRowFormat(CacheType::kF32, 5, 32).stride, 20);
-  EXPECT_EQ(MakeRowFormat(CacheType::kF16, 5, 32).stride, 10);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt8, 64, 32).stride, 64 + 2 * 2);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt8, 64, 64).stride, 64 + 2);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt8, 33, 32).stride, 33 + 1 + 2 * 2);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt4, 96, 32).stride, 48 + 3 * 2);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt2, 96, 32).stride, 24 + 3 * 4);
-  EXPECT_EQ(MakeRowFormat(CacheType::kInt2, 1, 64).scales, 2);
+TEST(RowFormat, CountsValuesAndScales) {
+  auto bytes = [](CacheType type, int32_t length, int32_t group) {
+    const RowFormat format = MakeRowFormat(type, length, group);
+    return std::vector<int64_t>{format.stride, format.page_scale_bytes() / kPageTokens};
+  };
+  EXPECT_EQ(bytes(CacheType::kF32, 5, 32), (std::vector<int64_t>{20, 0}));
+  EXPECT_EQ(bytes(CacheType::kF16, 5, 32), (std::vector<int64_t>{10, 0}));
+  EXPECT_EQ(bytes(CacheType::kInt8, 64, 32), (std::vector<int64_t>{64, 4}));
+  EXPECT_EQ(bytes(CacheType::kInt8, 64, 64), (std::vector<int64_t>{64, 2}));
+  EXPECT_EQ(bytes(CacheType::kInt8, 33, 32), (std::vector<int64_t>{33, 4}));
+  EXPECT_EQ(bytes(CacheType::kInt4, 96, 32), (std::vector<int64_t>{48, 6}));
+  EXPECT_EQ(bytes(CacheType::kInt2, 95, 32), (std::vector<int64_t>{24, 12}));
 }
 
 TEST(RowCodec, ErrorStaysWithinTheType) {
@@ -116,7 +120,7 @@ void ExpectRow(const CacheView& view, const RowArray& array, int32_t position,
                const float* expected) {
   const std::vector<float> values(expected, expected + array.format.length);
   std::vector<float> actual(values.size());
-  DecodeRow(array.format, view.Rows(array, position, 1).data, actual.data());
+  DecodeRow(view.Rows(array, position, 1), 0, actual.data());
   EXPECT_EQ(actual, ThroughCodec(array.format, values)) << "position " << position;
 }
 
@@ -212,9 +216,9 @@ TEST(LatentCache, BytesPerTokenOfEveryType) {
   const double scalars = 2 * 4;
   EXPECT_EQ(bytes(CacheType::kF32, CacheType::kF32), 2 * 24 + 40 * 4 + scalars);
   EXPECT_EQ(bytes(CacheType::kF16, CacheType::kF16), 2 * 12 + 40 * 2 + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt8, CacheType::kInt8), 2 * (6 + 2) + (34 + 4) + (8 + 2) + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt4, CacheType::kInt8), 2 * (6 + 2) + (18 + 4) + (4 + 2) + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt2, CacheType::kInt8), 2 * (6 + 2) + (10 + 8) + (2 + 4) + scalars);
+  EXPECT_EQ(bytes(CacheType::kInt8, CacheType::kInt8), 2 * (6 + 2) + (33 + 4) + (7 + 2) + scalars);
+  EXPECT_EQ(bytes(CacheType::kInt4, CacheType::kInt8), 2 * (6 + 2) + (17 + 4) + (4 + 2) + scalars);
+  EXPECT_EQ(bytes(CacheType::kInt2, CacheType::kInt8), 2 * (6 + 2) + (9 + 8) + (2 + 4) + scalars);
 }
 
 TEST(LatentCache, RefusesWhatItCannotDoInWords) {

@@ -8,14 +8,13 @@
 
 namespace mla {
 
-inline constexpr int32_t kPageTokens = 64;
-
-// The rows of one rotary group or one latent segment: in every page an array of kPageTokens rows,
-// `format.stride` bytes apart, from byte `offset` of the page on. A head's rows are thus contiguous
-// from token to token.
+// The rows of one rotary group or one latent segment: in every page the values of kPageTokens
+// tokens from byte `values` on, and their scales from byte `scales` on. A head's rows are thus
+// contiguous from token to token.
 struct RowArray {
   RowFormat format;
-  int64_t offset;
+  int64_t values;
+  int64_t scales;
 };
 
 struct CacheView {
@@ -28,8 +27,11 @@ struct CacheView {
   // Rows of `count` positions from `position` on, all in one page.
   PackedRows Rows(const RowArray& array, int32_t position, int32_t count) const {
     const uint8_t* page = pages[position / kPageTokens];
-    return {array.format, page + array.offset + position % kPageTokens * array.format.stride,
-            count};
+    const int64_t slot = position % kPageTokens;
+    const uint16_t* scales = array.format.scales_per_group == 0
+                                 ? nullptr
+                                 : reinterpret_cast<const uint16_t*>(page + array.scales) + slot;
+    return {array.format, page + array.values + slot * array.format.stride, scales, count};
   }
   // Key scalars of a head, from `position` to the end of its page.
   const float* Scalars(int32_t kv_head, int32_t position) const {

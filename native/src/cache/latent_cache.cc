@@ -46,10 +46,12 @@ struct LayerPlaces {
 LayerPlaces PlaceLayer(const CacheOptions& options, const LayerLayout& layout) {
   LayerPlaces places;
   int64_t at = 0;
-  // Arrays of kPageTokens rows keep every start at a multiple of 64 bytes, whatever the stride.
+  // Arrays of kPageTokens rows or scales keep every start at a multiple of 64 bytes, whatever their
+  // lengths.
   auto place = [&at](CacheType type, int32_t length, int32_t group) {
-    RowArray array{MakeRowFormat(type, length, group), at};
-    at += array.format.stride * kPageTokens;
+    RowArray array{MakeRowFormat(type, length, group), at, 0};
+    array.scales = array.values + array.format.page_value_bytes();
+    at = array.scales + array.format.page_scale_bytes();
     return array;
   };
   if (layout.rope_dim > 0) {
@@ -185,16 +187,16 @@ void LatentCache::Write(int32_t layer, int32_t first, int32_t n, const float* ro
     const int32_t position = first + i;
     uint8_t* page = to.owned[static_cast<size_t>(position / kPageTokens)].get();
     const int64_t slot = position % kPageTokens;
+    auto write = [page, slot](const RowArray& array, const float* values) {
+      EncodeRow(array.format, values, page + array.values + slot * array.format.stride,
+                reinterpret_cast<uint16_t*>(page + array.scales) + slot);
+    };
     for (size_t g = 0; g < to.places.rope.size(); ++g) {
-      const RowArray& array = to.places.rope[g];
-      EncodeRow(array.format,
-                rope + i * rope_stride + static_cast<int64_t>(g) * array.format.length,
-                page + array.offset + slot * array.format.stride);
+      write(to.places.rope[g],
+            rope + i * rope_stride + static_cast<int64_t>(g) * to.layout.rope_dim);
     }
     for (size_t s = 0; s < to.places.latent.size(); ++s) {
-      const RowArray& array = to.places.latent[s];
-      EncodeRow(array.format, latent + i * latent_stride + to.layout.segments[s].offset,
-                page + array.offset + slot * array.format.stride);
+      write(to.places.latent[s], latent + i * latent_stride + to.layout.segments[s].offset);
     }
     if (!to.layout.key_scalar) continue;
     float* column = reinterpret_cast<float*>(page + to.places.scalars) + slot;

@@ -24,7 +24,7 @@ float LoadHalf(const uint8_t* from) {
   return HalfToFloat(half);
 }
 
-void EncodeInt8Group(const float* values, int32_t n, uint8_t* quantized, uint8_t* scale_at) {
+void EncodeInt8Group(const float* values, int32_t n, uint8_t* quantized, uint16_t* scale_at) {
   float largest = 0.0f;
   bool finite = true;
   for (int32_t i = 0; i < n; ++i) {
@@ -33,11 +33,11 @@ void EncodeInt8Group(const float* values, int32_t n, uint8_t* quantized, uint8_t
   }
   if (!finite) {
     std::memset(quantized, 0, static_cast<size_t>(n));
-    StoreHalf(std::numeric_limits<float>::quiet_NaN(), scale_at);
+    *scale_at = FloatToHalf(std::numeric_limits<float>::quiet_NaN());
     return;
   }
-  StoreHalf(std::min(largest / 127.0f, kLargestHalf), scale_at);
-  const float scale = LoadHalf(scale_at);
+  *scale_at = FloatToHalf(std::min(largest / 127.0f, kLargestHalf));
+  const float scale = HalfToFloat(*scale_at);
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   for (int32_t i = 0; i < n; ++i) {
     const float q = std::clamp(std::nearbyint(values[i] * inverse), -127.0f, 127.0f);
@@ -51,7 +51,7 @@ bool HasRowCodec(CacheType type) {
   return type == CacheType::kF32 || type == CacheType::kF16 || type == CacheType::kInt8;
 }
 
-void EncodeRow(const RowFormat& format, const float* values, uint8_t* row) {
+void EncodeRow(const RowFormat& format, const float* values, uint8_t* row, uint16_t* scales) {
   assert(HasRowCodec(format.type));
   if (format.type == CacheType::kF32) {
     std::memcpy(row, values, static_cast<size_t>(format.length) * sizeof(float));
@@ -60,22 +60,23 @@ void EncodeRow(const RowFormat& format, const float* values, uint8_t* row) {
       StoreHalf(std::clamp(values[i], -kLargestHalf, kLargestHalf), row + int64_t{i} * 2);
     }
   } else {
-    for (int32_t i = 0; i < format.length; i += format.group) {
-      EncodeInt8Group(values + i, std::min(format.group, format.length - i), row + i,
-                      row + format.scales + int64_t{i} / format.group * 2);
+    for (int32_t i = 0; i < format.length; i += format.group, scales += kPageTokens) {
+      EncodeInt8Group(values + i, std::min(format.group, format.length - i), row + i, scales);
     }
   }
 }
 
-void DecodeRow(const RowFormat& format, const uint8_t* row, float* values) {
+void DecodeRow(const PackedRows& rows, int32_t t, float* values) {
+  const RowFormat& format = rows.format;
   assert(HasRowCodec(format.type));
+  const uint8_t* row = rows.data + t * format.stride;
   if (format.type == CacheType::kF32) {
     std::memcpy(values, row, static_cast<size_t>(format.length) * sizeof(float));
   } else if (format.type == CacheType::kF16) {
     for (int32_t i = 0; i < format.length; ++i) values[i] = LoadHalf(row + int64_t{i} * 2);
   } else {
     for (int32_t i = 0; i < format.length; ++i) {
-      values[i] = LoadHalf(row + format.scales + int64_t{i} / format.group * 2) *
+      values[i] = HalfToFloat(rows.scales[int64_t{i} / format.group * kPageTokens + t]) *
                   static_cast<int8_t>(row[i]);
     }
   }

@@ -3,8 +3,6 @@
 namespace mla {
 namespace {
 
-constexpr int64_t RoundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
-
 int BitsOf(CacheType type) {
   switch (type) {
     case CacheType::kF32:
@@ -24,17 +22,11 @@ int BitsOf(CacheType type) {
 }  // namespace
 
 RowFormat MakeRowFormat(CacheType type, int32_t length, int32_t group) {
-  RowFormat format{type, length, group, 0, 0, 0};
-  const int64_t value_bytes = (static_cast<int64_t>(length) * BitsOf(type) + 7) / 8;
-  if (type == CacheType::kF32 || type == CacheType::kF16) {
-    format.stride = value_bytes;
-    return format;
+  RowFormat format{type, length, 0, 0, (static_cast<int64_t>(length) * BitsOf(type) + 7) / 8};
+  if (type != CacheType::kF32 && type != CacheType::kF16) {
+    format.group = group;
+    format.scales_per_group = type == CacheType::kInt2 ? 2 : 1;
   }
-  const int64_t scales = RoundUp(value_bytes, 2);
-  const int64_t groups = (length + group - 1) / group;
-  format.scales = static_cast<int32_t>(scales);
-  format.scales_per_group = type == CacheType::kInt2 ? 2 : 1;
-  format.stride = scales + groups * format.scales_per_group * 2;
   return format;
 }
 

@@ -73,13 +73,14 @@ void DecodeLatents(const Task& task, int32_t segment, int32_t position, int32_t 
 
 PackedRows MatrixRows(const Matrix& matrix, int64_t first, int64_t count) {
   const CacheType type = matrix.type == Type::kF32 ? CacheType::kF32 : CacheType::kF16;
-  RowFormat format{type, static_cast<int32_t>(matrix.cols), 0, 0, 0, matrix.row_bytes()};
-  return {format, matrix.row(first), static_cast<int32_t>(count)};
+  const RowFormat format{type, static_cast<int32_t>(matrix.cols), 0, 0, matrix.row_bytes()};
+  return {format, matrix.row(first), nullptr, static_cast<int32_t>(count)};
 }
 
 PackedRows FloatRows(const float* data, int64_t stride, int32_t length, int32_t count) {
-  RowFormat format{CacheType::kF32, length, 0, 0, 0, stride * static_cast<int64_t>(sizeof(float))};
-  return {format, reinterpret_cast<const uint8_t*>(data), count};
+  const RowFormat format{CacheType::kF32, length, 0, 0,
+                         stride * static_cast<int64_t>(sizeof(float))};
+  return {format, reinterpret_cast<const uint8_t*>(data), nullptr, count};
 }
 
 // The rows that keys besides the rotary ones, or values, of a KV head are in this tile.

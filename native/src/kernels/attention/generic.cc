@@ -16,6 +16,8 @@ struct Vec4 {
   static constexpr int kScoreRows = 2;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 4;
+  static constexpr int kScaledSumRows = 3;
+  static constexpr int kScaledSumVectors = 4;
 
   template <class T>
   static T Read(const void* p) {
@@ -55,10 +57,6 @@ struct Vec4 {
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return FromHalf(ReadFirst<Shorts>(p, static_cast<size_t>(n) * 2));
   }
-  static Reg BroadcastHalf(const uint8_t* p) {
-    const int16_t half = Read<int16_t>(p);
-    return FromHalf(Shorts{half, half, half, half});
-  }
   static Reg LoadInt8(const uint8_t* p) { return __builtin_convertvector(Read<Bytes>(p), Reg); }
   static Reg LoadInt8First(const uint8_t* p, int32_t n) {
     return __builtin_convertvector(ReadFirst<Bytes>(p, static_cast<size_t>(n)), Reg);
@@ -81,11 +79,10 @@ struct Vec4 {
     const float odd = a[1] > a[3] ? a[1] : a[3];
     return even > odd ? even : odd;
   }
-  static void Sum4(Reg a, Reg b, Reg c, Reg d, float* out) {
-    out[0] = Sum(a);
-    out[1] = Sum(b);
-    out[2] = Sum(c);
-    out[3] = Sum(d);
+  static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
+    Reg sums = {Sum(a), Sum(b), Sum(c), Sum(d)};
+    if (add) sums += Load(out);
+    Store(sums, out);
   }
 };
 

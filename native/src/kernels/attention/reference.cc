@@ -13,7 +13,7 @@ using Doubles = std::vector<double>;
 
 Doubles CachedRow(const CacheView& cache, const RowArray& array, int32_t position) {
   std::vector<float> row(static_cast<size_t>(array.format.length));
-  DecodeRow(array.format, cache.Rows(array, position, 1).data, row.data());
+  DecodeRow(cache.Rows(array, position, 1), 0, row.data());
   return Doubles(row.begin(), row.end());
 }
 

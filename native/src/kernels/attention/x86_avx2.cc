@@ -15,6 +15,8 @@ struct Vec8 {
   static constexpr int kScoreRows = 2;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 2;
+  static constexpr int kScaledSumRows = 6;
+  static constexpr int kScaledSumVectors = 2;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -34,11 +36,6 @@ struct Vec8 {
     uint8_t halves[16] = {};
     memcpy(halves, p, static_cast<size_t>(n) * 2);
     return LoadHalf(halves);
-  }
-  static Reg BroadcastHalf(const uint8_t* p) {
-    int16_t half;
-    memcpy(&half, p, sizeof half);
-    return _mm256_cvtph_ps(_mm_set1_epi16(half));
   }
   static Reg LoadInt8(const uint8_t* p) {
     return _mm256_cvtepi32_ps(
@@ -74,14 +71,15 @@ struct Vec8 {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
-  static void Sum4(Reg a, Reg b, Reg c, Reg d, float* out) {
+  static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
     // lanes.
     const Reg ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     const Reg cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
     const Reg low = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
     const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
-    _mm_storeu_ps(out, Halves(_mm256_add_ps(low, high)));
+    const __m128 sums = Halves(_mm256_add_ps(low, high));
+    _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
   }
 };
 

@@ -1,6 +1,5 @@
 // The tile kernels in AVX-512: sixteen floats, masked ends.
 #include <immintrin.h>
-#include <string.h>
 
 #include "kernels/attention/tile_kernels_simd.h"
 
@@ -15,6 +14,9 @@ struct Vec16 {
   static constexpr int kScoreRows = 6;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
+  // Within one group of 32; converting costs more, so more rows share it.
+  static constexpr int kScaledSumRows = 12;
+  static constexpr int kScaledSumVectors = 2;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -30,11 +32,6 @@ struct Vec16 {
   }
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(First(n), p));
-  }
-  static Reg BroadcastHalf(const uint8_t* p) {
-    int16_t half;
-    memcpy(&half, p, sizeof half);
-    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
   }
   static Reg LoadInt8(const uint8_t* p) {
     return _mm512_cvtepi32_ps(
@@ -54,7 +51,7 @@ struct Vec16 {
   static Reg TimesPowerOfTwo(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }
   static float Sum(Reg a) { return _mm512_reduce_add_ps(a); }
   static float Largest(Reg a) { return _mm512_reduce_max_ps(a); }
-  static void Sum4(Reg a, Reg b, Reg c, Reg d, float* out) {
+  static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
     // lanes.
     const Reg ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
@@ -64,7 +61,8 @@ struct Vec16 {
     const Reg lanes = _mm512_add_ps(low, high);
     const __m256 half =
         _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+    const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
   }
 };
 
