@@ -166,8 +166,8 @@ TEST(Convert, ErrorIsWhatTheBitsAllow) {
   EXPECT_LT(RelativeRmse(Type::kQ8_0, x), 6e-3);
   EXPECT_LT(RelativeRmse(Type::kQ4_0, x), 0.1);
   EXPECT_LT(RelativeRmse(Type::kQ4_1, x), 0.09);
-  EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.08);
-  EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.02);
+  EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.071);  // the usual encoders: 0.0712 and 0.0177
+  EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.0175);
 }
 
 TEST(Convert, ValuesOnTheGridSurvive) {
