@@ -47,8 +47,25 @@ void BM_Region(benchmark::State& state) {
   }
 }
 
+// 100 loops of `range(1)` microseconds of work each, as the operations of a decoder's layer are:
+// what is lost beyond the work divided by the threads.
+void BM_Step(benchmark::State& state) {
+  const int threads = static_cast<int>(state.range(0));
+  const int64_t turns = state.range(1) * 1000 / 16;
+  for (auto _ : state) {
+    ThreadPool::Shared().Run(threads, [&](Team& team, int) {
+      for (int i = 0; i < 100; ++i) {
+        team.Each(16, 1, [&](int64_t, int64_t) {
+          for (int64_t t = 0; t < turns; ++t) benchmark::DoNotOptimize(t);
+        });
+      }
+    });
+  }
+}
+
 BENCHMARK(BM_Barrier)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
 BENCHMARK(BM_Each)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
+BENCHMARK(BM_Step)->ArgsProduct({{1, 2}, {10, 100, 1000}})->UseRealTime();
 BENCHMARK(BM_Region)->Args({1, 0})->Args({2, 0})->Args({4, 0})->Args({2, 1000})->UseManualTime();
 
 }  // namespace

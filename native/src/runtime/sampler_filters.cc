@@ -1,0 +1,113 @@
+#include "runtime/sampler_filters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/log_sum_exp.h"
+
+namespace mla {
+namespace {
+
+// Up to here the k best are found by a heap in one pass over the vocabulary, above by selection.
+constexpr int32_t kHeapTopK = 1024;
+
+}  // namespace
+
+void SamplerFilters::Start(const float* logits, int32_t n) {
+  logits_ = logits;
+  tokens_ = nullptr;
+  n_ = n;
+}
+
+void SamplerFilters::KeepTopK(int32_t k) {
+  if (k < n_) DropWorseThan(LastOfTopK(k));
+}
+
+SamplerFilters::Ranked SamplerFilters::LastOfTopK(int32_t k) {
+  ranking_.clear();
+  if (k > kHeapTopK) {
+    for (int32_t i = 0; i < n_; ++i) ranking_.push_back({logits_[i], Token(i)});
+    std::nth_element(ranking_.begin(), ranking_.begin() + (k - 1), ranking_.end(), Better());
+    return ranking_[k - 1];
+  }
+  for (int32_t i = 0; i < k; ++i) ranking_.push_back({logits_[i], Token(i)});
+  std::make_heap(ranking_.begin(), ranking_.end(), Better());  // the front is the worst kept
+  float worst = ranking_.front().logit;
+  for (int32_t i = k; i < n_; ++i) {
+    if (logits_[i] <= worst) continue;  // of equal ones the later token ranks below
+    std::pop_heap(ranking_.begin(), ranking_.end(), Better());
+    ranking_.back() = {logits_[i], Token(i)};
+    std::push_heap(ranking_.begin(), ranking_.end(), Better());
+    worst = ranking_.front().logit;
+  }
+  return ranking_.front();
+}
+
+void SamplerFilters::KeepTopP(float p, float best) {
+  const double total = SumExp(logits_, n_, best, 1);
+  // n tokens with less than (1 - p) / n each sum to less than 1 - p, so the prefix lies above; half
+  // of that leaves room for rounding.
+  const double least = std::log(0.5 * (1.0 - p) * total / n_);
+  const float floor = best + static_cast<float>(std::min(0.0, least));
+  ranking_.clear();
+  for (int32_t i = 0; i < n_; ++i) {
+    if (logits_[i] >= floor) ranking_.push_back({logits_[i], Token(i)});
+  }
+  std::make_heap(ranking_.begin(), ranking_.end(), Worse());  // the front is the best
+  double mass = 0;
+  Ranked last;
+  do {
+    last = ranking_.front();
+    mass += ExpNonPositive(last.logit - best);
+    std::pop_heap(ranking_.begin(), ranking_.end(), Worse());
+    ranking_.pop_back();
+  } while (mass < p * total && !ranking_.empty());
+  DropWorseThan(last);
+}
+
+void SamplerFilters::KeepMinP(float min_p, float best) {
+  DropWorseThan({best + std::log(min_p), std::numeric_limits<int32_t>::max()});
+}
+
+void SamplerFilters::DropWorseThan(Ranked last) {
+  kept_logits_.resize(std::max<size_t>(kept_logits_.size(), n_));
+  kept_tokens_.resize(kept_logits_.size());
+  int32_t kept = 0;
+  for (int32_t i = 0; i < n_; ++i) {
+    const Ranked candidate{logits_[i], Token(i)};
+    kept_logits_[kept] = candidate.logit;
+    kept_tokens_[kept] = candidate.token;
+    kept += Better()(last, candidate) ? 0 : 1;
+  }
+  logits_ = kept_logits_.data();
+  tokens_ = kept_tokens_.data();
+  n_ = kept;
+}
+
+int32_t SamplerFilters::Draw(double unit, float best, float temperature) const {
+  // Colder than this, all but the best weigh nothing anyway, and the inverse would overflow.
+  const float scale = 1 / std::max(temperature, 1e-30f);
+  const double target = unit * SumExp(logits_, n_, best, scale);
+  double passed = 0;
+  int32_t begin = 0;
+  int32_t last = 0;  // where rounding lets the sum end below the target
+  constexpr int32_t kRun = 1024;
+  for (; begin < n_; begin += kRun) {  // whole runs are passed at vector speed
+    const int32_t length = std::min(kRun, n_ - begin);
+    const double run = SumExp(logits_ + begin, length, best, scale);
+    if (passed + run <= target) {
+      passed += run;
+      continue;
+    }
+    for (int32_t i = begin; i < begin + length; ++i) {
+      const double weight = ExpNonPositive((logits_[i] - best) * scale);
+      if (weight > 0) last = i;
+      passed += weight;
+      if (passed > target) return Token(i);
+    }
+  }
+  return Token(last);
+}
+
+}  // namespace mla
