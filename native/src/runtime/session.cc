@@ -1,0 +1,193 @@
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace mla {
+namespace {
+
+Status Invalid(std::string message) { return Status(MLA_INVALID_ARGUMENT, std::move(message)); }
+
+Status CheckCapacity(const char* what, int64_t capacity, int64_t needed) {
+  if (capacity >= needed) return Status::Ok();
+  return Invalid("the buffer for " + std::string(what) + " holds " + std::to_string(capacity) +
+                 " floats, expected at least " + std::to_string(needed));
+}
+
+}  // namespace
+
+Session::Session(int32_t vocabulary, std::unique_ptr<Decoder> decoder, Sampler sampler)
+    : vocabulary_(vocabulary),
+      decoder_(std::move(decoder)),
+      sampler_(std::move(sampler)),
+      logits_(vocabulary) {}
+
+Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<const Weights> weights,
+                                                 const DecoderOptions& options) {
+  const ModelShape& shape = weights->shape();
+  if (options.context_length < 1 || options.context_length > shape.context) {
+    return Invalid("context_length is " + std::to_string(options.context_length) +
+                   ", expected 1 to the model's " + std::to_string(shape.context));
+  }
+  if (options.threads < 1 || options.threads > kMaxThreads) {
+    return Invalid("threads is " + std::to_string(options.threads) + ", expected 1 to " +
+                   std::to_string(kMaxThreads));
+  }
+  Result<Sampler> greedy = Sampler::Create({}, shape.vocabulary);
+  if (!greedy.ok()) return greedy.status();
+  Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights, options);
+  if (!decoder.ok()) return decoder.status();
+  return std::shared_ptr<Session>(
+      new Session(shape.vocabulary, std::move(decoder.value()), std::move(greedy.value())));
+}
+
+Status Session::CheckOpen() const {
+  return closed_ ? Status(MLA_CLOSED, "the session was closed by another thread") : Status::Ok();
+}
+
+Status Session::CheckTokens(const int32_t* tokens, int32_t n) const {
+  if (n < 1)
+    return Invalid("the number of tokens is " + std::to_string(n) + ", expected at least 1");
+  const int32_t* bad = std::find_if(
+      tokens, tokens + n, [this](int32_t token) { return token < 0 || token >= vocabulary_; });
+  if (bad != tokens + n) {
+    return Invalid("token " + std::to_string(bad - tokens) + " of " + std::to_string(n) + " is " +
+                   std::to_string(*bad) + ", expected an id from 0 to " +
+                   std::to_string(vocabulary_ - 1));
+  }
+  return Status::Ok();
+}
+
+Status Session::Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
+                       float* scores) {
+  const size_t length = tokens_.size() + n;
+  // Before the decoder runs: afterwards nothing may fail.
+  if (tokens_.capacity() < length) tokens_.reserve(std::max(length, 2 * tokens_.capacity()));
+  if (Status status = decoder_->Append(tokens, n, output, logits, scores, stop_); !status.ok()) {
+    if (status.code() != MLA_CANCELLED) return status;
+    stop_ = false;  // obeyed; where Close set it, closed_ refuses the calls to come
+    return closed_ ? CheckOpen() : status;
+  }
+  tokens_.insert(tokens_.end(), tokens, tokens + n);
+  has_logits_ = true;
+  pending_.reset();
+  return Status::Ok();
+}
+
+Status Session::Append(const int32_t* tokens, int32_t n) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = CheckTokens(tokens, n); !status.ok()) return status;
+  return Decode(tokens, n, Decoder::Output::kLast, logits_.data(), nullptr);
+}
+
+Status Session::AppendAll(const int32_t* tokens, int32_t n, float* logits, int64_t capacity) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = CheckTokens(tokens, n); !status.ok()) return status;
+  const int64_t needed = static_cast<int64_t>(n) * vocabulary_;
+  if (Status status = CheckCapacity("all logits", capacity, needed); !status.ok()) return status;
+  if (Status status = Decode(tokens, n, Decoder::Output::kAll, logits, nullptr); !status.ok()) {
+    return status;
+  }
+  std::copy_n(logits + (needed - vocabulary_), vocabulary_, logits_.begin());
+  return Status::Ok();
+}
+
+Status Session::AppendScored(const int32_t* tokens, int32_t n, float* log_probabilities,
+                             int64_t capacity) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = CheckTokens(tokens, n); !status.ok()) return status;
+  if (Status status = CheckCapacity("log-probabilities", capacity, n - 1); !status.ok()) {
+    return status;
+  }
+  return Decode(tokens, n, Decoder::Output::kScores, logits_.data(), log_probabilities);
+}
+
+Status Session::Logits(float* out, int64_t capacity) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (!has_logits_) return Invalid("the session has no logits: append a token first");
+  if (Status status = CheckCapacity("the logits", capacity, vocabulary_); !status.ok()) {
+    return status;
+  }
+  std::copy(logits_.begin(), logits_.end(), out);
+  return Status::Ok();
+}
+
+Result<int32_t> Session::Length() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  return decoder_->length();
+}
+
+Status Session::Rewind(int32_t length) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (length < 0 || length > decoder_->length()) {
+    return Invalid("the length to rewind to is " + std::to_string(length) + ", expected 0 to " +
+                   std::to_string(decoder_->length()));
+  }
+  decoder_->Rewind(length);
+  tokens_.resize(length);
+  has_logits_ = false;
+  pending_.reset();
+  return Status::Ok();
+}
+
+Result<Session::Memory> Session::MemoryUse() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  return Memory{decoder_->cache_bytes(), decoder_->workspace_bytes()};
+}
+
+Status Session::SetSampler(SamplerOptions options) {
+  Result<Sampler> sampler = Sampler::Create(std::move(options), vocabulary_);
+  if (!sampler.ok()) return sampler.status();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  sampler_ = std::move(sampler.value());
+  return Status::Ok();
+}
+
+Result<int32_t> Session::Choose(float* log_probability) {
+  if (!has_logits_) return Invalid("there are no logits to sample from: append a token first");
+  return sampler_.Choose(logits_.data(), tokens_.data(), static_cast<int64_t>(tokens_.size()),
+                         log_probability);
+}
+
+Result<int32_t> Session::Sample(float* log_probability) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  return Choose(log_probability);
+}
+
+Result<int32_t> Session::Next(float* log_probability) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (pending_.has_value()) {
+    const int32_t token = *pending_;
+    if (Status status = CheckTokens(&token, 1); !status.ok()) return status;
+    if (Status status = Decode(&token, 1, Decoder::Output::kLast, logits_.data(), nullptr);
+        !status.ok()) {
+      return status;
+    }
+  } else if (stop_.exchange(false)) {
+    if (Status status = CheckOpen(); !status.ok()) return status;
+    return Status(MLA_CANCELLED, "cancelled before the first token");
+  }
+  Result<int32_t> token = Choose(log_probability);
+  if (token.ok()) pending_ = token.value();
+  return token;
+}
+
+void Session::Cancel() { stop_ = true; }
+
+void Session::Close() {
+  closed_ = true;
+  stop_ = true;
+}
+
+}  // namespace mla

@@ -1,0 +1,94 @@
+// One sequence: its decoder with the cache, its current logits, its sampler.
+#ifndef MLA_RUNTIME_SESSION_H_
+#define MLA_RUNTIME_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "graph/decoder.h"
+#include "graph/weights.h"
+#include "runtime/sampler.h"
+#include "tensor/status.h"
+
+namespace mla {
+
+// Any thread may call anything: calls run one after the other, but for Cancel and Close, which
+// never wait. Whoever holds the shared pointer keeps the memory, so that a session may be closed
+// while it runs.
+//
+// Every call but Cancel and Close gives MLA_CLOSED after Close. The decoding calls (Append*, Next)
+// give MLA_CANCELLED when cancelled; MLA_CONTEXT_FULL, MLA_INVALID_ARGUMENT (no tokens, or an id
+// outside the vocabulary) and MLA_OUT_OF_MEMORY leave the session as it was, too.
+class Session {
+ public:
+  // Errors: MLA_INVALID_ARGUMENT for a context outside [1, the model's] or threads outside [1,
+  // kMaxThreads], and the decoder's own.
+  static Result<std::shared_ptr<Session>> Create(std::shared_ptr<const Weights> weights,
+                                                 const DecoderOptions& options);
+  static constexpr int32_t kMaxThreads = 1024;
+
+  // Appends n tokens; the logits of the last become the current ones.
+  Status Append(const int32_t* tokens, int32_t n);
+  // Also every token's logits into logits[n * vocabulary]; `capacity` in floats. Undefined content
+  // after an error.
+  Status AppendAll(const int32_t* tokens, int32_t n, float* logits, int64_t capacity);
+  // Also ln p(tokens[i + 1] | all before) into log_probabilities[n - 1].
+  Status AppendScored(const int32_t* tokens, int32_t n, float* log_probabilities, int64_t capacity);
+
+  // The current logits into out[vocabulary]. Error where there are none: before the first append
+  // and after a rewind.
+  Status Logits(float* out, int64_t capacity);
+  Result<int32_t> Length();
+  // Forgets the tokens from `length` on, and the current logits.
+  Status Rewind(int32_t length);
+
+  struct Memory {
+    int64_t cache_bytes;
+    int64_t workspace_bytes;
+  };
+  Result<Memory> MemoryUse();
+
+  // Restarts the random stream. A new session is greedy.
+  Status SetSampler(SamplerOptions options);
+  // Draws from the current logits; log_probability may be null.
+  Result<int32_t> Sample(float* log_probability);
+  // Appends the token that the last Next gave, if any since the last append or rewind, then draws
+  // the next one. A failed call may be repeated: nothing is appended twice.
+  Result<int32_t> Next(float* log_probability);
+
+  // Stops the decoding call that runs at its next layer; where none runs, the next one.
+  void Cancel();
+  // Stops the call that runs and refuses all others.
+  void Close();
+
+ private:
+  Session(int32_t vocabulary, std::unique_ptr<Decoder> decoder, Sampler sampler);
+
+  Status CheckOpen() const;
+  Status CheckTokens(const int32_t* tokens, int32_t n) const;
+  // With mutex_ held and the tokens checked: decodes, and on success keeps the tokens and takes
+  // logits_ as current.
+  Status Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
+                float* scores);
+  Result<int32_t> Choose(float* log_probability);
+
+  const int32_t vocabulary_;
+
+  std::mutex mutex_;  // guards everything down to pending_
+  const std::unique_ptr<Decoder> decoder_;
+  Sampler sampler_;
+  std::vector<int32_t> tokens_;  // the sequence
+  std::vector<float> logits_;    // [vocabulary], valid while has_logits_
+  bool has_logits_ = false;
+  std::optional<int32_t> pending_;  // what Next gave and has not appended
+
+  std::atomic<bool> stop_{false};  // polled by the decoder; stays until a decoding call has obeyed
+  std::atomic<bool> closed_{false};  // set before stop_, never cleared
+};
+
+}  // namespace mla
+#endif  // MLA_RUNTIME_SESSION_H_
