@@ -17,6 +17,11 @@ Doubles CachedRow(const CacheView& cache, const RowArray& array, int32_t positio
   return Doubles(row.begin(), row.end());
 }
 
+// A layer without one of the parts has no pointer to add to.
+const float* At(const float* base, int64_t offset) {
+  return base == nullptr ? nullptr : base + offset;
+}
+
 double Dot(const float* a, const Doubles& b) {
   double sum = 0.0;
   for (size_t i = 0; i < b.size(); ++i) sum += a[i] * b[i];
@@ -59,47 +64,67 @@ Doubles Value(const AttentionParams& params, const ExpandedParams* expanded, int
   return value;
 }
 
-void OneHead(const AttentionParams& params, const ExpandedParams* expanded, int32_t query,
-             int32_t head) {
+// All tokens of one KV head: what its queries are scored against, and what they sum.
+struct HeadRows {
+  std::vector<Doubles> rope, keys, values;
+  Doubles scalars;
+};
+
+HeadRows ReadHead(const AttentionParams& params, const ExpandedParams* expanded, int32_t g) {
   const LayerLayout& layout = *params.layout;
   const CacheView& cache = *params.cache;
-  const int32_t g = head / (layout.heads / layout.kv_heads);
-  const int32_t last = params.first + query;
-  const int32_t begin = params.window > 0 ? std::max(0, last - params.window + 1) : 0;
+  HeadRows rows;
+  for (int32_t t = 0; t < params.first + params.queries; ++t) {
+    rows.rope.push_back(layout.rope_dim > 0 ? CachedRow(cache, cache.rope[layout.rope_group(g)], t)
+                                            : Doubles());
+    rows.keys.push_back(LatentKey(params, expanded, g, t));
+    rows.values.push_back(Value(params, expanded, g, t));
+    rows.scalars.push_back(layout.key_scalar ? static_cast<double>(*cache.Scalars(g, t)) : 1.0);
+  }
+  return rows;
+}
 
-  const float* q_rope =
-      params.q_rope + query * params.q_rope_stride + head * params.q_rope_head_stride;
-  const float* q_key =
-      expanded != nullptr
-          ? expanded->q_nope + query * expanded->q_nope_stride + head * expanded->q_nope_head_stride
-          : params.q_latent + query * params.q_latent_stride + head * params.q_latent_head_stride;
+void OneQuery(const AttentionParams& params, const HeadRows& rows, const float* q_rope,
+              const float* q_key, int32_t position, float* out) {
+  const int32_t begin = params.window > 0 ? std::max(0, position - params.window + 1) : 0;
   Doubles scores;
-  for (int32_t t = begin; t <= last; ++t) {
-    double score = Dot(q_key, LatentKey(params, expanded, g, t));
-    if (layout.rope_dim > 0)
-      score += Dot(q_rope, CachedRow(cache, cache.rope[layout.rope_group(g)], t));
-    const double scalar = layout.key_scalar ? static_cast<double>(*cache.Scalars(g, t)) : 1.0;
-    scores.push_back(static_cast<double>(params.scale) * scalar * score);
+  for (int32_t at = begin; at <= position; ++at) {
+    const size_t t = static_cast<size_t>(at);
+    const double score = Dot(q_rope, rows.rope[t]) + Dot(q_key, rows.keys[t]);
+    scores.push_back(static_cast<double>(params.scale) * rows.scalars[t] * score);
   }
   const double maximum = *std::max_element(scores.begin(), scores.end());
   double total = 0.0;
-  Doubles sum;
-  for (int32_t t = begin; t <= last; ++t) {
-    const double weight = std::exp(scores[static_cast<size_t>(t - begin)] - maximum);
-    const Doubles value = Value(params, expanded, g, t);
-    sum.resize(value.size(), 0.0);
-    for (size_t e = 0; e < value.size(); ++e) sum[e] += weight * value[e];
+  Doubles sum(rows.values[0].size(), 0.0);
+  for (int32_t at = begin; at <= position; ++at) {
+    const double weight = std::exp(scores[static_cast<size_t>(at - begin)] - maximum);
+    const Doubles& value = rows.values[static_cast<size_t>(at)];
+    for (size_t e = 0; e < sum.size(); ++e) sum[e] += weight * value[e];
     total += weight;
   }
-  float* out = params.out + query * params.out_stride + head * params.out_head_stride;
   for (size_t e = 0; e < sum.size(); ++e) out[e] = static_cast<float>(sum[e] / total);
 }
 
 }  // namespace
 
 void AttentionReference(const AttentionParams& params, const ExpandedParams* expanded) {
-  for (int32_t i = 0; i < params.queries; ++i) {
-    for (int32_t h = 0; h < params.layout->heads; ++h) OneHead(params, expanded, i, h);
+  const LayerLayout& layout = *params.layout;
+  const float* other = expanded != nullptr ? expanded->q_nope : params.q_latent;
+  const int64_t other_stride =
+      expanded != nullptr ? expanded->q_nope_stride : params.q_latent_stride;
+  const int64_t other_head_stride =
+      expanded != nullptr ? expanded->q_nope_head_stride : params.q_latent_head_stride;
+  const int32_t heads_per_kv = layout.heads / layout.kv_heads;
+  for (int32_t g = 0; g < layout.kv_heads; ++g) {
+    const HeadRows rows = ReadHead(params, expanded, g);
+    for (int32_t h = g * heads_per_kv; h < (g + 1) * heads_per_kv; ++h) {
+      for (int32_t i = 0; i < params.queries; ++i) {
+        OneQuery(params, rows,
+                 At(params.q_rope, i * params.q_rope_stride + h * params.q_rope_head_stride),
+                 At(other, i * other_stride + h * other_head_stride), params.first + i,
+                 params.out + i * params.out_stride + h * params.out_head_stride);
+      }
+    }
   }
 }
 

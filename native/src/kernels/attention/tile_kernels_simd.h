@@ -233,6 +233,7 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   }
   const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
   const Reg scales = V::Set1(scale);
+  Reg largest = V::Set1(-INFINITY);
   for (int32_t t = 0; t < whole; t += V::kLanes) {
     Reg x = V::Mul(V::Load(scores + t), scales);
     if (factors != nullptr) {
@@ -240,13 +241,16 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
           x, t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t));
     }
     V::Store(x, scores + t);
+    largest = V::Max(largest, x);
   }
-  for (int32_t t = 0; t < begin; ++t) scores[t] = -INFINITY;
-  for (int32_t t = end; t < whole; ++t) scores[t] = -INFINITY;
-
-  Reg largest = V::Load(scores);
-  for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
-    largest = V::Max(largest, V::Load(scores + t));
+  const bool masked = begin > 0 || end < whole;
+  if (masked) {
+    for (int32_t t = 0; t < begin; ++t) scores[t] = -INFINITY;
+    for (int32_t t = end; t < whole; ++t) scores[t] = -INFINITY;
+    largest = V::Load(scores);
+    for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
+      largest = V::Max(largest, V::Load(scores + t));
+  }
   const float before = *maximum;
   const float tile_maximum = V::Largest(largest);
   const float after = before > tile_maximum ? before : tile_maximum;
@@ -256,16 +260,16 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   for (int32_t t = 0; t < whole; t += V::kLanes) {
     const Reg e = ExpOfNegative<V>(V::Add(V::Load(scores + t), shift));
     V::Store(e, scores + t);
-    if (t >= begin && t + V::kLanes <= end) total = V::Add(total, e);
+    total = V::Add(total, e);
   }
-  float part = V::Sum(total);
-  for (int32_t t = 0; t < whole; t += V::kLanes) {
-    if (t >= begin && t + V::kLanes <= end) continue;
-    for (int32_t i = t; i < t + V::kLanes; ++i) {
-      if (i < begin || i >= end) scores[i] = 0.0f;
-      part += scores[i];
-    }
+  if (masked) {
+    for (int32_t t = 0; t < begin; ++t) scores[t] = 0.0f;
+    for (int32_t t = end; t < whole; ++t) scores[t] = 0.0f;
+    total = V::Load(scores);
+    for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
+      total = V::Add(total, V::Load(scores + t));
   }
+  const float part = V::Sum(total);
   const float carry = before == after ? 1.0f : expf(before - after);
   *maximum = after;
   *sum = *sum * carry + part;
