@@ -10,6 +10,7 @@ import java.util.List;
 /**
  * The texts of a run, tokenized.
  *
+ * @param names of the files
  * @param vocabulary learned from the training documents
  * @param training the documents' tokens, {@link BytePairVocabulary#END_OF_TEXT} before each
  * @param heldOut the passage's tokens, {@link BytePairVocabulary#END_OF_TEXT} before them
@@ -17,6 +18,7 @@ import java.util.List;
  * @param calibration a piece of the training text, for the calibration of conversions
  */
 record TrainingCorpus(
+    List<String> names,
     BytePairVocabulary vocabulary,
     int[] training,
     int[] heldOut,
@@ -45,6 +47,7 @@ record TrainingCorpus(
     append(heldOut, first.passage(), vocabulary);
     String calibration = documents.get(0);
     return new TrainingCorpus(
+        files.stream().map(file -> file.getFileName().toString()).toList(),
         vocabulary,
         training.toArray(),
         heldOut.toArray(),
