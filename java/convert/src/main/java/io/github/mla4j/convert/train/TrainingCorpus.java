@@ -3,6 +3,7 @@ package io.github.mla4j.convert.train;
 import java.io.IOException;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -65,6 +66,8 @@ record TrainingCorpus(
       return WrappedText.unwrap(Files.readString(file), PAGE_WIDTH);
     } catch (MalformedInputException e) {
       throw new IOException(file + " is not UTF-8 text", e);
+    } catch (NoSuchFileException e) {
+      throw new IOException(file + " does not exist, expected a text to train on", e);
     }
   }
 }

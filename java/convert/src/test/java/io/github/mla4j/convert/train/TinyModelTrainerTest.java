@@ -246,6 +246,22 @@ class TinyModelTrainerTest {
   }
 
   @Test
+  void namesTheTextThatIsMissing() throws IOException {
+    Files.delete(text);
+    IOException e = assertThrows(IOException.class, () -> open("out", false));
+    assertEquals(text + " does not exist, expected a text to train on", e.getMessage());
+  }
+
+  @Test
+  void aShorterPlanKeepsItsProportions() {
+    TrainingPlan shorter = PLAN.withSteps(12);
+    assertEquals(12, shorter.steps());
+    assertEquals(2, shorter.warmUp());
+    assertEquals(4, shorter.coolDown());
+    assertEquals(PLAN, shorter.withSteps(24));
+  }
+
+  @Test
   void namesTheOptionOfAPlanThatCannotBe() {
     IllegalArgumentException e =
         assertThrows(
