@@ -12,8 +12,8 @@ public final class TrainMain {
   private TrainMain() {}
 
   /**
-   * {@code [--resume] [--steps N] OUTPUT TEXT...}: the folder to write to, then the UTF-8 texts, the
-   * first of which gives the held-out passage. Exit status 0 done, 1 failed, 2 wrongly used.
+   * {@code [--resume] [--steps N] OUTPUT TEXT...}: the folder to write to, then the UTF-8 texts,
+   * the first of which gives the held-out passage. Exit status 0 done, 1 failed, 2 wrongly used.
    */
   public static void main(String[] args) {
     System.exit(run(List.of(args)));

@@ -70,7 +70,11 @@ class TinyModelTrainerTest {
 
   private static Map<String, float[]> weights(TinyModelTrainer trainer) {
     Map<String, float[]> weights = new LinkedHashMap<>();
-    trainer.model().parameters().all().forEach((name, t) -> weights.put(name, TensorValues.floats(t)));
+    trainer
+        .model()
+        .parameters()
+        .all()
+        .forEach((name, t) -> weights.put(name, TensorValues.floats(t)));
     return weights;
   }
 
@@ -268,7 +272,8 @@ class TinyModelTrainerTest {
             IllegalArgumentException.class,
             () ->
                 new TrainingPlan(
-                    "tiny", "cc0-1.0", SHAPE, 24, 4, 33, 1e-2, 4, 8, 0.1, 1, 0, 0.5, 300, 8, 8, 2, 3));
+                    "tiny", "cc0-1.0", SHAPE, 24, 4, 33, 1e-2, 4, 8, 0.1, 1, 0, 0.5, 300, 8, 8, 2,
+                    3));
     assertEquals("sequence is 33, expected 1 to the context of 32", e.getMessage());
   }
 }
