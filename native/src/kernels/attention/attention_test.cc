@@ -99,6 +99,23 @@ TEST(Attention, DeepContextsAreSplitAndMerged) {
   }
 }
 
+TEST(Attention, WideLatentsOfManyGroups) {
+  for (CacheType type : kTypes) {
+    for (int32_t group : {32, 64}) {
+      Options options;
+      options.type = type;
+      options.group = group;
+      options.first = 70;
+      const LayerLayout layout = MakeLayout(Kind::kJoint, 2, 3, 1, 64, 4301, 0);
+      const Problem problem(layout, options, 17);
+      const std::vector<float> expected = problem.Reference(nullptr);
+      for (Isa isa : SupportedIsas()) {
+        ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa));
+      }
+    }
+  }
+}
+
 TEST(Attention, DoesNotDependOnWhoRunsWhat) {
   for (int32_t queries : {1, 40}) {
     Options options;
