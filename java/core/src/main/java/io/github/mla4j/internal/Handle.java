@@ -2,6 +2,7 @@ package io.github.mla4j.internal;
 
 import io.github.mla4j.ClosedException;
 import java.lang.ref.Cleaner;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A handle of the C API and the duty to close it: once, by {@link #close} or, where that was
@@ -23,7 +24,7 @@ public final class Handle implements AutoCloseable {
   private final String name;
   private final long value;
   private final Cleaner.Cleanable cleanable;
-  private volatile boolean closed;
+  private final AtomicBoolean closed = new AtomicBoolean();
 
   /**
    * @param owner whose garbage collection closes the handle; the closer must not refer to it
@@ -37,19 +38,25 @@ public final class Handle implements AutoCloseable {
 
   /** The number to pass on; throws {@link ClosedException} after {@link #close}. */
   public long value() {
-    if (closed) {
+    if (closed.get()) {
       throw new ClosedException("the " + name + " is closed");
     }
     return value;
   }
 
   public boolean isClosed() {
-    return closed;
+    return closed.get();
   }
 
   @Override
   public void close() {
-    closed = true;
+    closeOnce();
+  }
+
+  /** Closes, and says whether this call was the one that did. */
+  public boolean closeOnce() {
+    boolean first = closed.compareAndSet(false, true);
     cleanable.clean();
+    return first;
   }
 }

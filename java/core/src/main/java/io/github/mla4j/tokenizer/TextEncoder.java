@@ -41,7 +41,7 @@ final class TextEncoder implements AutoCloseable {
     lock.readLock().lock();
     try {
       if (closed) {
-        throw new ClosedException("the tokenizer is closed, with its model");
+        throw new ClosedException("the tokenizer is closed, with its model and sessions");
       }
       return tokenizer.encode(wellFormed(text), false, false).getIds();
     } finally {

@@ -6,8 +6,8 @@ import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
- * Text to token ids and back. Ids are those of llama.cpp for the same file. Any thread; belongs to
- * its model and is closed with it, after which only decoding works.
+ * Text to token ids and back. Ids are those of llama.cpp for the same file. Any thread; a model's
+ * is closed with the model and its sessions, after which only decoding works.
  */
 public final class Tokenizer implements AutoCloseable {
   private static final Set<String> END_OF_GENERATION =

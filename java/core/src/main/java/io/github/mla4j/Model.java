@@ -1,0 +1,137 @@
+package io.github.mla4j;
+
+import static io.github.mla4j.bindings.global.mla.mla_model_cache_bytes_per_token;
+import static io.github.mla4j.bindings.global.mla.mla_model_close;
+import static io.github.mla4j.bindings.global.mla.mla_model_get_info;
+import static io.github.mla4j.bindings.global.mla.mla_model_load_gguf;
+import static io.github.mla4j.bindings.global.mla.mla_session_create;
+
+import io.github.mla4j.bindings.MlaCacheOptions;
+import io.github.mla4j.bindings.MlaModelInfo;
+import io.github.mla4j.bindings.MlaSessionOptions;
+import io.github.mla4j.chat.ChatTemplate;
+import io.github.mla4j.gguf.Gguf;
+import io.github.mla4j.internal.Handle;
+import io.github.mla4j.internal.Native;
+import io.github.mla4j.tokenizer.Tokenizer;
+import java.lang.ref.Reference;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * A model's weights and vocabulary, immutable: any thread, in parallel. Sessions keep the weights
+ * alive, so models and sessions may be closed in any order; a closed model makes no new sessions.
+ */
+public final class Model implements AutoCloseable {
+  private final Handle handle;
+  private final ModelInfo info;
+  private final LazyTokenizer tokenizer;
+  private final Optional<ChatTemplate> chatTemplate;
+
+  private Model(Gguf file) {
+    long[] out = new long[1];
+    Native.check(mla_model_load_gguf(file.handle(), out));
+    Reference.reachabilityFence(file);
+    handle = new Handle(this, "model " + file.name(), out[0], h -> mla_model_close(h));
+    info = readInfo(out[0], file);
+    tokenizer = LazyTokenizer.of(file);
+    chatTemplate = ChatTemplate.read(file);
+  }
+
+  /**
+   * Loads a GGUF file, checking every tensor. The file stays mapped while the model or a session of
+   * it lives. The caller closes the model.
+   */
+  public static Model load(Path path) {
+    try (Gguf file = Gguf.open(path)) {
+      return new Model(file);
+    }
+  }
+
+  /** Loads from an open file, on disk or in memory, which may be closed afterwards. */
+  public static Model load(Gguf file) {
+    return new Model(file);
+  }
+
+  public ModelInfo info() {
+    return info;
+  }
+
+  /**
+   * The tokenizer, built at the first call.
+   *
+   * @throws MlaException where the file has no vocabulary, or one that is not supported
+   */
+  public Tokenizer tokenizer() {
+    return tokenizer.get();
+  }
+
+  /** Whether there is a vocabulary to build {@link #tokenizer} from. */
+  public boolean hasVocabulary() {
+    return tokenizer.hasVocabulary();
+  }
+
+  /** The chat template that the file carries. */
+  public Optional<ChatTemplate> chatTemplate() {
+    return chatTemplate;
+  }
+
+  /** Bytes that one token takes in the cache when the context is long, everything counted. */
+  public double cacheBytesPerToken(CacheOptions cache) {
+    double[] bytes = new double[1];
+    try (MlaCacheOptions options = new MlaCacheOptions()) {
+      cache.writeTo(options);
+      Native.check(mla_model_cache_bytes_per_token(handle.value(), options, bytes));
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+    return bytes[0];
+  }
+
+  /** A session with default options; the caller closes it. */
+  public Session newSession() {
+    return newSession(options -> {});
+  }
+
+  /** A new sequence with a cache of its own; the caller closes it. */
+  public Session newSession(Consumer<SessionOptions> configure) {
+    SessionOptions options = new SessionOptions();
+    configure.accept(options);
+    long[] out = new long[1];
+    try (MlaSessionOptions nativeOptions = options.toNative()) {
+      Native.check(mla_session_create(handle.value(), nativeOptions, out));
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+    return new Session(info, tokenizer, chatTemplate, out[0]);
+  }
+
+  /** Lets go of the weights, which live on while sessions use them. Closing twice is harmless. */
+  @Override
+  public void close() {
+    if (handle.closeOnce()) {
+      tokenizer.release();
+    }
+  }
+
+  private static ModelInfo readInfo(long handle, Gguf file) {
+    try (MlaModelInfo read = new MlaModelInfo()) {
+      read.struct_size(read.sizeof());
+      Native.check(mla_model_get_info(handle, read));
+      return new ModelInfo(
+          file.string("general.name").orElse(""),
+          file.string("general.architecture").orElse(""),
+          read.layers(),
+          read.embedding_length(),
+          read.vocabulary_size(),
+          read.context_length(),
+          read.heads(),
+          read.kv_heads(),
+          read.head_length(),
+          read.converted() != 0,
+          read.parameters(),
+          read.weight_bytes());
+    }
+  }
+}

@@ -1,0 +1,62 @@
+package io.github.mla4j;
+
+import io.github.mla4j.bindings.MlaSessionOptions;
+import org.bytedeco.javacpp.Pointer;
+
+/** What {@link Model#newSession} may be told; everything has a default. Not thread-safe. */
+public final class SessionOptions {
+  private CacheOptions cache = CacheOptions.defaults();
+  private int contextLength;
+  private int threads;
+  private Prefill prefill = Prefill.AUTO;
+
+  SessionOptions() {}
+
+  /** The cache's type; f16 by default. */
+  public SessionOptions cache(CacheType type) {
+    return cache(CacheOptions.of(type));
+  }
+
+  /** The cache's types and windows, part by part. */
+  public SessionOptions cache(CacheOptions options) {
+    cache = options;
+    return this;
+  }
+
+  /** Tokens that fit; the model's own by default, which is also the most. */
+  public SessionOptions contextLength(int tokens) {
+    contextLength = requirePositive("contextLength", tokens);
+    return this;
+  }
+
+  /** Threads that compute; all cores by default. */
+  public SessionOptions threads(int count) {
+    threads = requirePositive("threads", count);
+    return this;
+  }
+
+  /** How prompts are computed; by cost by default. */
+  public SessionOptions prefill(Prefill how) {
+    prefill = how;
+    return this;
+  }
+
+  MlaSessionOptions toNative() {
+    MlaSessionOptions options = new MlaSessionOptions();
+    Pointer.memset(options, 0, options.sizeof());
+    options
+        .struct_size(options.sizeof())
+        .context_length(contextLength)
+        .threads(threads)
+        .prefill(prefill.ordinal());
+    cache.writeTo(options.cache());
+    return options;
+  }
+
+  private static int requirePositive(String name, int value) {
+    if (value < 1) {
+      throw new IllegalArgumentException(name + " is " + value + ", expected 1 or more");
+    }
+    return value;
+  }
+}

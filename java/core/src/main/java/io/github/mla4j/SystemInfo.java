@@ -1,0 +1,25 @@
+package io.github.mla4j;
+
+import java.util.List;
+
+/**
+ * The machine and the choice made on it.
+ *
+ * @param version of the native library
+ * @param isa the instruction set in use
+ * @param isaReason why it was chosen
+ * @param isas those that this machine can use, best first
+ * @param cores that the process may use
+ * @param threads that a session uses by default
+ * @param backends that this build has
+ * @param json all of it as the library reports it
+ */
+public record SystemInfo(
+    String version,
+    String isa,
+    String isaReason,
+    List<String> isas,
+    int cores,
+    int threads,
+    List<String> backends,
+    String json) {}

@@ -1,0 +1,55 @@
+package io.github.mla4j;
+
+import static io.github.mla4j.bindings.global.mla.mla_status_name;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.junit.jupiter.api.Test;
+
+class MlaTest {
+  @Test
+  void theLibraryTellsWhatItIs() {
+    SystemInfo info = Mla.systemInfo();
+    assertEquals(Mla.version(), info.version());
+    assertTrue(info.version().matches("\\d+\\.\\d+\\.\\d+"), info.version());
+    assertTrue(info.cores() >= 1, info.json());
+    assertTrue(info.threads() >= 1, info.json());
+    assertFalse(info.isa().isEmpty(), info.json());
+    assertFalse(info.isaReason().isEmpty(), info.json());
+    assertTrue(info.isas().contains(info.isa()), info.json());
+    assertTrue(info.backends().contains("cpu"), info.json());
+  }
+
+  @Test
+  void statusesAreTheNativeOnes() {
+    for (Status status : Status.values()) {
+      String name = mla_status_name(status.ordinal()).getString(StandardCharsets.UTF_8);
+      String words = status.name().toLowerCase(Locale.ROOT).replace('_', ' ');
+      assertTrue(name.startsWith(words) || status == Status.IO, name); // "input/output error"
+    }
+    assertEquals("unknown status", mla_status_name(Status.values().length).getString());
+    assertEquals(Status.INTERNAL, Status.ofCode(99));
+  }
+
+  @Test
+  void aLoggerHearsAndCanBeRemoved() {
+    List<String> heard = new CopyOnWriteArrayList<>();
+    Mla.setLogger((level, message) -> heard.add(level + " " + message));
+    try {
+      Model.load(SharedFiles.stories()).close();
+    } finally {
+      Mla.removeLogger();
+    }
+    int count = heard.size();
+    Model.load(SharedFiles.stories()).close();
+    assertEquals(count, heard.size());
+    for (String message : heard) {
+      assertTrue(message.matches("(DEBUG|INFO|WARNING) .+"), message);
+    }
+  }
+}
