@@ -20,6 +20,10 @@ namespace {
 
 // Longer than the imbalance of one operation, much shorter than a time slice.
 constexpr std::chrono::microseconds kSpin{50};
+// After so many waits in a row that spinning did not shorten, only one in kProbe still spins, to
+// find out whether the machine has become free.
+constexpr uint32_t kPatience = 4;
+constexpr uint32_t kProbe = 32;
 
 void Relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -29,13 +33,14 @@ void Relax() {
 #endif
 }
 
-// Returns when `word` is no longer `old`. Writers must change it by a sequentially consistent
-// operation: a wake-up is left out where nobody sleeps, and a weaker store could pass that check.
-void AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
+// Returns when `word` is no longer `old`; false if that took longer than spinning lasts. Writers
+// must change it by a sequentially consistent operation: a wake-up is left out where nobody sleeps,
+// and a weaker store could pass that check.
+bool AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
   if (spin) {
     std::chrono::steady_clock::time_point end{};
     for (uint32_t polls = 1;; ++polls) {
-      if (word.load(std::memory_order_acquire) != old) return;
+      if (word.load(std::memory_order_acquire) != old) return true;
       Relax();
       if (polls % 32 != 0) continue;
       const auto now = std::chrono::steady_clock::now();
@@ -46,7 +51,9 @@ void AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
       }
     }
   }
+  if (word.load(std::memory_order_acquire) != old) return true;
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+  return false;
 }
 
 // Blocks what the process handles elsewhere while a worker is created, which inherits the mask.
@@ -76,10 +83,20 @@ thread_local bool inside_region = false;
 
 }  // namespace
 
+void Team::Await(const std::atomic<uint32_t>& word, uint32_t old) {
+  const uint32_t missed = missed_.load(std::memory_order_relaxed);
+  const bool spin = spin_ && (missed < kPatience || missed % kProbe == 0);
+  if (!AwaitChange(word, old, spin)) {
+    missed_.fetch_add(1, std::memory_order_relaxed);
+  } else if (spin && missed != 0) {
+    missed_.store(0, std::memory_order_relaxed);
+  }
+}
+
 void Team::Meet() {
   const uint32_t phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
-    AwaitChange(phase_, phase, spin_);
+    Await(phase_, phase);
     return;
   }
   next_.store(0, std::memory_order_relaxed);
@@ -170,7 +187,7 @@ struct ThreadPool::State {
     bool spin = false;
     for (uint32_t calls = 0;; ++calls) {
       AwaitChange(self.calls, calls, spin);
-      spin = team.spin_;
+      spin = team.spin_ && team.missed_.load(std::memory_order_relaxed) < kPatience;
       CallChildren(member);
       (*region)(team, member);
       if (running.fetch_sub(1, std::memory_order_seq_cst) == 1) running.notify_one();
@@ -183,7 +200,7 @@ struct ThreadPool::State {
     CallChildren(0);
     work(team, 0);
     for (uint32_t left; (left = running.load(std::memory_order_acquire)) != 0;) {
-      AwaitChange(running, left, team.spin_);
+      team.Await(running, left);
     }
   }
 };

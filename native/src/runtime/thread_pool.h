@@ -55,10 +55,16 @@ class Team {
   friend class ThreadPool;
   Team() = default;
   void Meet();
+  // Returns when `word` is no longer `old`.
+  void Await(const std::atomic<uint32_t>& word, uint32_t old);
 
   int size_ = 1;
-  bool spin_ = true;  // false where members outnumber the cores: a spinning one would keep another
-                      // from running
+  // False where members outnumber the cores: a spinning one would keep another from running.
+  bool spin_ = true;
+  // Waits that ended in sleep since the last spin that paid. Where other programs keep the members
+  // from running side by side they all do, and spinning only takes the processor from the member
+  // that is waited for.
+  std::atomic<uint32_t> missed_{0};
   // What is still to be given out: the first index of Each, or whether Single was taken. Zero
   // whenever all members are between two calls: the last one to reach a barrier clears it.
   alignas(64) std::atomic<int64_t> next_{0};
