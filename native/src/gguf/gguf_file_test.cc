@@ -219,7 +219,7 @@ TEST(GgufFile, RefusesDamagedCountsAndKeys) {
   Builder twice;
   twice.Head(0, 2).Key("k", MLA_VALUE_U8).Put<uint8_t>(1).Key("k", MLA_VALUE_U8).Put<uint8_t>(2);
   ExpectError(twice.Open(), MLA_BAD_FILE, {"key 'k'", "twice"});
-  for (uint32_t alignment : {0u, 1u, 4u, 24u, 33u}) {
+  for (uint32_t alignment : {0u, 1u, 4u, 24u, 33u, 1u << 21, 1u << 31}) {
     ExpectError(key([=](Builder& b) { b.Key("general.alignment", MLA_VALUE_U32).Put(alignment); }),
                 MLA_BAD_FILE, {"general.alignment", "power of two"});
   }

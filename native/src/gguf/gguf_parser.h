@@ -16,8 +16,8 @@ inline constexpr uint64_t kGgufMaxNameBytes = 65535;
 inline constexpr char kGgufAlignmentKey[] = "general.alignment";
 
 // The specification asks for a multiple of 8 (less would leave floats unaligned), everyone for a
-// power of two.
-inline bool IsGgufAlignment(int64_t n) { return n >= 8 && (n & (n - 1)) == 0; }
+// power of two; beyond 2^20 it is damage, and would be paid for in padding.
+inline bool IsGgufAlignment(int64_t n) { return n >= 8 && n <= 1 << 20 && (n & (n - 1)) == 0; }
 
 struct GgufContents {
   std::vector<GgufKey> keys;
