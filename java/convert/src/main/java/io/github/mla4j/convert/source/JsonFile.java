@@ -26,6 +26,7 @@ public final class JsonFile {
    *
    * @throws SourceFormatException if it holds anything else
    */
+  @SuppressWarnings("exports") // for other packages of this module
   public static JsonNode read(Path file) throws IOException {
     JsonNode root;
     try {

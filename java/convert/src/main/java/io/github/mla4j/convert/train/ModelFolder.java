@@ -11,20 +11,25 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
-/** Writes a trained model as Hugging Face lays one out, and the texts that belong to it. */
+/**
+ * Writes a trained model twice, as Hugging Face lays one out (float32) and as a GGUF file (Q8_0),
+ * and the texts that belong to it.
+ */
 final class ModelFolder {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private ModelFolder() {}
 
   /** Writes every file under another name first, so that none is ever seen half written. */
-  static void write(Path folder, LlamaModule model, TrainingCorpus corpus) throws IOException {
+  static void write(Path folder, LlamaModule model, TrainingCorpus corpus, ModelCard card)
+      throws IOException {
     BytePairVocabulary vocabulary = corpus.vocabulary();
     atomically(folder.resolve("config.json"), f -> writeJson(f, config(model.shape(), vocabulary)));
     atomically(folder.resolve("tokenizer.json"), f -> writeJson(f, tokenizer(vocabulary)));
     atomically(
         folder.resolve("model.safetensors"),
         f -> SafetensorsWriter.write(f, model.parameters().all()));
+    LlamaGguf.write(folder.resolve("model.gguf"), model, vocabulary, card);
     atomically(folder.resolve("passage.txt"), f -> Files.writeString(f, corpus.passage() + "\n"));
     atomically(
         folder.resolve("calibration.txt"), f -> Files.writeString(f, corpus.calibration() + "\n"));

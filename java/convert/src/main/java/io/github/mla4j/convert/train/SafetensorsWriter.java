@@ -2,7 +2,7 @@ package io.github.mla4j.convert.train;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.github.mla4j.convert.torch.TorchScope;
+import io.github.mla4j.convert.torch.TensorValues;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -59,8 +59,7 @@ final class SafetensorsWriter {
   }
 
   private static ByteBuffer bytes(Tensor tensor) {
-    float[] values = new float[Math.toIntExact(tensor.numel())];
-    TorchScope.runWithoutGradients(() -> tensor.contiguous().data_ptr_float().get(values));
+    float[] values = TensorValues.floats(tensor);
     ByteBuffer buffer = littleEndian(values.length * Float.BYTES);
     buffer.asFloatBuffer().put(values);
     return buffer;

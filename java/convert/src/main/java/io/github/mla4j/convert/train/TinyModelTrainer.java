@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
@@ -136,7 +137,23 @@ public final class TinyModelTrainer implements AutoCloseable {
         listener.onSample(sample());
       }
     }
-    ModelFolder.write(output, model, corpus);
+    ModelFolder.write(output, model, corpus, card());
+  }
+
+  private ModelCard card() {
+    String description =
+        String.format(
+            Locale.ROOT,
+            "Llama-architecture model of %.1f million parameters with its own vocabulary, trained"
+                + " by mla4j from random weights: %d steps of %d x %d tokens, seed %d. Held-out"
+                + " loss before quantization: %.3f nats per token.",
+            model.parameters().count() * 1e-6,
+            step,
+            plan.batch(),
+            plan.sequence(),
+            plan.seed(),
+            heldOutLoss());
+    return new ModelCard(plan.name(), description, plan.license(), corpus.names());
   }
 
   /** One optimizer step; returns its loss. */

@@ -3,6 +3,7 @@ package io.github.mla4j.convert.train;
 import java.io.IOException;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -10,6 +11,7 @@ import java.util.List;
 /**
  * The texts of a run, tokenized.
  *
+ * @param names of the files
  * @param vocabulary learned from the training documents
  * @param training the documents' tokens, {@link BytePairVocabulary#END_OF_TEXT} before each
  * @param heldOut the passage's tokens, {@link BytePairVocabulary#END_OF_TEXT} before them
@@ -17,6 +19,7 @@ import java.util.List;
  * @param calibration a piece of the training text, for the calibration of conversions
  */
 record TrainingCorpus(
+    List<String> names,
     BytePairVocabulary vocabulary,
     int[] training,
     int[] heldOut,
@@ -45,6 +48,7 @@ record TrainingCorpus(
     append(heldOut, first.passage(), vocabulary);
     String calibration = documents.get(0);
     return new TrainingCorpus(
+        files.stream().map(file -> file.getFileName().toString()).toList(),
         vocabulary,
         training.toArray(),
         heldOut.toArray(),
@@ -62,6 +66,8 @@ record TrainingCorpus(
       return WrappedText.unwrap(Files.readString(file), PAGE_WIDTH);
     } catch (MalformedInputException e) {
       throw new IOException(file + " is not UTF-8 text", e);
+    } catch (NoSuchFileException e) {
+      throw new IOException(file + " does not exist, expected a text to train on", e);
     }
   }
 }

@@ -1,11 +1,14 @@
 package io.github.mla4j.convert.train;
 
 import io.github.mla4j.convert.torch.LlamaShape;
+import io.github.mla4j.gguf.TensorType;
 
 /**
  * Everything that decides what a training run does. The same plan over the same texts with the same
  * number of threads gives the same weights.
  *
+ * @param name of the model, written into its file
+ * @param license of the weights, an SPDX identifier in lower case, written into the file
  * @param shape of the model; its vocabulary is what the BPE trainer is asked for
  * @param steps optimizer steps in all
  * @param batch sequences in a step
@@ -25,6 +28,8 @@ import io.github.mla4j.convert.torch.LlamaShape;
  * @param seed of the weights, the order of the text and dropout
  */
 public record TrainingPlan(
+    String name,
+    String license,
     LlamaShape shape,
     int steps,
     int batch,
@@ -43,6 +48,9 @@ public record TrainingPlan(
     long seed) {
 
   public TrainingPlan {
+    requireBlocks("hidden", shape.hidden());
+    requireBlocks("heads * headDim", shape.queryWidth());
+    requireBlocks("feedForward", shape.feedForward());
     require(steps > 0, "steps", steps, "at least 1");
     require(batch > 0, "batch", batch, "at least 1");
     require(
@@ -69,18 +77,66 @@ public record TrainingPlan(
     }
   }
 
-  /** The plan of the model that mla4j carries with it. */
-  public static TrainingPlan embeddedModel() {
-    LlamaShape shape = new LlamaShape(2048, 256, 4, 4, 2, 64, 512, 512, 10_000, 1e-5);
-    return new TrainingPlan(
-        shape, 4500, 2, 512, 2e-3, 150, 1500, 0.1, 1.0, 0, 0.6, 28_000, 100, 250, 2, 1);
+  /** The model is stored in blocks of a row's elements. */
+  private static void requireBlocks(String name, int value) {
+    int block = TensorType.Q8_0.blockElements();
+    require(value % block == 0, name, value, "a multiple of " + block);
   }
 
-  /** The same plan with another number of steps. */
-  public TrainingPlan withSteps(int newSteps) {
+  /** The plan of the model that mla4j carries with it: 2.9 million parameters, 3 MB as Q8_0. */
+  public static TrainingPlan embeddedModel() {
     return new TrainingPlan(
+        "mla-tiny",
+        "apache-2.0",
+        new LlamaShape(2048, 256, 4, 4, 2, 64, 512, 512, 10_000, 1e-5),
+        2000, // steps
+        2, // batch
+        512, // sequence
+        2e-3, // learning rate
+        150, // warm-up
+        750, // cool-down
+        0.1, // weight decay
+        1.0, // gradient clip
+        0, // dropout: two epochs are too few to overfit
+        0.6, // held out at
+        28_000, // held-out characters
+        100, // evaluate every
+        250, // checkpoint every
+        2, // shares
+        1); // seed
+  }
+
+  /** The same plan over another number of steps, warm-up and cool-down in proportion. */
+  public TrainingPlan withSteps(int newSteps) {
+    double ratio = (double) newSteps / steps;
+    return new TrainingPlan(
+        name,
+        license,
         shape,
         newSteps,
+        batch,
+        sequence,
+        learningRate,
+        Math.max(1, (int) Math.round(warmUp * ratio)),
+        (int) Math.round(coolDown * ratio),
+        weightDecay,
+        gradientClip,
+        dropout,
+        heldOutAt,
+        heldOutCharacters,
+        evaluateEvery,
+        checkpointEvery,
+        shares,
+        seed);
+  }
+
+  /** The same plan with other random numbers. */
+  public TrainingPlan withSeed(long newSeed) {
+    return new TrainingPlan(
+        name,
+        license,
+        shape,
+        steps,
         batch,
         sequence,
         learningRate,
@@ -94,7 +150,7 @@ public record TrainingPlan(
         evaluateEvery,
         checkpointEvery,
         shares,
-        seed);
+        newSeed);
   }
 
   LearningRate schedule() {

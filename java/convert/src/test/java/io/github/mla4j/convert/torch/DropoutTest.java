@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 class DropoutTest {
   private static float[] dropped(double share, long seed) {
     return TorchScope.compute(
-        () -> PlainLlama.values(Dropout.seeded(share, seed).apply(ones(10_000))));
+        () -> TensorValues.floats(Dropout.seeded(share, seed).apply(ones(10_000))));
   }
 
   @Test

@@ -1,7 +1,6 @@
 package io.github.mla4j.convert.torch;
 
 import java.util.Arrays;
-import org.bytedeco.pytorch.Tensor;
 
 /** The Llama forward pass in plain loops and double precision, one sequence at a time. */
 final class PlainLlama {
@@ -13,14 +12,8 @@ final class PlainLlama {
     this.parameters = parameters;
   }
 
-  static float[] values(Tensor tensor) {
-    float[] values = new float[(int) tensor.numel()];
-    TorchScope.runWithoutGradients(() -> tensor.contiguous().data_ptr_float().get(values));
-    return values;
-  }
-
   private float[] weight(String name) {
-    return values(parameters.all().get(name));
+    return TensorValues.floats(parameters.all().get(name));
   }
 
   /** Scores of every next token, [length][vocabulary] flattened. */

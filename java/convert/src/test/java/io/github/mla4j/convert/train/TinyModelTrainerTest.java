@@ -10,7 +10,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.mla4j.convert.torch.LlamaNames;
 import io.github.mla4j.convert.torch.LlamaShape;
-import io.github.mla4j.convert.torch.TorchScope;
+import io.github.mla4j.convert.torch.TensorValues;
+import io.github.mla4j.gguf.Gguf;
+import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -24,15 +26,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.Pointer;
-import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TinyModelTrainerTest {
-  private static final LlamaShape SHAPE = new LlamaShape(280, 16, 2, 4, 2, 4, 24, 32, 100, 1e-5);
+  private static final LlamaShape SHAPE = new LlamaShape(280, 32, 2, 4, 2, 8, 64, 32, 100, 1e-5);
   private static final TrainingPlan PLAN =
-      new TrainingPlan(SHAPE, 24, 4, 32, 1e-2, 4, 8, 0.1, 1, 0.1, 0.5, 300, 8, 8, 2, 3);
+      new TrainingPlan(
+          "tiny", "cc0-1.0", SHAPE, 24, 4, 32, 1e-2, 4, 8, 0.1, 1, 0.1, 0.5, 300, 8, 8, 2, 3);
 
   @TempDir Path folder;
   private Path text;
@@ -68,14 +70,12 @@ class TinyModelTrainerTest {
 
   private static Map<String, float[]> weights(TinyModelTrainer trainer) {
     Map<String, float[]> weights = new LinkedHashMap<>();
-    trainer.model().parameters().all().forEach((name, t) -> weights.put(name, values(t)));
+    trainer
+        .model()
+        .parameters()
+        .all()
+        .forEach((name, t) -> weights.put(name, TensorValues.floats(t)));
     return weights;
-  }
-
-  private static float[] values(Tensor tensor) {
-    float[] values = new float[(int) tensor.numel()];
-    TorchScope.run(() -> tensor.data_ptr_float().get(values));
-    return values;
   }
 
   @Test
@@ -96,12 +96,13 @@ class TinyModelTrainerTest {
     assertTrue(Files.readString(text).contains(passage));
     assertTrue(Files.readString(text).startsWith(Files.readString(out.resolve("calibration.txt"))));
     JsonNode config = new ObjectMapper().readTree(out.resolve("config.json").toFile());
-    assertEquals(16, config.get("hidden_size").asInt());
+    assertEquals(32, config.get("hidden_size").asInt());
     assertEquals(2, config.get("num_key_value_heads").asInt());
     JsonNode tokenizer = new ObjectMapper().readTree(out.resolve("tokenizer.json").toFile());
     assertEquals(280, tokenizer.at("/model/vocab").size());
     assertEquals(279, tokenizer.at("/added_tokens/0/id").asInt());
     assertSafetensors(out.resolve("model.safetensors"), weights);
+    assertGguf(out.resolve("model.gguf"), weights);
     try (var files = Files.list(out)) {
       assertTrue(files.noneMatch(f -> f.toString().endsWith(".tmp")));
     }
@@ -129,8 +130,49 @@ class TinyModelTrainerTest {
       }
       assertArrayEquals(weight.getValue(), stored, weight.getKey());
     }
-    assertEquals("[280,16]", header.at("/" + LlamaNames.EMBEDDING + "/shape").toString());
+    assertEquals("[280,32]", header.at("/" + LlamaNames.EMBEDDING + "/shape").toString());
     assertFalse(bytes.hasRemaining());
+  }
+
+  private static void assertGguf(Path file, Map<String, float[]> weights) {
+    try (Gguf gguf = Gguf.open(file)) {
+      assertEquals("llama", gguf.string("general.architecture").orElseThrow());
+      assertEquals("cc0-1.0", gguf.string("general.license").orElseThrow());
+      assertEquals(List.of("text.txt"), gguf.strings("general.datasets").orElseThrow());
+      assertEquals(2, gguf.integer("llama.attention.head_count_kv").orElseThrow());
+      assertEquals(100, gguf.real("llama.rope.freq_base").orElseThrow());
+      assertEquals(280, gguf.strings("tokenizer.ggml.tokens").orElseThrow().size());
+      assertEquals(280 - 257, gguf.strings("tokenizer.ggml.merges").orElseThrow().size());
+      assertEquals(279, gguf.integer("tokenizer.ggml.eos_token_id").orElseThrow());
+      assertEquals(weights.size(), gguf.tensors().size());
+      assertEquals(TensorType.Q8_0, gguf.tensor("token_embd.weight").orElseThrow().type());
+      assertEquals(List.of(32L, 280L), gguf.tensor("token_embd.weight").orElseThrow().dims());
+      assertArrayEquals(
+          weights.get(LlamaNames.attentionNorm(1)), gguf.readFloats("blk.1.attn_norm.weight"));
+      assertClose(weights.get(LlamaNames.value(1)), gguf.readFloats("blk.1.attn_v.weight"));
+      // Two heads of 8: rows 0 and 4 turn together, then 1 and 5, ...
+      int[] order = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
+      float[] key = weights.get(LlamaNames.key(0));
+      float[] paired = new float[key.length];
+      for (int row = 0; row < order.length; row++) {
+        System.arraycopy(key, order[row] * 32, paired, row * 32, 32);
+      }
+      assertClose(paired, gguf.readFloats("blk.0.attn_k.weight"));
+    }
+  }
+
+  /** Within half a step of Q8_0, whose 127 steps reach to the largest of 32 values. */
+  private static void assertClose(float[] expected, float[] got) {
+    assertEquals(expected.length, got.length);
+    for (int block = 0; block < expected.length; block += 32) {
+      float largest = 0;
+      for (int i = block; i < block + 32; i++) {
+        largest = Math.max(largest, Math.abs(expected[i]));
+      }
+      for (int i = block; i < block + 32; i++) {
+        assertEquals(expected[i], got[i], 0.51 * largest / 127 + 1e-3 * largest, "element " + i);
+      }
+    }
   }
 
   @Test
@@ -208,11 +250,30 @@ class TinyModelTrainerTest {
   }
 
   @Test
+  void namesTheTextThatIsMissing() throws IOException {
+    Files.delete(text);
+    IOException e = assertThrows(IOException.class, () -> open("out", false));
+    assertEquals(text + " does not exist, expected a text to train on", e.getMessage());
+  }
+
+  @Test
+  void aShorterPlanKeepsItsProportions() {
+    TrainingPlan shorter = PLAN.withSteps(12);
+    assertEquals(12, shorter.steps());
+    assertEquals(2, shorter.warmUp());
+    assertEquals(4, shorter.coolDown());
+    assertEquals(PLAN, shorter.withSteps(24));
+  }
+
+  @Test
   void namesTheOptionOfAPlanThatCannotBe() {
     IllegalArgumentException e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> new TrainingPlan(SHAPE, 24, 4, 33, 1e-2, 4, 8, 0.1, 1, 0, 0.5, 300, 8, 8, 2, 3));
+            () ->
+                new TrainingPlan(
+                    "tiny", "cc0-1.0", SHAPE, 24, 4, 33, 1e-2, 4, 8, 0.1, 1, 0, 0.5, 300, 8, 8, 2,
+                    3));
     assertEquals("sequence is 33, expected 1 to the context of 32", e.getMessage());
   }
 }
