@@ -35,3 +35,11 @@ function(mla_set_isa_flags)
     endif()
   endforeach()
 endfunction()
+
+# Fails where a file with extra instructions defines something that the linker may give to other files.
+function(mla_test_isa_symbols target)
+  if((MLA_X86 OR MLA_ARM64) AND NOT MLA_SANITIZE)
+    add_test(NAME isa_symbols COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} "-DOBJECTS=$<TARGET_OBJECTS:${target}>"
+      -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/check_isa_symbols.cmake)
+  endif()
+endfunction()

@@ -11,8 +11,9 @@ namespace mla {
 
 // 32 activations as whole numbers: x = scale * q, |q| <= kActivationLimit. How q lies in its 64
 // bytes is each implementation's own affair, since the one that prepares is the one that
-// multiplies. 8 bits would be too coarse: on SmolLM2 they move next-token log-probabilities by more
-// than the quantization of the weights' file is worth.
+// multiplies. 8 bits would be too coarse beside a model's outliers: on 512 tokens of text they
+// moved SmolLM2-135M's next-token log-probabilities by 0.054 on average and 0.45 at most, where
+// these 15 bits move them by 0.0003 and 0.003.
 struct ActivationBlock {
   uint8_t q[64];
   float scale;

@@ -175,11 +175,12 @@ class MatmulTest : public testing::TestWithParam<std::tuple<Isa, Type>> {
 
 TEST_P(MatmulTest, AgreesWithTheReference) {
   for (int64_t cols : Cols()) {
-    for (int64_t rows : {1, 3, 15, 16, 17, 31, 50}) {
-      for (int64_t n : {1, 2, 3, 4, 6}) Check(rows, cols, n);
+    for (int64_t rows : {1, 9, 15, 16, 17, 50}) {
+      for (int64_t n : {1, 3, 6}) Check(rows, cols, n);
     }
   }
-  Check(35, Cols().back(), 131);  // more than one group of columns
+  Check(35, Cols().back(), 5);
+  Check(35, 256, 131);  // more than one group of columns
 }
 
 TEST_P(MatmulTest, NothingToDoTouchesNothing) {

@@ -54,7 +54,8 @@ class Panel {
   static constexpr int kRows = Simd::kRows;
 
   void Set(const MatmulParams& p, int64_t row, int64_t row_end) {
-    row_bytes_ = p.w.cols / (32 * Read::kTiles) * Read::kBytes;
+    blocks_ = p.w.cols / (32 * Read::kTiles);
+    row_bytes_ = blocks_ * Read::kBytes;
     few_rows_ = p.w.rows < kRows ? static_cast<int>(p.w.rows) : 0;
     first_ = few_rows_ > 0 ? 0 : row < p.w.rows - kRows ? row : p.w.rows - kRows;
     lane_begin_ = static_cast<int>(row - first_);
@@ -78,7 +79,8 @@ class Panel {
     } else if (block > 0) {
       rows_.Advance(Read::kBytes);
     }
-    read_.Begin(rows_);
+    // How many blocks may be read from here on: a copy holds one.
+    read_.Begin(rows_, few_rows_ > 0 ? 1 : blocks_ - block);
   }
   void Load(int t, typename Simd::template Tile<Read::kScales>* tile) {
     read_.Load(rows_, t, tile);
@@ -100,7 +102,7 @@ class Panel {
   typename Simd::BlockRows rows_;
   Read read_;
   const uint8_t* data_;
-  int64_t row_bytes_, first_;
+  int64_t blocks_, row_bytes_, first_;
   int few_rows_, lane_begin_, lane_end_;
   uint8_t copy_[kRows * Read::kBytes];
 };

@@ -84,9 +84,7 @@ __m256i HighEven(__m256i v) { return Mask(_mm256_srli_epi16(v, 4), 15); }
 __m256i HighOdd(__m256i v) { return _mm256_srli_epi16(v, 12); }
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
-void LoadNibbles(const BlockRows& rows, int64_t at, Tile<1>* tile) {
-  __m256i bytes[4];
-  rows.Load128(at, bytes);
+void SplitNibbles(const __m256i bytes[4], Tile<1>* tile) {
   for (int j = 0; j < 4; ++j) {
     tile->q[2 * j] = LowEven(bytes[j]);
     tile->q[2 * j + 1] = LowOdd(bytes[j]);
@@ -97,26 +95,44 @@ void LoadNibbles(const BlockRows& rows, int64_t at, Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
+  void Begin(const BlockRows&, int64_t) {}
   void Load(const BlockRows& rows, int, Tile<1>* tile) {
-    LoadNibbles(rows, 2, tile);
+    __m256i bytes[4];
+    rows.Load128(2, bytes);
+    SplitNibbles(bytes, tile);
     tile->scale[0] = LowHalves(rows.Load32(0));
     tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-8));
   }
 };
 
+// Blocks are five 32-bit words, so four of them are read as one stretch of 80 bytes: their scales
+// come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
-    LoadNibbles(rows, 4, tile);
-    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  __m256i words[20];
+  int held = 0, at = 0;  // blocks in `words`, and the one that is read
+
+  void Begin(const BlockRows& rows, int64_t left) {
+    if (++at < held) return;
+    at = 0;
+    held = left >= 4 ? 4 : 1;
+    if (held == 4) {
+      for (int i = 0; i < 5; ++i) rows.Load128(16 * i, words + 4 * i);
+    } else {
+      words[0] = rows.Load32(0);
+      rows.Load128(4, words + 1);
+    }
+  }
+  void Load(const BlockRows&, int, Tile<1>* tile) {
+    const __m256i* block = words + 5 * at;
+    SplitNibbles(block + 1, tile);
+    BothHalves(block[0], &tile->scale[0], &tile->min[0]);
   }
 };
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
+  void Begin(const BlockRows&, int64_t) {}
   void Load(const BlockRows& rows, int, Tile<1>* tile) {
     for (int half = 0; half < 2; ++half) {
       __m256i bytes[4];
@@ -137,7 +153,7 @@ struct ReadQ4_K {
   __m256i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m256i bytes[8];
 
-  void Begin(const BlockRows& rows) {
+  void Begin(const BlockRows& rows, int64_t) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
@@ -176,7 +192,7 @@ struct ReadQ6_K {
   __m256i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
   __m256i high[8];    // two bits for each of the 4 tiles
 
-  void Begin(const BlockRows& rows) {
+  void Begin(const BlockRows& rows, int64_t) {
     d = LowHalves(_mm256_srli_epi32(rows.Load32(206), 16));
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }

@@ -77,12 +77,10 @@ void BothHalves(__m512i v, __m512* low, __m512* high) {
 __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 __m512i HighNibbles(__m512i v) { return LowNibbles(_mm512_srli_epi16(v, 4)); }
 
-// Each reader: Begin() at the rows' next block, then Load(t) for its tiles in order.
+// Each reader: Begin at the rows' next block, then Load(t) for its tiles in order.
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
-void LoadNibbles(const BlockRows& rows, int64_t at, Tile<1>* tile) {
-  __m512i bytes[4];
-  rows.Load128(at, bytes);
+void SplitNibbles(const __m512i bytes[4], Tile<1>* tile) {
   for (int j = 0; j < 4; ++j) {
     tile->q[j] = LowNibbles(bytes[j]);
     tile->q[4 + j] = HighNibbles(bytes[j]);
@@ -91,26 +89,44 @@ void LoadNibbles(const BlockRows& rows, int64_t at, Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
+  void Begin(const BlockRows&, int64_t) {}
   void Load(const BlockRows& rows, int, Tile<1>* tile) {
-    LoadNibbles(rows, 2, tile);
+    __m512i bytes[4];
+    rows.Load128(2, bytes);
+    SplitNibbles(bytes, tile);
     tile->scale[0] = LowHalves(rows.Load32(0));
     tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-8));
   }
 };
 
+// Blocks are five 32-bit words, so four of them are read as one stretch of 80 bytes: their scales
+// come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
-    LoadNibbles(rows, 4, tile);
-    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  __m512i words[20];
+  int held = 0, at = 0;  // blocks in `words`, and the one that is read
+
+  void Begin(const BlockRows& rows, int64_t left) {
+    if (++at < held) return;
+    at = 0;
+    held = left >= 4 ? 4 : 1;
+    if (held == 4) {
+      for (int i = 0; i < 5; ++i) rows.Load128(16 * i, words + 4 * i);
+    } else {
+      words[0] = rows.Load32(0);
+      rows.Load128(4, words + 1);
+    }
+  }
+  void Load(const BlockRows&, int, Tile<1>* tile) {
+    const __m512i* block = words + 5 * at;
+    SplitNibbles(block + 1, tile);
+    BothHalves(block[0], &tile->scale[0], &tile->min[0]);
   }
 };
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&) {}
+  void Begin(const BlockRows&, int64_t) {}
   void Load(const BlockRows& rows, int, Tile<1>* tile) {
     for (int half = 0; half < 2; ++half) {
       rows.Load128(2 + 16 * half, tile->q + 4 * half);
@@ -129,7 +145,7 @@ struct ReadQ4_K {
   __m512i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m512i bytes[8];
 
-  void Begin(const BlockRows& rows) {
+  void Begin(const BlockRows& rows, int64_t) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
@@ -167,7 +183,7 @@ struct ReadQ6_K {
   __m512i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
   __m512i high[8];    // two bits for each of the 4 tiles
 
-  void Begin(const BlockRows& rows) {
+  void Begin(const BlockRows& rows, int64_t) {
     d = LowHalves(_mm512_srli_epi32(rows.Load32(206), 16));
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
