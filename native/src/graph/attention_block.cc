@@ -93,6 +93,8 @@ class Block {
   void FinishRow(int64_t i) {
     float* q = w_.q + i * QueryStride();
     float* k = w_.k_rope + i * RopeStride();
+    const bool rotates_first = step_.weights.norm_after_rope();
+    if (layout_.rope_dim > 0 && rotates_first) Rotate(i, q, k);
     if (a_.q_norm.weight != nullptr) {
       for (int64_t h = 0; h < shape_.heads; ++h) {
         float* row = q + h * shape_.head_length;
@@ -101,7 +103,7 @@ class Block {
       }
     }
     if (a_.k_norm.weight != nullptr) NormKeys(i, q, k);
-    if (layout_.rope_dim > 0) Rotate(i, q, k);
+    if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, q, k);
     step_.cache.Write(layer_, step_.first + static_cast<int32_t>(i), 1, k, RopeStride(),
                       w_.latent + i * layout_.latent, layout_.latent,
                       layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,

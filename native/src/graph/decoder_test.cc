@@ -106,6 +106,14 @@ TEST_P(ConvertedTest, MatchesTheFormula) {
   }
 }
 
+TEST_P(ConvertedTest, NormsAfterRotation) {
+  TinyShape shape = Plain("qwen3");
+  shape.compression = GetParam();
+  shape.rope_dim = 6;
+  shape.norm_after_rope = true;
+  ExpectParity(shape, 2, CacheType::kF32, 1e-3, 21);
+}
+
 TEST_P(ConvertedTest, SharedRotaryGroup) {
   TinyShape shape;
   shape.compression = GetParam();

@@ -81,6 +81,12 @@ float Metadata::OptionalReal(const std::string& key, double fallback, double low
   return Real(key, &fallback, low, high);
 }
 
+bool Metadata::OptionalBool(const std::string& key, bool fallback) {
+  std::optional<bool> value;
+  if (!Take(file_.Bool(Name(key)), value) || !value) return fallback;
+  return *value;
+}
+
 std::string Metadata::OptionalString(const std::string& key, const std::string& fallback) {
   std::optional<std::string> value;
   if (!Take(file_.String(Name(key)), value) || !value) return fallback;

@@ -23,6 +23,7 @@ class Metadata {
   // Finite and in [low, high].
   float RequiredReal(const std::string& key, double low, double high);
   float OptionalReal(const std::string& key, double fallback, double low, double high);
+  bool OptionalBool(const std::string& key, bool fallback);
   std::string OptionalString(const std::string& key, const std::string& fallback);
   // Exactly `count` integers in [low, high].
   std::vector<int32_t> RequiredInts(const std::string& key, int64_t count, int64_t low,

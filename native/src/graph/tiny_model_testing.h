@@ -30,7 +30,8 @@ struct TinyShape {
   int rank = 12;        // of each compressed part
   int window = 0;
   bool biases = false;
-  bool norms = false;  // of query and key heads
+  bool norms = false;            // of query and key heads
+  bool norm_after_rope = false;  // of converted models
 
   bool converted() const { return compression != Compression::kPlain; }
   bool key_latent() const {
@@ -41,6 +42,7 @@ struct TinyShape {
   }
   bool joint() const { return compression == Compression::kJoint; }
   bool interleaved() const { return !converted() && family == "llama"; }
+  bool rotates_first() const { return converted() && norm_after_rope; }
   int rope() const { return converted() ? rope_dim : head; }
   int groups() const { return converted() ? rope_groups : kv_heads; }
 };
@@ -196,6 +198,8 @@ inline std::shared_ptr<const GgufFile> TinyModel::File() const {
     const std::vector<double> all(frequencies_.begin(), frequencies_.end());
     check(writer->SetReals(prefix + "rope.frequencies", MLA_VALUE_F32, all.data(),
                            static_cast<int64_t>(all.size())));
+    const int64_t after = shape_.norm_after_rope;
+    check(writer->SetIntegers(prefix + "attention.norm_after_rope", MLA_VALUE_BOOL, &after, -1));
   }
   for (const auto& [name, tensor] : tensors_) {
     check(writer->BeginTensor(name, MLA_TYPE_F32, static_cast<int32_t>(tensor.dims.size()),
@@ -276,8 +280,9 @@ inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row&
       key.insert(key.end(), rest.begin(), rest.end());
     }
   }
+  if (s.rotates_first()) Rotate(key, position, Frequencies(layer, group), r / 2);
   HeadNorm(b + "attn_k_norm.weight", static_cast<size_t>(g), key);
-  Rotate(key, position, Frequencies(layer, group), r / 2);
+  if (!s.rotates_first()) Rotate(key, position, Frequencies(layer, group), r / 2);
   return key;
 }
 
@@ -308,8 +313,10 @@ inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const s
   for (int h = 0; h < s.heads; ++h) {
     const int g = h / (s.heads / s.kv_heads);
     Row q = Slice(queries, h * s.head, s.head);
+    const float* frequencies = Frequencies(layer, s.groups() == 1 ? 0 : g);
+    if (s.rotates_first()) Rotate(q, query, frequencies, s.rope() / 2);
     HeadNorm(b + "attn_q_norm.weight", 0, q);
-    Rotate(q, query, Frequencies(layer, s.groups() == 1 ? 0 : g), s.rope() / 2);
+    if (!s.rotates_first()) Rotate(q, query, frequencies, s.rope() / 2);
     Row scores;
     double high = -1e300;
     for (size_t t = begin; t <= query; ++t) {

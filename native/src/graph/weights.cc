@@ -131,6 +131,7 @@ class WeightsLoader {
     rope_dims_ = keys.RequiredInts("rope.dimension_counts", layers, 0, s.head_length);
     rope_groups_ = keys.RequiredInts("attention.rope_group_counts", layers, 0, s.kv_heads);
     weights_->rope_factor_ = keys.OptionalReal("rope.attention_factor", 1.0, 1e-3, 1e3);
+    weights_->norm_after_rope_ = keys.OptionalBool("attention.norm_after_rope", false);
     if (!keys.status().ok()) return keys.status();
     int64_t total = 0;
     for (size_t l = 0; l < rope_dims_.size(); ++l) {

@@ -74,6 +74,8 @@ class Weights {
   const Linear& output() const { return output_; }  // [vocabulary, D]; the embedding where tied
   RopeLayout rope_layout() const { return rope_layout_; }
   float rope_factor() const { return rope_factor_; }
+  // Heads are normed after they are rotated, not before; their norms' weights make this matter.
+  bool norm_after_rope() const { return norm_after_rope_; }
   // Dims of a rotary group that turn; the rest of its row is kept as it is (partial rotary of plain
   // models).
   int32_t rotated_dims(const LayerLayout& layout) const {
@@ -92,6 +94,7 @@ class Weights {
   Linear output_;
   RopeLayout rope_layout_ = RopeLayout::kHalves;
   float rope_factor_ = 1.0f;
+  bool norm_after_rope_ = false;
   int32_t partial_rotary_ = 0;
   std::vector<AlignedBuffer> owned_;  // what could not be used as it lies in the file
 };

@@ -1,7 +1,7 @@
 /** Conversion of MHA/GQA models to latent attention: sources, recipes, calibration, training. */
 module io.github.mla4j.convert {
   requires com.fasterxml.jackson.databind;
-  requires io.github.mla4j.core;
+  requires transitive io.github.mla4j.core;
   requires org.bytedeco.javacpp;
   requires org.bytedeco.openblas;
   requires transitive org.bytedeco.pytorch;

@@ -1,5 +1,6 @@
 package io.github.mla4j.convert;
 
+import io.github.mla4j.gguf.TensorType;
 import java.nio.file.Path;
 import java.util.Objects;
 import java.util.Optional;
@@ -25,7 +26,7 @@ public record ConvertRequest(
     SvdMethod svd,
     int rank,
     Optional<Calibration> calibration,
-    Optional<WeightType> type) {
+    Optional<TensorType> type) {
 
   public ConvertRequest {
     Objects.requireNonNull(source, "source");
@@ -49,7 +50,7 @@ public record ConvertRequest(
   }
 
   /** The same with this weight type for the output. */
-  public ConvertRequest withType(WeightType type) {
+  public ConvertRequest withType(TensorType type) {
     return new ConvertRequest(
         source, output, rope, ropeDims, svd, rank, calibration, Optional.of(type));
   }

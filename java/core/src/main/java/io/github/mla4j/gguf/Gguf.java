@@ -19,6 +19,7 @@ import io.github.mla4j.Status;
 import io.github.mla4j.internal.Handle;
 import io.github.mla4j.internal.Native;
 import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -184,6 +185,19 @@ public final class Gguf implements AutoCloseable {
       pointer.get(out);
     }
     return out;
+  }
+
+  /**
+   * Copies the tensor's data from byte {@code offset} on into the buffer's remaining room and moves
+   * its position to its limit.
+   */
+  public void readBytes(String tensor, long offset, ByteBuffer out) {
+    long index = requireTensor(tensor);
+    int size = out.remaining();
+    try (BytePointer pointer = new BytePointer((long) size)) {
+      call(h -> mla_gguf_read_tensor_bytes(h, index, offset, size, pointer));
+      out.put(pointer.asBuffer());
+    }
   }
 
   /** Unmaps the file. Closing twice is harmless. */

@@ -30,8 +30,7 @@ final class CausalAttention {
         Gemm.multiplyTransposed(
             t, t, d, scale, q.columns(head * d), k.columns(kvStart), scores.view());
         softmax(scores);
-        Gemm.multiply(
-            t, d, t, 1, scores.view(), v.columns(kvStart), out.columns(head * d));
+        Gemm.multiply(t, d, t, 1, scores.view(), v.columns(kvStart), out.columns(head * d));
       }
     }
     return out;

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.calibration;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import io.github.mla4j.convert.source.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,8 +15,8 @@ public final class IdFile {
   /**
    * All sequences; blank lines are skipped.
    *
-   * @throws SourceFormatException naming the line, if it holds anything but ids of the vocabulary,
-   *     or more than the model's context
+   * @throws BadFileException naming the line, if it holds anything but ids of the vocabulary, or
+   *     more than the model's context
    */
   public static int[][] read(Path file, ModelConfig config) throws IOException {
     List<int[]> sequences = new ArrayList<>();
@@ -29,15 +29,14 @@ public final class IdFile {
       }
     }
     if (sequences.isEmpty()) {
-      throw new SourceFormatException("%s: holds no token ids".formatted(file));
+      throw new BadFileException("%s: holds no token ids".formatted(file));
     }
     return sequences.toArray(int[][]::new);
   }
 
-  private static int[] sequence(String where, String[] words, ModelConfig config)
-      throws SourceFormatException {
+  private static int[] sequence(String where, String[] words, ModelConfig config) {
     if (words.length > config.contextLength()) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: %d tokens: expected at most the model's context of %d"
               .formatted(where, words.length, config.contextLength()));
     }
@@ -48,7 +47,7 @@ public final class IdFile {
     return ids;
   }
 
-  private static int id(String where, String word, int vocabulary) throws SourceFormatException {
+  private static int id(String where, String word, int vocabulary) {
     int id = -1;
     try {
       id = Integer.parseInt(word);
@@ -56,7 +55,7 @@ public final class IdFile {
       // Told below, with what was expected.
     }
     if (id < 0 || id >= vocabulary) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: '%s' is not a token id: expected 0 to %d".formatted(where, word, vocabulary - 1));
     }
     return id;

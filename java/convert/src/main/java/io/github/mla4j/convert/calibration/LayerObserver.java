@@ -3,6 +3,7 @@ package io.github.mla4j.convert.calibration;
 import io.github.mla4j.convert.linalg.FloatMatrix;
 
 /** Sees what a model computes on calibration text. Matrices are valid during the call only. */
+@FunctionalInterface
 public interface LayerObserver {
 
   /**
@@ -12,11 +13,4 @@ public interface LayerObserver {
    * @param keys [positions, kvHeads · d]
    */
   void projected(int layer, FloatMatrix queries, FloatMatrix keys);
-
-  /**
-   * All sequences have passed a layer.
-   *
-   * @param done layers passed so far
-   */
-  default void layerDone(int done) {}
 }

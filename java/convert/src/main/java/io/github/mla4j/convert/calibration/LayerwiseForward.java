@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.calibration;
 
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.linalg.FloatMatrix;
 import io.github.mla4j.convert.linalg.Gemm;
 import io.github.mla4j.convert.source.DecoderTensors;
@@ -11,7 +12,7 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.CancellationException;
+import java.util.function.IntConsumer;
 
 /**
  * Runs a plain model over sequences, all of them through one layer before the next, so that memory
@@ -32,9 +33,11 @@ public final class LayerwiseForward {
    * needs, is not computed.
    *
    * @param sequences token ids of the model's vocabulary; each begins at position 0
-   * @throws CancellationException if the thread was interrupted
+   * @param layerDone told how many layers all sequences have passed
+   * @throws CancelledException if the thread was interrupted
    */
-  public void run(int[][] sequences, LayerObserver observer) throws IOException {
+  public void run(int[][] sequences, LayerObserver observer, IntConsumer layerDone)
+      throws IOException {
     List<FloatMatrix> streams = new ArrayList<>();
     try {
       for (int[] sequence : sequences) {
@@ -44,12 +47,12 @@ public final class LayerwiseForward {
         try (LayerWeights weights = new LayerWeights(source, layer)) {
           for (FloatMatrix stream : streams) {
             if (Thread.interrupted()) {
-              throw new CancellationException("calibration was cancelled");
+              throw new CancelledException("calibration was cancelled");
             }
             pass(stream, weights, layer, observer);
           }
         }
-        observer.layerDone(layer + 1);
+        layerDone.accept(layer + 1);
       }
     } finally {
       streams.forEach(FloatMatrix::close);

@@ -66,8 +66,7 @@ public final class PairStrengths implements LayerObserver {
     double[] strengths = new double[pairs];
     for (int head = g * config.groupSize(); head < (g + 1) * config.groupSize(); head++) {
       for (int pair = 0; pair < pairs; pair++) {
-        strengths[pair] +=
-            queries[layer][head * pairs + pair] * keys[layer][g * pairs + pair];
+        strengths[pair] += queries[layer][head * pairs + pair] * keys[layer][g * pairs + pair];
       }
     }
     return strengths;

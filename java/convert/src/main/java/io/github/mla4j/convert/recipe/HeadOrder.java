@@ -1,6 +1,7 @@
 package io.github.mla4j.convert.recipe;
 
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.source.PairOrder;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
@@ -44,7 +45,8 @@ final class HeadOrder {
     int copies = kept.sameForAllHeads() ? 1 : heads;
     float[] ordered = new float[copies * d];
     for (int head = 0; head < copies; head++) {
-      System.arraycopy(select(weight, kept.dims(head / groupSize)), 0, ordered, head * d, d);
+      System.arraycopy(
+          PairOrder.select(weight, kept.dims(head / groupSize)), 0, ordered, head * d, d);
     }
     return ordered;
   }
@@ -55,13 +57,5 @@ final class HeadOrder {
             head ->
                 IntStream.of(dimsOfHead.apply(head)).map(dim -> head * config.headLength() + dim))
         .toArray();
-  }
-
-  static float[] select(float[] values, int[] indexes) {
-    float[] selected = new float[indexes.length];
-    for (int i = 0; i < indexes.length; i++) {
-      selected[i] = values[indexes[i]];
-    }
-    return selected;
   }
 }

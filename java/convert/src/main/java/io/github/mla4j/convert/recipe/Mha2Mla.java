@@ -2,13 +2,14 @@ package io.github.mla4j.convert.recipe;
 
 import static io.github.mla4j.convert.source.DecoderTensors.inLayer;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import io.github.mla4j.convert.SvdMethod;
 import io.github.mla4j.convert.linalg.Svd;
 import io.github.mla4j.convert.source.FloatTensor;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelFamily;
 import io.github.mla4j.convert.source.ModelSource;
+import io.github.mla4j.convert.source.PairOrder;
 import io.github.mla4j.convert.source.RowSelection;
 import io.github.mla4j.convert.source.WeightTensor;
 import java.util.ArrayList;
@@ -30,10 +31,9 @@ public final class Mha2Mla implements LatentModel {
   /**
    * @param keptPairs of each layer
    * @throws IllegalArgumentException if the settings do not fit the model
-   * @throws SourceFormatException if the model has biases that the form cannot express
+   * @throws BadFileException if the model has biases that the form cannot express
    */
-  public Mha2Mla(ModelSource source, Mha2MlaSettings settings, IntFunction<KeptPairs> keptPairs)
-      throws SourceFormatException {
+  public Mha2Mla(ModelSource source, Mha2MlaSettings settings, IntFunction<KeptPairs> keptPairs) {
     this.source = source;
     this.config = source.config();
     this.settings = settings;
@@ -43,11 +43,11 @@ public final class Mha2Mla implements LatentModel {
   }
 
   /** A key's bias cancels in the softmax only where no norm makes the key's scale depend on it. */
-  private void refuseBiasedNormedKeys() throws SourceFormatException {
+  private void refuseBiasedNormedKeys() {
     for (int layer = 0; layer < config.blockCount(); layer++) {
       String bias = inLayer(layer, "attn_k.bias");
       if (config.family() == ModelFamily.QWEN3 && source.find(bias).isPresent()) {
-        throw new SourceFormatException(
+        throw new BadFileException(
             "%s: tensor '%s': key biases together with key norms cannot be converted"
                 .formatted(source.name(), bias));
       }
@@ -66,22 +66,22 @@ public final class Mha2Mla implements LatentModel {
   }
 
   @Override
-  public List<OutputTensor> sharedTensors() throws SourceFormatException {
+  public List<OutputTensor> sharedTensors() {
     return SourceTensors.shared(source);
   }
 
   @Override
-  public LatentLayer layer(int index) throws SourceFormatException {
+  public LatentLayer layer(int index) {
     KeptPairs kept = keptPairs.apply(index);
     AttentionTensors attention = new AttentionTensors(config, index, kept.ropeDims());
     HeadOrder order = new HeadOrder(config, kept);
     attention
         .queries(
             new RowSelection(weight(index, "attn_q"), order.queryRows()),
-            bias(index, "attn_q").map(values -> HeadOrder.select(values, order.queryRows())))
+            bias(index, "attn_q").map(values -> PairOrder.select(values, order.queryRows())))
         .rotaryKeys(
             new RowSelection(weight(index, "attn_k"), order.rotaryKeyRows()),
-            bias(index, "attn_k").map(values -> HeadOrder.select(values, order.rotaryKeyRows())));
+            bias(index, "attn_k").map(values -> PairOrder.select(values, order.rotaryKeyRows())));
     factor(attention, index, order);
     if (config.family() == ModelFamily.QWEN3) {
       attention.headNorms(
@@ -100,8 +100,7 @@ public final class Mha2Mla implements LatentModel {
         tensors);
   }
 
-  private void factor(AttentionTensors attention, int layer, HeadOrder order)
-      throws SourceFormatException {
+  private void factor(AttentionTensors attention, int layer, HeadOrder order) {
     WeightTensor keys = new RowSelection(weight(layer, "attn_k"), order.otherKeyRows());
     WeightTensor values = weight(layer, "attn_v");
     if (settings.svd() == SvdMethod.JOINT) {
@@ -153,11 +152,11 @@ public final class Mha2Mla implements LatentModel {
         factors.down());
   }
 
-  private WeightTensor weight(int layer, String module) throws SourceFormatException {
+  private WeightTensor weight(int layer, String module) {
     return source.tensor(inLayer(layer, module + ".weight"));
   }
 
-  private Optional<float[]> bias(int layer, String module) throws SourceFormatException {
+  private Optional<float[]> bias(int layer, String module) {
     return source.find(inLayer(layer, module + ".bias")).map(WeightTensor::readAll);
   }
 }

@@ -1,10 +1,11 @@
 package io.github.mla4j.convert.recipe;
 
+import io.github.mla4j.BadFileException;
 import io.github.mla4j.convert.RopeSelection;
-import io.github.mla4j.convert.SourceFormatException;
 import io.github.mla4j.convert.SvdMethod;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelFamily;
+import io.github.mla4j.convert.source.PairOrder;
 import io.github.mla4j.convert.source.PaperCheckpoint;
 import io.github.mla4j.convert.source.PaperSettings;
 import io.github.mla4j.convert.source.RowSelection;
@@ -20,25 +21,30 @@ public final class PaperModel implements LatentModel {
   private final PaperSettings settings;
 
   /**
-   * @throws SourceFormatException if its settings do not fit its sizes
+   * @throws BadFileException if its settings do not fit its sizes
    */
-  public PaperModel(PaperCheckpoint checkpoint) throws SourceFormatException {
+  public PaperModel(PaperCheckpoint checkpoint) {
     this.checkpoint = checkpoint;
     this.config = checkpoint.config();
     this.settings = checkpoint.settings();
     try {
-      new Mha2MlaSettings(settings.rope(), settings.ropeDims(), settings.svd(), settings.rank())
-          .check(config);
+      settingsOf(checkpoint).check(config);
     } catch (IllegalArgumentException e) {
-      throw new SourceFormatException(
-          "%s: mha2mla: %s".formatted(checkpoint.name(), e.getMessage()), e);
+      throw new BadFileException("%s: mha2mla: %s".formatted(checkpoint.name(), e.getMessage()));
     }
     int step = settings.ropeDims() == 0 ? 1 : config.headLength() / settings.ropeDims();
     if (settings.rope() == RopeSelection.UNIFORM && settings.uniformStart() >= step) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: mha2mla: uniform_start_point is %d: expected less than %d"
               .formatted(checkpoint.name(), settings.uniformStart(), step));
     }
+  }
+
+  /** What the checkpoint was converted with. */
+  public static Mha2MlaSettings settingsOf(PaperCheckpoint checkpoint) {
+    PaperSettings settings = checkpoint.settings();
+    return new Mha2MlaSettings(
+        settings.rope(), settings.ropeDims(), settings.svd(), settings.rank());
   }
 
   @Override
@@ -52,12 +58,12 @@ public final class PaperModel implements LatentModel {
   }
 
   @Override
-  public List<OutputTensor> sharedTensors() throws SourceFormatException {
+  public List<OutputTensor> sharedTensors() {
     return SourceTensors.shared(checkpoint);
   }
 
   @Override
-  public LatentLayer layer(int index) throws SourceFormatException {
+  public LatentLayer layer(int index) {
     KeptPairs kept = keptPairs(index);
     int r = kept.ropeDims();
     int embedding = config.embeddingLength();
@@ -66,7 +72,7 @@ public final class PaperModel implements LatentModel {
     int[] queryRows = queryRows(r);
     attention.queries(
         new RowSelection(matrix(index, "q_proj", config.queryRows(), embedding), queryRows),
-        bias(index, "q_proj", config.queryRows()).map(b -> HeadOrder.select(b, queryRows)));
+        bias(index, "q_proj", config.queryRows()).map(b -> PairOrder.select(b, queryRows)));
     if (r > 0) {
       attention.rotaryKeys(
           matrix(index, "k_r_proj", keyRows, embedding), bias(index, "k_r_proj", keyRows));
@@ -110,8 +116,7 @@ public final class PaperModel implements LatentModel {
     return rows;
   }
 
-  private void latents(AttentionTensors attention, int layer, int otherRows)
-      throws SourceFormatException {
+  private void latents(AttentionTensors attention, int layer, int otherRows) {
     int embedding = config.embeddingLength();
     int latent = settings.rank() * config.kvHeadCount();
     if (settings.svd() == SvdMethod.JOINT) {
@@ -142,12 +147,12 @@ public final class PaperModel implements LatentModel {
   }
 
   /** In the order of a head's rows, like them. */
-  private void headNorms(AttentionTensors attention, int layer) throws SourceFormatException {
+  private void headNorms(AttentionTensors attention, int layer) {
     if (config.family() != ModelFamily.QWEN3) {
       return;
     }
     if (bias(layer, "k_r_proj", config.kvHeadCount() * settings.ropeDims()).isPresent()) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: layer %d: key biases together with key norms are not supported"
               .formatted(checkpoint.name(), layer));
     }
@@ -157,13 +162,11 @@ public final class PaperModel implements LatentModel {
         checkpoint.attention(layer, "k_norm.weight", 1, d).readAll());
   }
 
-  private WeightTensor matrix(int layer, String module, int rows, int columns)
-      throws SourceFormatException {
+  private WeightTensor matrix(int layer, String module, int rows, int columns) {
     return checkpoint.attention(layer, module + ".weight", rows, columns);
   }
 
-  private Optional<float[]> bias(int layer, String module, int length)
-      throws SourceFormatException {
+  private Optional<float[]> bias(int layer, String module, int length) {
     return checkpoint.attentionVector(layer, module + ".bias", length);
   }
 }

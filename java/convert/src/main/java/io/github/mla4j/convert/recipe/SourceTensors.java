@@ -1,20 +1,20 @@
 package io.github.mla4j.convert.recipe;
 
-import io.github.mla4j.convert.SourceFormatException;
 import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.source.TensorLookup;
 import java.util.ArrayList;
 import java.util.List;
 
 /** Tensors that conversion copies: everything besides attention's projections. */
-final class SourceTensors {
+public final class SourceTensors {
   private static final List<String> VECTORS = List.of("attn_norm.weight", "ffn_norm.weight");
   private static final List<String> MATRICES =
       List.of("ffn_gate.weight", "ffn_up.weight", "ffn_down.weight");
 
   private SourceTensors() {}
 
-  static List<OutputTensor> shared(TensorLookup source) throws SourceFormatException {
+  /** Embedding, final norm, and the output matrix where it is not the embedding. */
+  public static List<OutputTensor> shared(TensorLookup source) {
     List<OutputTensor> tensors = new ArrayList<>();
     matrix(source, DecoderTensors.EMBEDDING, tensors);
     vector(source, DecoderTensors.OUTPUT_NORM, tensors);
@@ -22,8 +22,8 @@ final class SourceTensors {
     return tensors;
   }
 
-  static List<OutputTensor> besidesAttention(TensorLookup source, int layer)
-      throws SourceFormatException {
+  /** Norms and MLP of a layer. */
+  public static List<OutputTensor> besidesAttention(TensorLookup source, int layer) {
     List<OutputTensor> tensors = new ArrayList<>();
     for (String suffix : VECTORS) {
       vector(source, DecoderTensors.inLayer(layer, suffix), tensors);
@@ -34,13 +34,11 @@ final class SourceTensors {
     return tensors;
   }
 
-  private static void matrix(TensorLookup source, String name, List<OutputTensor> tensors)
-      throws SourceFormatException {
+  private static void matrix(TensorLookup source, String name, List<OutputTensor> tensors) {
     source.find(name).ifPresent(tensor -> tensors.add(OutputTensor.weight(name, tensor)));
   }
 
-  private static void vector(TensorLookup source, String name, List<OutputTensor> tensors)
-      throws SourceFormatException {
+  private static void vector(TensorLookup source, String name, List<OutputTensor> tensors) {
     source.find(name).ifPresent(tensor -> tensors.add(OutputTensor.vector(name, tensor.readAll())));
   }
 }

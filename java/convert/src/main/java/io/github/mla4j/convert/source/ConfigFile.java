@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.util.Optional;
 
 /** Checked access to one object of a {@code config.json}; JSON's null counts as absent. */
@@ -22,7 +22,7 @@ final class ConfigFile {
   }
 
   /** The object under {@code key}. */
-  Optional<ConfigFile> object(String key) throws SourceFormatException {
+  Optional<ConfigFile> object(String key) {
     if (!has(key)) {
       return Optional.empty();
     }
@@ -32,25 +32,25 @@ final class ConfigFile {
     return Optional.of(new ConfigFile(where + ": " + key, node.get(key)));
   }
 
-  JsonNode array(String key) throws SourceFormatException {
+  JsonNode array(String key) {
     if (!node.path(key).isArray()) {
       throw bad(key, "an array");
     }
     return node.get(key);
   }
 
-  String text(String key) throws SourceFormatException {
+  String text(String key) {
     if (!node.path(key).isTextual()) {
       throw bad(key, "a string");
     }
     return node.get(key).asText();
   }
 
-  String text(String key, String absent) throws SourceFormatException {
+  String text(String key, String absent) {
     return has(key) ? text(key) : absent;
   }
 
-  boolean flag(String key, boolean absent) throws SourceFormatException {
+  boolean flag(String key, boolean absent) {
     if (!has(key)) {
       return absent;
     }
@@ -61,7 +61,7 @@ final class ConfigFile {
   }
 
   /** A whole number of at least {@code least}. */
-  int count(String key, int least) throws SourceFormatException {
+  int count(String key, int least) {
     JsonNode value = node.path(key);
     if (!value.isIntegralNumber() || !value.canConvertToInt() || value.intValue() < least) {
       throw bad(key, "a whole number of at least " + least);
@@ -69,12 +69,12 @@ final class ConfigFile {
     return value.intValue();
   }
 
-  int count(String key, int least, int absent) throws SourceFormatException {
+  int count(String key, int least, int absent) {
     return has(key) ? count(key, least) : absent;
   }
 
   /** A finite number above 0. */
-  double positive(String key) throws SourceFormatException {
+  double positive(String key) {
     JsonNode value = node.path(key);
     if (!value.isNumber() || !(value.doubleValue() > 0) || Double.isInfinite(value.doubleValue())) {
       throw bad(key, "a number above 0");
@@ -82,20 +82,20 @@ final class ConfigFile {
     return value.doubleValue();
   }
 
-  double positive(String key, double absent) throws SourceFormatException {
+  double positive(String key, double absent) {
     return has(key) ? positive(key) : absent;
   }
 
   /** An error about a key's value. */
-  SourceFormatException bad(String key, String expected) {
-    return new SourceFormatException(
+  BadFileException bad(String key, String expected) {
+    return new BadFileException(
         has(key)
             ? "%s: %s is %s: expected %s".formatted(where, key, node.get(key), expected)
             : "%s: %s is missing: expected %s".formatted(where, key, expected));
   }
 
   /** An error about the object. */
-  SourceFormatException bad(String problem) {
-    return new SourceFormatException(where + ": " + problem);
+  BadFileException bad(String problem) {
+    return new BadFileException(where + ": " + problem);
   }
 }

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.util.Optional;
 
 /** Names and shapes of a plain decoder's tensors, and the check that a source agrees with them. */
@@ -25,9 +25,9 @@ public final class DecoderTensors {
   /**
    * Checks all tensors of a plain model.
    *
-   * @throws SourceFormatException naming the first tensor that is missing or misshapen
+   * @throws BadFileException naming the first tensor that is missing or misshapen
    */
-  static void check(ModelSource source) throws SourceFormatException {
+  static void check(ModelSource source) {
     DecoderTensors tensors = new DecoderTensors(source, source.config());
     tensors.checkBesidesAttention();
     for (int layer = 0; layer < source.config().blockCount(); layer++) {
@@ -38,14 +38,13 @@ public final class DecoderTensors {
   /**
    * Checks the tensors that every model has, however its attention is stored.
    *
-   * @throws SourceFormatException naming the first tensor that is missing or misshapen
+   * @throws BadFileException naming the first tensor that is missing or misshapen
    */
-  static void checkBesidesAttention(TensorLookup source, ModelConfig config)
-      throws SourceFormatException {
+  static void checkBesidesAttention(TensorLookup source, ModelConfig config) {
     new DecoderTensors(source, config).checkBesidesAttention();
   }
 
-  private void checkBesidesAttention() throws SourceFormatException {
+  private void checkBesidesAttention() {
     int d = config.embeddingLength();
     matrix(EMBEDDING, config.vocabularySize(), d);
     vector(OUTPUT_NORM, d, true);
@@ -61,7 +60,7 @@ public final class DecoderTensors {
     }
   }
 
-  private void checkAttention(int layer) throws SourceFormatException {
+  private void checkAttention(int layer) {
     int d = config.embeddingLength();
     matrix(inLayer(layer, "attn_q.weight"), config.queryRows(), d);
     matrix(inLayer(layer, "attn_k.weight"), config.kvRows(), d);
@@ -77,28 +76,27 @@ public final class DecoderTensors {
     }
   }
 
-  private void matrix(String name, int rows, int columns) throws SourceFormatException {
+  private void matrix(String name, int rows, int columns) {
     expect(source.tensor(name), rows, columns);
   }
 
-  private void vector(String name, int length, boolean required) throws SourceFormatException {
+  private void vector(String name, int length, boolean required) {
     Optional<WeightTensor> tensor = source.find(name);
     if (required || tensor.isPresent()) {
       expect(source.tensor(name), 1, length);
     }
   }
 
-  private void expect(WeightTensor tensor, int rows, int columns) throws SourceFormatException {
+  private void expect(WeightTensor tensor, int rows, int columns) {
     expect(source.name(), tensor, rows, columns);
   }
 
   /**
-   * @throws SourceFormatException if the tensor is not a matrix [rows, columns]
+   * @throws BadFileException if the tensor is not a matrix [rows, columns]
    */
-  static void expect(String file, WeightTensor tensor, int rows, int columns)
-      throws SourceFormatException {
+  static void expect(String file, WeightTensor tensor, int rows, int columns) {
     if (tensor.rows() != rows || tensor.columns() != columns) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: tensor '%s' is [%d, %d]: expected [%d, %d]"
               .formatted(file, tensor.name(), tensor.rows(), tensor.columns(), rows, columns));
     }

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.WeightType;
+import io.github.mla4j.gguf.TensorType;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -34,8 +34,8 @@ public final class FloatTensor implements WeightTensor {
   }
 
   @Override
-  public WeightType type() {
-    return WeightType.F32;
+  public TensorType type() {
+    return TensorType.F32;
   }
 
   @Override
@@ -54,10 +54,10 @@ public final class FloatTensor implements WeightTensor {
   }
 
   @Override
-  public void readStored(int row, byte[] out) {
-    ByteBuffer.wrap(out)
+  public void readStored(int firstRow, int count, byte[] out, int offset) {
+    ByteBuffer.wrap(out, offset, count * rowBytes())
         .order(ByteOrder.LITTLE_ENDIAN)
         .asFloatBuffer()
-        .put(values, row * columns, columns);
+        .put(values, firstRow * columns, count * columns);
   }
 }

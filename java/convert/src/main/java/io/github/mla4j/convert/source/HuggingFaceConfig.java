@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,7 +15,7 @@ final class HuggingFaceConfig {
   private final ModelFamily family;
   private final String modelType;
 
-  private HuggingFaceConfig(ConfigFile file) throws SourceFormatException {
+  private HuggingFaceConfig(ConfigFile file) {
     this.file = file;
     this.modelType = file.text("model_type");
     this.family =
@@ -31,17 +31,17 @@ final class HuggingFaceConfig {
   static ConfigFile open(Path folder) throws IOException {
     Path path = folder.resolve(NAME);
     if (!Files.exists(path)) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: not a Hugging Face directory: %s is missing".formatted(folder, NAME));
     }
     return new ConfigFile(path.toString(), JsonFile.read(path));
   }
 
-  static ModelConfig parse(ConfigFile file) throws SourceFormatException {
+  static ModelConfig parse(ConfigFile file) {
     return new HuggingFaceConfig(file).parse();
   }
 
-  private ModelConfig parse() throws SourceFormatException {
+  private ModelConfig parse() {
     refuse("hidden_act", "silu");
     if (file.flag("mlp_bias", false)) {
       throw file.bad("mlp_bias", "false: biases of the MLP are not supported");
@@ -73,13 +73,13 @@ final class HuggingFaceConfig {
         file.flag("tie_word_embeddings", false));
   }
 
-  private void refuse(String key, String only) throws SourceFormatException {
+  private void refuse(String key, String only) {
     if (!file.text(key, only).equals(only)) {
       throw file.bad(key, "'" + only + "'");
     }
   }
 
-  private int headLength(int embedding, int heads) throws SourceFormatException {
+  private int headLength(int embedding, int heads) {
     if (!file.has("head_dim")) {
       if (family == ModelFamily.QWEN3) {
         return 128; // the family's default, whatever the embedding
@@ -96,7 +96,7 @@ final class HuggingFaceConfig {
   }
 
   /** One window for all layers, or none; a window as long as the context limits nothing. */
-  private OptionalInt slidingWindow(int context) throws SourceFormatException {
+  private OptionalInt slidingWindow(int context) {
     boolean used =
         switch (modelType) {
           case "mistral" -> file.has("sliding_window");
@@ -120,7 +120,7 @@ final class HuggingFaceConfig {
     return OptionalInt.of(window);
   }
 
-  private int slidingLayers(int layers) throws SourceFormatException {
+  private int slidingLayers(int layers) {
     if (file.has("layer_types")) {
       int sliding = 0;
       for (JsonNode type : file.array("layer_types")) {

@@ -1,6 +1,5 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
 import java.util.Optional;
 
 /**
@@ -12,8 +11,7 @@ final class HuggingFaceRope {
 
   private HuggingFaceRope() {}
 
-  static RopeFrequencies parse(ConfigFile config, int headLength, int contextLength)
-      throws SourceFormatException {
+  static RopeFrequencies parse(ConfigFile config, int headLength, int contextLength) {
     Optional<ConfigFile> current = config.object("rope_parameters");
     Optional<ConfigFile> scaling = current.isPresent() ? current : config.object("rope_scaling");
     double theta = config.positive("rope_theta", DEFAULT_THETA);
@@ -28,8 +26,7 @@ final class HuggingFaceRope {
         headLength, rope.positive("rope_theta", theta), scaling(rope, config, contextLength));
   }
 
-  private static RopeScaling scaling(ConfigFile rope, ConfigFile config, int contextLength)
-      throws SourceFormatException {
+  private static RopeScaling scaling(ConfigFile rope, ConfigFile config, int contextLength) {
     String key = rope.has("rope_type") ? "rope_type" : "type";
     return switch (rope.text(key, "default")) {
       case "default" -> new RopeScaling.None();
@@ -40,7 +37,7 @@ final class HuggingFaceRope {
     };
   }
 
-  private static RopeScaling llama3(ConfigFile rope) throws SourceFormatException {
+  private static RopeScaling llama3(ConfigFile rope) {
     double low = rope.positive("low_freq_factor");
     double high = rope.positive("high_freq_factor");
     if (high <= low) {
@@ -50,8 +47,7 @@ final class HuggingFaceRope {
         rope.positive("factor"), low, high, rope.positive("original_max_position_embeddings"));
   }
 
-  private static RopeScaling yarn(ConfigFile rope, ConfigFile config, int contextLength)
-      throws SourceFormatException {
+  private static RopeScaling yarn(ConfigFile rope, ConfigFile config, int contextLength) {
     double original =
         rope.positive(
             "original_max_position_embeddings",

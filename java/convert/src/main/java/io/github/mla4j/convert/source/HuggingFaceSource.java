@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -19,8 +19,8 @@ public final class HuggingFaceSource implements ModelSource {
   }
 
   /**
-   * @throws SourceFormatException if the folder's files are missing, damaged or contradictory, or
-   *     hold a model of another kind
+   * @throws BadFileException if the folder's files are missing, damaged or contradictory, or hold a
+   *     model of another kind
    */
   public static HuggingFaceSource open(Path folder) throws IOException {
     ModelConfig config = HuggingFaceConfig.parse(HuggingFaceConfig.open(folder));
@@ -32,12 +32,12 @@ public final class HuggingFaceSource implements ModelSource {
   }
 
   /** A tensor that would be left out changes what the model says, so it must not go unseen. */
-  private void refuseUnknownTensors() throws SourceFormatException {
+  private void refuseUnknownTensors() {
     for (String name : weights.names()) {
       if (name.startsWith("model.layers.")
           && !name.endsWith("rotary_emb.inv_freq")
           && HuggingFaceNames.toGguf(name).isEmpty()) {
-        throw new SourceFormatException(
+        throw new BadFileException(
             "%s: tensor '%s' is not known for %s models"
                 .formatted(folder, name, config.family().architecture()));
       }
@@ -55,7 +55,7 @@ public final class HuggingFaceSource implements ModelSource {
   }
 
   @Override
-  public Optional<WeightTensor> find(String name) throws SourceFormatException {
+  public Optional<WeightTensor> find(String name) {
     if (name.equals(DecoderTensors.OUTPUT) && config.tiedEmbeddings()) {
       return Optional.empty();
     }
@@ -64,7 +64,7 @@ public final class HuggingFaceSource implements ModelSource {
   }
 
   @Override
-  public WeightTensor tensor(String name) throws SourceFormatException {
+  public WeightTensor tensor(String name) {
     Optional<WeightTensor> found = find(name);
     return found.isPresent()
         ? found.get()

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,7 +24,7 @@ public final class JsonFile {
   /**
    * The object in the file.
    *
-   * @throws SourceFormatException if it holds anything else
+   * @throws BadFileException if it holds anything else
    */
   @SuppressWarnings("exports") // for other packages of this module
   public static JsonNode read(Path file) throws IOException {
@@ -32,16 +32,15 @@ public final class JsonFile {
     try {
       root = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: not valid JSON (line %d): %s"
               .formatted(
                   file,
                   e.getLocation() == null ? 0 : e.getLocation().getLineNr(),
-                  e.getOriginalMessage()),
-          e);
+                  e.getOriginalMessage()));
     }
     if (!root.isObject()) {
-      throw new SourceFormatException("%s: expected a JSON object".formatted(file));
+      throw new BadFileException("%s: expected a JSON object".formatted(file));
     }
     return root;
   }

@@ -9,7 +9,8 @@ import java.util.List;
  * rotary pairs are halves (i, i + d/2). Opening has checked every tensor's presence and shape.
  * Nothing is held in memory but what a caller reads. Any thread.
  */
-public sealed interface ModelSource extends TensorLookup, AutoCloseable permits HuggingFaceSource {
+public sealed interface ModelSource extends TensorLookup, AutoCloseable
+    permits GgufSource, HuggingFaceSource {
 
   ModelConfig config();
 

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,7 +44,7 @@ final class PairRankFile {
         }
       }
     }
-    throw new SourceFormatException(
+    throw new BadFileException(
         ("%s: the ranks of its 2-norm choice ('%s') are not part of the checkpoint: expected a"
                 + " file of that name, or a tensor of that name in a safetensors file of the folder"
                 + " or the one above")
@@ -70,7 +70,7 @@ final class PairRankFile {
 
   private int[][][] read(Path file, String tensor) throws IOException {
     if (!Files.isRegularFile(file)) {
-      throw new SourceFormatException("%s: no such file".formatted(file));
+      throw new BadFileException("%s: no such file".formatted(file));
     }
     return isZip(file) ? fromTorch(file) : fromSafetensors(SafetensorsFile.open(file), tensor);
   }
@@ -97,7 +97,7 @@ final class PairRankFile {
       List<ZipEntry> tensors = new ArrayList<>();
       zip.stream().filter(e -> e.getName().matches(".*/data/\\d+")).forEach(tensors::add);
       if (tensors.size() != 1) {
-        throw new SourceFormatException(
+        throw new BadFileException(
             "%s: holds %d tensors: expected one of bytes".formatted(file, tensors.size()));
       }
       byte[] bytes = zip.getInputStream(tensors.get(0)).readAllBytes();
@@ -109,12 +109,12 @@ final class PairRankFile {
     }
   }
 
-  private int[][][] ranks(String where, long[] values) throws SourceFormatException {
+  private int[][][] ranks(String where, long[] values) {
     int d = config.headLength();
     int layers = config.blockCount();
     int heads = config.kvHeadCount();
     if (values.length != layers * heads * d) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: %d ranks: expected %d layers x %d KV heads x %d dims"
               .formatted(where, values.length, layers, heads, d));
     }
@@ -129,7 +129,7 @@ final class PairRankFile {
               || rank < 0
               || rank >= d / 2
               || seen[(int) rank]) {
-            throw new SourceFormatException(
+            throw new BadFileException(
                 "%s: layer %d, KV head %d: ranks are not a ranking of %d pairs"
                     .formatted(where, layer, head, d / 2));
           }

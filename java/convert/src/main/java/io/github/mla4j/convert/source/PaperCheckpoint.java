@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.source;
 
+import io.github.mla4j.BadFileException;
 import io.github.mla4j.convert.RopeSelection;
-import io.github.mla4j.convert.SourceFormatException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -41,7 +41,7 @@ public final class PaperCheckpoint implements TensorLookup {
    *
    * @param rankFile of a 2-norm choice; empty: the file that the config names, or a tensor of that
    *     name in the folder or the one above
-   * @throws SourceFormatException if files are missing, damaged or contradictory
+   * @throws BadFileException if files are missing, damaged or contradictory
    */
   public static PaperCheckpoint open(Path folder, Optional<Path> rankFile) throws IOException {
     ConfigFile file = HuggingFaceConfig.open(folder);
@@ -74,7 +74,7 @@ public final class PaperCheckpoint implements TensorLookup {
 
   /** A tensor besides attention, which conversion leaves as it is. */
   @Override
-  public Optional<WeightTensor> find(String name) throws SourceFormatException {
+  public Optional<WeightTensor> find(String name) {
     if (name.equals(DecoderTensors.OUTPUT) && config.tiedEmbeddings()) {
       return Optional.empty();
     }
@@ -83,7 +83,7 @@ public final class PaperCheckpoint implements TensorLookup {
   }
 
   @Override
-  public WeightTensor tensor(String name) throws SourceFormatException {
+  public WeightTensor tensor(String name) {
     Optional<WeightTensor> found = find(name);
     return found.isPresent()
         ? found.get()
@@ -93,18 +93,16 @@ public final class PaperCheckpoint implements TensorLookup {
   /**
    * A matrix of a layer's attention, by its name in the state dict.
    *
-   * @throws SourceFormatException if it is missing or not [rows, columns]
+   * @throws BadFileException if it is missing or not [rows, columns]
    */
-  public WeightTensor attention(int layer, String name, int rows, int columns)
-      throws SourceFormatException {
+  public WeightTensor attention(int layer, String name, int rows, int columns) {
     WeightTensor tensor = weights.tensor(attentionName(layer, name));
     DecoderTensors.expect(name(), tensor, rows, columns);
     return tensor;
   }
 
   /** A vector of a layer's attention that may be absent. */
-  public Optional<float[]> attentionVector(int layer, String name, int length)
-      throws SourceFormatException {
+  public Optional<float[]> attentionVector(int layer, String name, int length) {
     Optional<WeightTensor> tensor = weights.find(attentionName(layer, name));
     if (tensor.isPresent()) {
       DecoderTensors.expect(name(), tensor.get(), 1, length);

@@ -1,7 +1,6 @@
 package io.github.mla4j.convert.source;
 
 import io.github.mla4j.convert.RopeSelection;
-import io.github.mla4j.convert.SourceFormatException;
 import io.github.mla4j.convert.SvdMethod;
 import java.util.Optional;
 
@@ -23,7 +22,7 @@ public record PaperSettings(
   private static final String KEY = "mha2mla";
 
   /** Empty for a model that was not converted. */
-  static Optional<PaperSettings> parse(ConfigFile config) throws SourceFormatException {
+  static Optional<PaperSettings> parse(ConfigFile config) {
     Optional<ConfigFile> object = config.object(KEY);
     if (object.isEmpty() || object.get().flag("is_baseline", false)) {
       return Optional.empty();
@@ -44,7 +43,7 @@ public record PaperSettings(
                 : Optional.empty()));
   }
 
-  private static RopeSelection ropeSelection(ConfigFile settings) throws SourceFormatException {
+  private static RopeSelection ropeSelection(ConfigFile settings) {
     try {
       return RopeSelection.of(settings.text("partial_rope_version"));
     } catch (IllegalArgumentException e) {
@@ -52,7 +51,7 @@ public record PaperSettings(
     }
   }
 
-  private static SvdMethod svdMethod(ConfigFile settings) throws SourceFormatException {
+  private static SvdMethod svdMethod(ConfigFile settings) {
     try {
       return SvdMethod.of(settings.text("svd_init_method"));
     } catch (IllegalArgumentException e) {

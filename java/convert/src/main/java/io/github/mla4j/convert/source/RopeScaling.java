@@ -100,24 +100,29 @@ public sealed interface RopeScaling {
     }
   }
 
-  /** Any other curve, as the divisor of each pair (GGUF's {@code rope_freqs}). */
-  record Divisors(float[] values) implements RopeScaling {
-    public Divisors {
-      values = values.clone();
+  /** A divisor for each pair (GGUF's {@code rope_freqs}), then another scaling. */
+  record Divided(float[] divisors, RopeScaling then) implements RopeScaling {
+    public Divided {
+      divisors = divisors.clone();
     }
 
     @Override
-    public float[] values() {
-      return values.clone();
+    public float[] divisors() {
+      return divisors.clone();
+    }
+
+    @Override
+    public double attentionFactor() {
+      return then.attentionFactor();
     }
 
     @Override
     public double[] scale(double[] inverse, int headLength, double base) {
-      double[] scaled = new double[inverse.length];
-      for (int i = 0; i < scaled.length; i++) {
-        scaled[i] = inverse[i] / values[i];
+      double[] divided = new double[inverse.length];
+      for (int i = 0; i < divided.length; i++) {
+        divided[i] = inverse[i] / divisors[i];
       }
-      return scaled;
+      return then.scale(divided, headLength, base);
     }
   }
 

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.WeightType;
+import io.github.mla4j.gguf.TensorType;
 import java.util.Objects;
 
 /** Some rows of a tensor, in a chosen order, stored as they were. */
@@ -27,7 +27,7 @@ public final class RowSelection implements WeightTensor {
   }
 
   @Override
-  public WeightType type() {
+  public TensorType type() {
     return base.type();
   }
 
@@ -43,18 +43,32 @@ public final class RowSelection implements WeightTensor {
 
   @Override
   public void read(int firstRow, int count, float[] out, int offset) {
-    for (int i = 0; i < count; ) {
-      int run = 1;
-      while (i + run < count && rows[firstRow + i + run] == rows[firstRow + i] + run) {
-        run++;
-      }
-      base.read(rows[firstRow + i], run, out, offset + i * columns());
-      i += run;
-    }
+    forEachRun(
+        firstRow, count, (done, row, run) -> base.read(row, run, out, offset + done * columns()));
   }
 
   @Override
-  public void readStored(int row, byte[] out) {
-    base.readStored(rows[row], out);
+  public void readStored(int firstRow, int count, byte[] out, int offset) {
+    forEachRun(
+        firstRow,
+        count,
+        (done, row, run) -> base.readStored(row, run, out, offset + done * rowBytes()));
+  }
+
+  private interface Run {
+    void read(int done, int row, int run);
+  }
+
+  /** Rows that are neighbours in the base are read together. */
+  private void forEachRun(int firstRow, int count, Run action) {
+    for (int done = 0; done < count; ) {
+      int row = rows[firstRow + done];
+      int run = 1;
+      while (done + run < count && rows[firstRow + done + run] == row + run) {
+        run++;
+      }
+      action.read(done, row, run);
+      done += run;
+    }
   }
 }

@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
-import io.github.mla4j.convert.WeightType;
+import io.github.mla4j.BadFileException;
+import io.github.mla4j.gguf.TensorType;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -40,12 +40,12 @@ record SafetensorsEntry(String name, String dtype, List<Long> shape, long begin,
   }
 
   /** Elements of the innermost dimension. */
-  int columns(String file) throws SourceFormatException {
+  int columns(String file) {
     return shape.isEmpty() ? 1 : fit(shape.get(shape.size() - 1), file);
   }
 
   /** Rows of all matrices of a stack; one for a vector. */
-  int rows(String file) throws SourceFormatException {
+  int rows(String file) {
     long rows = 1;
     for (int i = 0; i + 1 < shape.size(); i++) {
       rows *= shape.get(i);
@@ -53,9 +53,9 @@ record SafetensorsEntry(String name, String dtype, List<Long> shape, long begin,
     return fit(rows, file);
   }
 
-  private int fit(long dimension, String file) throws SourceFormatException {
+  private int fit(long dimension, String file) {
     if (dimension > Integer.MAX_VALUE) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: tensor '%s' has shape %s: expected at most 2^31 - 1 rows and columns"
               .formatted(file, name, shape));
     }
@@ -63,13 +63,13 @@ record SafetensorsEntry(String name, String dtype, List<Long> shape, long begin,
   }
 
   /** The type as that of weights. */
-  WeightType weightType(String file) throws SourceFormatException {
+  TensorType weightType(String file) {
     return switch (dtype) {
-      case "F32" -> WeightType.F32;
-      case "F16" -> WeightType.F16;
-      case "BF16" -> WeightType.BF16;
+      case "F32" -> TensorType.F32;
+      case "F16" -> TensorType.F16;
+      case "BF16" -> TensorType.BF16;
       default ->
-          throw new SourceFormatException(
+          throw new BadFileException(
               "%s: tensor '%s' has type %s: expected F32, F16 or BF16"
                   .formatted(file, name, dtype));
     };

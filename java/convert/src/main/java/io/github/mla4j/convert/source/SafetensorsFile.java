@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -22,7 +22,7 @@ final class SafetensorsFile {
   }
 
   /**
-   * @throws SourceFormatException if it is not a valid safetensors file
+   * @throws BadFileException if it is not a valid safetensors file
    */
   static SafetensorsFile open(Path path) throws IOException {
     MappedFile bytes = MappedFile.open(path);
@@ -43,7 +43,7 @@ final class SafetensorsFile {
   }
 
   /** A matrix or vector of weights, read on demand. */
-  WeightTensor tensor(String name) throws SourceFormatException {
+  WeightTensor tensor(String name) {
     SafetensorsEntry entry = find(name);
     String file = path.toString();
     return new SafetensorsTensor(
@@ -51,7 +51,7 @@ final class SafetensorsFile {
   }
 
   /** All elements of a tensor of whole numbers, whatever its shape. */
-  long[] integers(String name) throws SourceFormatException {
+  long[] integers(String name) {
     SafetensorsEntry entry = find(name);
     int size =
         switch (entry.dtype()) {
@@ -60,7 +60,7 @@ final class SafetensorsFile {
           case "I32", "U32" -> 4;
           case "I64" -> 8;
           default ->
-              throw new SourceFormatException(
+              throw new BadFileException(
                   "%s: tensor '%s' has type %s: expected whole numbers"
                       .formatted(path, name, entry.dtype()));
         };
@@ -80,10 +80,10 @@ final class SafetensorsFile {
     return values;
   }
 
-  private SafetensorsEntry find(String name) throws SourceFormatException {
+  private SafetensorsEntry find(String name) {
     SafetensorsEntry entry = entries.get(name);
     if (entry == null) {
-      throw new SourceFormatException("%s: tensor '%s' is missing".formatted(path, name));
+      throw new BadFileException("%s: tensor '%s' is missing".formatted(path, name));
     }
     return entry;
   }

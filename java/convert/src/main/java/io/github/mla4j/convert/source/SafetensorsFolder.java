@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,7 +28,7 @@ final class SafetensorsFolder {
   }
 
   /**
-   * @throws SourceFormatException if there are no weights, a shard is missing, or index and shards
+   * @throws BadFileException if there are no weights, a shard is missing, or index and shards
    *     contradict each other
    */
   static SafetensorsFolder open(Path folder) throws IOException {
@@ -41,7 +41,7 @@ final class SafetensorsFolder {
     }
     Path index = folder.resolve(INDEX);
     if (!Files.exists(index)) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: no weights: expected %s or %s".formatted(folder, SINGLE, INDEX));
     }
     return openShards(folder, index);
@@ -50,7 +50,7 @@ final class SafetensorsFolder {
   private static SafetensorsFolder openShards(Path folder, Path index) throws IOException {
     JsonNode map = JsonFile.read(index).path("weight_map");
     if (!map.isObject() || map.isEmpty()) {
-      throw new SourceFormatException("%s: expected an object 'weight_map'".formatted(index));
+      throw new BadFileException("%s: expected an object 'weight_map'".formatted(index));
     }
     Map<String, SafetensorsFile> shards = new LinkedHashMap<>();
     Map<String, SafetensorsFile> owners = new LinkedHashMap<>();
@@ -62,7 +62,7 @@ final class SafetensorsFolder {
         shards.put(shard, file);
       }
       if (file.shape(field.getKey()).isEmpty()) {
-        throw new SourceFormatException(
+        throw new BadFileException(
             "%s: places tensor '%s' in %s, which does not hold it"
                 .formatted(index, field.getKey(), shard));
       }
@@ -77,11 +77,11 @@ final class SafetensorsFolder {
     // A shard is a file of the folder: an index must not reach out of it.
     Path path = folder.resolve(shard).normalize();
     if (shard.isEmpty() || !folder.normalize().equals(path.getParent())) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: '%s' is not a file name in the folder".formatted(index, shard));
     }
     if (!Files.exists(path)) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: shard %s, named by %s, is missing".formatted(folder, shard, index.getFileName()));
     }
     return SafetensorsFile.open(path);
@@ -100,14 +100,14 @@ final class SafetensorsFolder {
     return owners.containsKey(name);
   }
 
-  Optional<WeightTensor> find(String name) throws SourceFormatException {
+  Optional<WeightTensor> find(String name) {
     SafetensorsFile owner = owners.get(name);
     return owner == null ? Optional.empty() : Optional.of(owner.tensor(name));
   }
 
-  WeightTensor tensor(String name) throws SourceFormatException {
+  WeightTensor tensor(String name) {
     return find(name)
         .orElseThrow(
-            () -> new SourceFormatException("%s: tensor '%s' is missing".formatted(folder, name)));
+            () -> new BadFileException("%s: tensor '%s' is missing".formatted(folder, name)));
   }
 }

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -37,15 +37,14 @@ final class SafetensorsHeader {
   }
 
   /** Tensors by name, in the header's order. */
-  static Map<String, SafetensorsEntry> parse(String file, MappedFile bytes)
-      throws SourceFormatException {
+  static Map<String, SafetensorsEntry> parse(String file, MappedFile bytes) {
     if (bytes.size() < LENGTH_BYTES) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: %d bytes: too short for a safetensors file".formatted(file, bytes.size()));
     }
     long length = bytes.read(0, LENGTH_BYTES).getLong();
     if (length < 2 || length > MAX_HEADER || length > bytes.size() - LENGTH_BYTES) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: header of %s bytes in a file of %d: not a safetensors file, or truncated"
               .formatted(file, Long.toUnsignedString(length), bytes.size()));
     }
@@ -54,18 +53,18 @@ final class SafetensorsHeader {
     return header.entries;
   }
 
-  private void parseJson(byte[] json) throws SourceFormatException {
+  private void parseJson(byte[] json) {
     JsonNode root;
     try {
       root = JSON.readTree(json);
     } catch (JsonProcessingException e) {
-      throw new SourceFormatException(
-          "%s: header is not JSON: %s".formatted(file, e.getOriginalMessage()), e);
+      throw new BadFileException(
+          "%s: header is not JSON: %s".formatted(file, e.getOriginalMessage()));
     } catch (IOException e) {
-      throw new SourceFormatException("%s: header is not text".formatted(file), e);
+      throw new BadFileException("%s: header is not text".formatted(file));
     }
     if (!root.isObject()) {
-      throw new SourceFormatException("%s: header is not a JSON object".formatted(file));
+      throw new BadFileException("%s: header is not a JSON object".formatted(file));
     }
     for (Map.Entry<String, JsonNode> field : root.properties()) {
       if (!field.getKey().equals("__metadata__")) {
@@ -75,7 +74,7 @@ final class SafetensorsHeader {
     checkCoverage();
   }
 
-  private SafetensorsEntry entry(String name, JsonNode node) throws SourceFormatException {
+  private SafetensorsEntry entry(String name, JsonNode node) {
     String dtype = node.path("dtype").asText();
     int elementBytes =
         SafetensorsEntry.elementBytes(dtype)
@@ -110,7 +109,7 @@ final class SafetensorsHeader {
     return new SafetensorsEntry(name, dtype, shape, dataStart + begin, end - begin);
   }
 
-  private List<Long> naturals(String name, JsonNode node, String key) throws SourceFormatException {
+  private List<Long> naturals(String name, JsonNode node, String key) {
     if (!node.isArray()) {
       throw bad(name, "has no array '%s'".formatted(key));
     }
@@ -124,7 +123,7 @@ final class SafetensorsHeader {
     return List.copyOf(values);
   }
 
-  private void checkCoverage() throws SourceFormatException {
+  private void checkCoverage() {
     List<SafetensorsEntry> ordered = new ArrayList<>(entries.values());
     ordered.sort(
         Comparator.comparingLong(SafetensorsEntry::begin)
@@ -143,12 +142,12 @@ final class SafetensorsHeader {
       covered += entry.length();
     }
     if (covered != fileSize) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: %d bytes after the last tensor: expected none".formatted(file, fileSize - covered));
     }
   }
 
-  private SourceFormatException bad(String tensor, String problem) {
-    return new SourceFormatException("%s: tensor '%s' %s".formatted(file, tensor, problem));
+  private BadFileException bad(String tensor, String problem) {
+    return new BadFileException("%s: tensor '%s' %s".formatted(file, tensor, problem));
   }
 }

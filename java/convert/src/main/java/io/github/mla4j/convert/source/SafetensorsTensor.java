@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.WeightType;
+import io.github.mla4j.gguf.TensorType;
 import java.nio.ByteBuffer;
 import java.util.Objects;
 
@@ -10,13 +10,13 @@ final class SafetensorsTensor implements WeightTensor {
   private static final int SLICE = 1 << 20;
 
   private final SafetensorsEntry entry;
-  private final WeightType type;
+  private final TensorType type;
   private final int rows;
   private final int columns;
   private final MappedFile bytes;
 
   SafetensorsTensor(
-      SafetensorsEntry entry, WeightType type, int rows, int columns, MappedFile bytes) {
+      SafetensorsEntry entry, TensorType type, int rows, int columns, MappedFile bytes) {
     this.entry = entry;
     this.type = type;
     this.rows = rows;
@@ -30,7 +30,7 @@ final class SafetensorsTensor implements WeightTensor {
   }
 
   @Override
-  public WeightType type() {
+  public TensorType type() {
     return type;
   }
 
@@ -77,9 +77,8 @@ final class SafetensorsTensor implements WeightTensor {
   }
 
   @Override
-  public void readStored(int row, byte[] out) {
-    Objects.checkIndex(row, rows);
-    int length = (int) type.rowBytes(columns);
-    bytes.read(entry.begin() + (long) row * length, out, 0, length);
+  public void readStored(int firstRow, int count, byte[] out, int offset) {
+    Objects.checkFromIndexSize(firstRow, count, rows);
+    bytes.read(entry.begin() + (long) firstRow * rowBytes(), out, offset, count * rowBytes());
   }
 }

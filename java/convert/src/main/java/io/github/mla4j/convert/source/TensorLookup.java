@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.util.Optional;
 
 /** Tensors by llama.cpp's names. */
@@ -12,14 +12,14 @@ public interface TensorLookup {
   /**
    * The tensor of this name, empty where the model has none.
    *
-   * @throws SourceFormatException if it is stored in a way that cannot be read
+   * @throws BadFileException if it is stored in a way that cannot be read
    */
-  Optional<WeightTensor> find(String name) throws SourceFormatException;
+  Optional<WeightTensor> find(String name);
 
   /** The tensor of this name, which must exist. */
-  default WeightTensor tensor(String name) throws SourceFormatException {
+  default WeightTensor tensor(String name) {
     return find(name)
         .orElseThrow(
-            () -> new SourceFormatException("%s: tensor '%s' is missing".formatted(name(), name)));
+            () -> new BadFileException("%s: tensor '%s' is missing".formatted(name(), name)));
   }
 }

@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.source;
 
-import io.github.mla4j.convert.WeightType;
+import io.github.mla4j.gguf.TensorType;
 
 /**
  * A matrix [rows, columns] of weights, read by rows; a vector is one row. Immutable: any thread, as
@@ -12,7 +12,7 @@ public interface WeightTensor {
   String name();
 
   /** How its rows are stored. */
-  WeightType type();
+  TensorType type();
 
   int rows();
 
@@ -25,8 +25,17 @@ public interface WeightTensor {
    */
   void read(int firstRow, int count, float[] out, int offset);
 
-  /** Reads one row as it is stored: {@code type().rowBytes(columns())} bytes to {@code out}. */
-  void readStored(int row, byte[] out);
+  /**
+   * Reads rows as they are stored.
+   *
+   * @param out receives {@code count · rowBytes()} bytes from {@code offset} on
+   */
+  void readStored(int firstRow, int count, byte[] out, int offset);
+
+  /** Bytes that a row takes. */
+  default int rowBytes() {
+    return Math.toIntExact((long) columns() / type().blockElements() * type().blockBytes());
+  }
 
   /** All rows as floats, row after row. */
   default float[] readAll() {

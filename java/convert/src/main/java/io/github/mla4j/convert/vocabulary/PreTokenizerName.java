@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.vocabulary;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -19,7 +19,7 @@ final class PreTokenizerName {
    *
    * @param node {@code pre_tokenizer} of a tokenizer.json
    */
-  static String of(String file, JsonNode node) throws SourceFormatException {
+  static String of(String file, JsonNode node) {
     List<JsonNode> steps = new ArrayList<>();
     if (node.path("type").asText().equals("Sequence")) {
       node.path("pretokenizers").forEach(steps::add);
@@ -49,8 +49,8 @@ final class PreTokenizerName {
     throw unknown(file, pattern.isEmpty() ? node.toString() : pattern);
   }
 
-  private static SourceFormatException unknown(String file, String what) {
-    return new SourceFormatException(
+  private static BadFileException unknown(String file, String what) {
+    return new BadFileException(
         "%s: pre_tokenizer %s is not known: expected that of GPT-2, SmolLM, Llama 3 or Qwen 2"
             .formatted(file, what));
   }

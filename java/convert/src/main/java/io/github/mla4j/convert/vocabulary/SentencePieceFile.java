@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.vocabulary;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -50,16 +50,15 @@ final class SentencePieceFile {
     try {
       readModel(new ProtobufReader(ByteBuffer.wrap(Files.readAllBytes(file))));
     } catch (ProtobufReader.MalformedException e) {
-      throw new SourceFormatException(
-          "%s: not a SentencePiece model: %s".formatted(file, e.getMessage()), e);
+      throw new BadFileException(
+          "%s: not a SentencePiece model: %s".formatted(file, e.getMessage()));
     }
     if (pieces == 0) {
-      throw new SourceFormatException("%s: not a SentencePiece model: no pieces".formatted(file));
+      throw new BadFileException("%s: not a SentencePiece model: no pieces".formatted(file));
     }
     if (modelType != BPE) {
-      throw new SourceFormatException(
-          "%s: SentencePiece model of type %d: expected %d (BPE)"
-              .formatted(file, modelType, BPE));
+      throw new BadFileException(
+          "%s: SentencePiece model of type %d: expected %d (BPE)".formatted(file, modelType, BPE));
     }
     return new ImportedVocabulary(
         "llama",

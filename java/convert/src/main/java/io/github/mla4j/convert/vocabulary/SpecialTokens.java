@@ -41,10 +41,7 @@ public record SpecialTokens(
     return new SpecialTokens(
         first(ids(config, "bos_token", tokens, fallbacks)),
         eos,
-        ends.stream()
-            .filter(id -> id != eos.orElseThrow())
-            .mapToInt(Integer::intValue)
-            .findFirst(),
+        ends.stream().filter(id -> id != eos.orElseThrow()).mapToInt(Integer::intValue).findFirst(),
         first(ids(config, "unk_token", tokens)),
         first(ids(config, "pad_token", tokens, fallbacks)),
         flag(config, "add_bos_token"),

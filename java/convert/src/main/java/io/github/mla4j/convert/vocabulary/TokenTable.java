@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.vocabulary;
 
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -28,9 +28,9 @@ final class TokenTable {
   }
 
   /** Sets a token; a later one of the same id replaces it. */
-  void put(long id, String spelling, TokenType type) throws SourceFormatException {
+  void put(long id, String spelling, TokenType type) {
     if (id < 0 || id >= spellings.length) {
-      throw new SourceFormatException(
+      throw new BadFileException(
           "%s: token '%s' has id %d: the model's vocabulary has %d"
               .formatted(file, spelling, id, spellings.length));
     }

@@ -1,7 +1,7 @@
 package io.github.mla4j.convert.vocabulary;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.github.mla4j.convert.SourceFormatException;
+import io.github.mla4j.BadFileException;
 import io.github.mla4j.convert.source.JsonFile;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -76,7 +76,7 @@ final class TokenizerJson {
         special(true));
   }
 
-  private void readTokens(boolean byteFallback) throws SourceFormatException {
+  private void readTokens(boolean byteFallback) {
     JsonNode vocabulary = root.path("model").path("vocab");
     if (!vocabulary.isObject() || vocabulary.isEmpty()) {
       throw bad("model.vocab is missing");
@@ -85,9 +85,7 @@ final class TokenizerJson {
     for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
       boolean isByte = byteFallback && entry.getKey().matches("<0x[0-9A-F]{2}>");
       tokens.put(
-          entry.getValue().asLong(-1),
-          entry.getKey(),
-          isByte ? TokenType.BYTE : TokenType.NORMAL);
+          entry.getValue().asLong(-1), entry.getKey(), isByte ? TokenType.BYTE : TokenType.NORMAL);
     }
     for (JsonNode added : root.path("added_tokens")) {
       String spelling = added.path("content").asText();
@@ -100,7 +98,7 @@ final class TokenizerJson {
   }
 
   /** Pairs as "left right", however the file writes them. */
-  private List<String> merges() throws SourceFormatException {
+  private List<String> merges() {
     JsonNode node = root.path("model").path("merges");
     if (!node.isArray()) {
       throw bad("model.merges is missing");
@@ -158,7 +156,7 @@ final class TokenizerJson {
     return node.findValuesAsText("type").contains(type);
   }
 
-  private SourceFormatException bad(String problem) {
-    return new SourceFormatException("%s: %s".formatted(file, problem));
+  private BadFileException bad(String problem) {
+    return new BadFileException("%s: %s".formatted(file, problem));
   }
 }

@@ -14,8 +14,7 @@ public final class VocabularyFolder {
    * folder has neither and its model works with ids alone.
    *
    * @param vocabularySize rows of the model's embedding; ids without a token are marked unused
-   * @throws io.github.mla4j.convert.SourceFormatException if a file is damaged or of a kind that is
-   *     not known
+   * @throws io.github.mla4j.BadFileException if a file is damaged or of a kind that is not known
    */
   public static Optional<ImportedVocabulary> read(Path folder, int vocabularySize)
       throws IOException {

@@ -24,7 +24,7 @@ class PairStrengthsTest {
     try (ModelSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       ModelConfig config = source.config();
       PairStrengths strengths = new PairStrengths(config);
-      new LayerwiseForward(source).run(Fixtures.calibrationTokens(model), strengths);
+      new LayerwiseForward(source).run(Fixtures.calibrationTokens(model), strengths, done -> {});
       long[] expected = Fixtures.twoNormRank(model);
       int d = config.headLength();
       for (int layer = 0; layer < config.blockCount(); layer++) {
