@@ -1,5 +1,6 @@
 package io.github.mla4j.convert;
 
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.calibration.LayerwiseForward;
 import io.github.mla4j.convert.calibration.PairStrengths;
 import io.github.mla4j.convert.output.LatentModelWriter;
@@ -14,6 +15,7 @@ import io.github.mla4j.convert.recipe.PaperModel;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -53,7 +55,7 @@ public final class Converter {
    *     value and what is possible
    * @throws io.github.mla4j.MlaException if the source is damaged or of a kind that cannot be
    *     converted
-   * @throws io.github.mla4j.CancelledException if the thread was interrupted
+   * @throws CancelledException if the thread was interrupted
    * @throws IOException if a file cannot be read or written
    */
   public static ConversionReport convert(ConvertRequest request, ProgressListener listener)
@@ -76,6 +78,8 @@ public final class Converter {
             plain, settings, request.calibration().filter(text -> measured));
       }
       return converter.packPaper((OpenedSource.Paper) source, Optional.of(settings));
+    } catch (ClosedByInterruptException e) {
+      throw cancelled();
     }
   }
 
@@ -86,7 +90,7 @@ public final class Converter {
    * @param type of the weights; empty keeps the type of each tensor
    * @param rankFile of a checkpoint with a 2-norm choice; empty: found by what its config says
    * @throws io.github.mla4j.MlaException if the source is damaged or of a kind that is not known
-   * @throws io.github.mla4j.CancelledException if the thread was interrupted
+   * @throws CancelledException if the thread was interrupted
    * @throws IOException if a file cannot be read or written
    */
   public static ConversionReport repack(
@@ -107,7 +111,15 @@ public final class Converter {
       return opened instanceof OpenedSource.Paper paper
           ? converter.packPaper(paper, Optional.empty())
           : converter.packPlain((OpenedSource.Plain) opened);
+    } catch (ClosedByInterruptException e) {
+      throw cancelled();
     }
+  }
+
+  /** Java closes a channel that is read when the thread is interrupted, and leaves it marked. */
+  private static CancelledException cancelled() {
+    Thread.interrupted();
+    return new CancelledException("the conversion was cancelled");
   }
 
   private ConversionReport convertPlain(
