@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <vector>
 
 namespace mla {
@@ -30,11 +29,15 @@ uint64_t Fnv(const void* data, size_t size) {
   return h;
 }
 
+// Nearly normal, mean 0.01, deviation 0.07; the same on every machine.
 std::vector<float> Gaussian(int n, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.01f, 0.07f);
+  Random random{seed};
   std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = normal(engine);
+  for (float& v : x) {
+    float sum = -6;
+    for (int i = 0; i < 12; ++i) sum += static_cast<float>(random.Next() >> 8) * 0x1p-24f;
+    v = 0.01f + 0.07f * sum;
+  }
   return x;
 }
 
@@ -166,8 +169,8 @@ TEST(Convert, ErrorIsWhatTheBitsAllow) {
   EXPECT_LT(RelativeRmse(Type::kQ8_0, x), 6e-3);
   EXPECT_LT(RelativeRmse(Type::kQ4_0, x), 0.1);
   EXPECT_LT(RelativeRmse(Type::kQ4_1, x), 0.09);
-  EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.071);  // the usual encoders: 0.0712 and 0.0177
-  EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.0175);
+  EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.0687);
+  EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.0170);
 }
 
 TEST(Convert, ValuesOnTheGridSurvive) {
@@ -217,6 +220,11 @@ TEST(Convert, NotANumberAndInfinityAreTakenWithoutHarm) {
   for (float poison : {std::numeric_limits<float>::quiet_NaN(), INFINITY, -INFINITY, 3e38f}) {
     std::vector<float> x = Gaussian(512, 3), y(512);
     x[5] = x[40] = poison;  // the second super-block stays clean
+    BlockQ8_0 first;
+    QuantizeRow(Type::kQ8_0, x.data(), &first, 32);
+    if (std::isnan(poison)) {
+      EXPECT_EQ(first.qs[5], -127);  // the same everywhere
+    }
     for (Type type : kAll) {
       std::vector<uint8_t> packed(static_cast<size_t>(RowBytes(type, 512)));
       QuantizeRow(type, x.data(), packed.data(), 512);
