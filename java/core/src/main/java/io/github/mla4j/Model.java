@@ -61,7 +61,7 @@ public final class Model implements AutoCloseable {
   /**
    * The tokenizer, built at the first call.
    *
-   * @throws MlaException where the file has no vocabulary, or one that is not supported
+   * @throws MlaException where the file has no vocabulary, or one of a kind that is not supported
    */
   public Tokenizer tokenizer() {
     return tokenizer.get();

@@ -14,7 +14,7 @@ import java.util.Optional;
  */
 final class PieceQueue {
   private final Optional<Tokenizer> tokenizer;
-  private final List<String> stops;
+  private final String[] stops;
   private final int longestStop;
   private final IncrementalDecoder decoder = new IncrementalDecoder();
   private final StringBuilder text = new StringBuilder(); // of the waiting tokens
@@ -28,7 +28,7 @@ final class PieceQueue {
 
   PieceQueue(Optional<Tokenizer> tokenizer, List<String> stops) {
     this.tokenizer = tokenizer;
-    this.stops = stops;
+    this.stops = stops.toArray(String[]::new);
     this.longestStop = stops.stream().mapToInt(String::length).max().orElse(0);
   }
 

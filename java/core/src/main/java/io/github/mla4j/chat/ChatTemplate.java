@@ -20,7 +20,10 @@ import java.util.OptionalInt;
  * transformers. Immutable: any thread.
  */
 public final class ChatTemplate {
-  private static final Jinjava JINJA = jinja();
+  /** Built at the first rendering: it takes a while, and many models are never chatted with. */
+  private static final class Engine {
+    static final Jinjava JINJA = jinja();
+  }
 
   private final String source;
   private final String bos;
@@ -61,7 +64,7 @@ public final class ChatTemplate {
     bindings.put("add_generation_prompt", true);
     bindings.put("bos_token", bos);
     bindings.put("eos_token", eos);
-    RenderResult result = JINJA.renderForResult(source, bindings);
+    RenderResult result = Engine.JINJA.renderForResult(source, bindings);
     for (TemplateError error : result.getErrors()) {
       if (error.getSeverity() == TemplateError.ErrorType.FATAL) {
         throw new MlaException(

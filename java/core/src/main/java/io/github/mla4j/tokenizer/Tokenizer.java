@@ -1,6 +1,9 @@
 package io.github.mla4j.tokenizer;
 
+import io.github.mla4j.ClosedException;
+import io.github.mla4j.MlaException;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.stream.IntStream;
@@ -27,15 +30,17 @@ public final class Tokenizer implements AutoCloseable {
   private final Vocabulary vocabulary;
   private final SpecialTokens specialTokens;
   private final TokenBytes tokenBytes;
-  private final TextEncoder encoder;
   private final boolean[] endOfGeneration;
 
-  /** Builds the tokenizer; takes a fraction of a second for a large vocabulary. */
+  // Guarded by this. Built at the first text: decoding needs none, and it takes a while.
+  private Optional<TextEncoder> encoder = Optional.empty();
+  private boolean closed;
+
+  /** A tokenizer of its own for a vocabulary; the caller closes it. */
   public Tokenizer(Vocabulary vocabulary) {
     this.vocabulary = vocabulary;
     specialTokens = new SpecialTokens(vocabulary);
     tokenBytes = new TokenBytes(vocabulary);
-    encoder = new TextEncoder(vocabulary);
     endOfGeneration = endOfGeneration(vocabulary);
   }
 
@@ -62,13 +67,15 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * The ids of a text.
+   * The ids of a text. The first call takes a fraction of a second for a large vocabulary.
    *
    * @param addSpecial begin with BOS and end with EOS where the vocabulary asks for it
    * @param parseSpecial text that spells a control token is that token; false for text that is not
    *     trusted, where it stays text
+   * @throws MlaException UNSUPPORTED where the file's pre-tokenizer is not known
    */
   public int[] encode(String text, boolean addSpecial, boolean parseSpecial) {
+    TextEncoder words = encoder();
     IntStream.Builder ids = IntStream.builder();
     if (addSpecial && vocabulary.addsBos()) {
       ids.add(vocabulary.bos().getAsInt());
@@ -77,7 +84,7 @@ public final class Tokenizer implements AutoCloseable {
     if (!text.isEmpty()) {
       for (SpecialTokens.Part part : specialTokens.cut(text, parseSpecial)) {
         if (part.isText()) {
-          for (long id : encoder.encode(spelled(part.text(), afterSpecial))) {
+          for (long id : words.encode(spelled(part.text(), afterSpecial))) {
             ids.add((int) id);
           }
         } else {
@@ -125,8 +132,19 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Ends encoding, after running calls; decoding goes on working. */
   @Override
-  public void close() {
-    encoder.close();
+  public synchronized void close() {
+    closed = true;
+    encoder.ifPresent(TextEncoder::close);
+  }
+
+  private synchronized TextEncoder encoder() {
+    if (closed) {
+      throw new ClosedException("the tokenizer is closed, with its model and sessions");
+    }
+    if (encoder.isEmpty()) {
+      encoder = Optional.of(new TextEncoder(vocabulary));
+    }
+    return encoder.get();
   }
 
   private String spelled(String text, boolean afterSpecial) {

@@ -258,7 +258,10 @@ class TokenizerTest {
       keys.accept(writer);
       writer.finish();
       try (Gguf gguf = writer.reader()) {
-        new Tokenizer(Vocabulary.read(gguf)).close();
+        try (Tokenizer tokenizer = new Tokenizer(Vocabulary.read(gguf))) {
+          assertEquals("ab", tokenizer.decode(0, 1)); // that works with any pre-tokenizer
+          tokenizer.encode("ab");
+        }
       }
     }
   }
