@@ -21,8 +21,7 @@ class AllocationTest {
         session.rewind(0);
         TokenStream stream =
             session.generate(
-                "Once",
-                g -> g.maxTokens(tokens).logitBias(Map.of(end, Float.NEGATIVE_INFINITY)));
+                "Once", g -> g.maxTokens(tokens).logitBias(Map.of(end, Float.NEGATIVE_INFINITY)));
         stream.next();
         long before = threads.getCurrentThreadAllocatedBytes();
         int count = 0;
