@@ -291,6 +291,8 @@ class SessionTest {
     FloatBuffer own = session.logits();
     assertTrue(own.isDirect());
     assertArrayEquals(last, read(own), 1e-3f);
+    own.put(0, Float.NaN).position(own.limit());
+    assertArrayEquals(last, read(session.logits()), 1e-3f, "whatever was read before");
 
     FloatBuffer mine =
         ByteBuffer.allocateDirect(4 * 600).order(ByteOrder.nativeOrder()).asFloatBuffer();
