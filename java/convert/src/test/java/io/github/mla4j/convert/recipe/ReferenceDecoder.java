@@ -58,18 +58,31 @@ public final class ReferenceDecoder {
 
   /** Logits [positions][vocabulary] of a sequence. */
   public double[][] logits(int[] tokens) {
+    double[][] x = stream(tokens, layers.length);
+    double[] output =
+        shared.find(DecoderTensors.OUTPUT).orElseGet(() -> shared.get(DecoderTensors.EMBEDDING));
+    return multiply(norm(x, shared.get(DecoderTensors.OUTPUT_NORM)), output);
+  }
+
+  /** A projection of a layer's normed input, such as {@code attn_q}: [positions][rows]. */
+  public double[][] projection(int[] tokens, int layer, String module) {
+    double[][] x = norm(stream(tokens, layer), layers[layer].get("attn_norm.weight"));
+    return project(x, layers[layer], module);
+  }
+
+  /** The residual stream before a layer. */
+  private double[][] stream(int[] tokens, int end) {
     int d = config.embeddingLength();
     double[] embedding = shared.get(DecoderTensors.EMBEDDING);
     double[][] x = new double[tokens.length][d];
     for (int t = 0; t < tokens.length; t++) {
       System.arraycopy(embedding, tokens[t] * d, x[t], 0, d);
     }
-    for (int i = 0; i < layers.length; i++) {
+    for (int i = 0; i < end; i++) {
       add(x, attention[i].apply(norm(x, layers[i].get("attn_norm.weight"))));
       add(x, feedForward(norm(x, layers[i].get("ffn_norm.weight")), layers[i]));
     }
-    double[] output = shared.find(DecoderTensors.OUTPUT).orElse(embedding);
-    return multiply(norm(x, shared.get(DecoderTensors.OUTPUT_NORM)), output);
+    return x;
   }
 
   private double[][] feedForward(double[][] x, Weights layer) {
