@@ -5,9 +5,9 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <set>
+#include <fstream>
+#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #if defined(__unix__)
@@ -129,11 +129,21 @@ TEST(ThreadPool, RegionsOfSeveralCallersDoNotOverlap) {
   EXPECT_EQ(total, 600);
 }
 
+#if defined(__linux__)
+// Returns when the thread sleeps in the kernel.
+void AwaitSleep(pid_t thread) {
+  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+  for (std::string text; text.find(") S") == std::string::npos; std::this_thread::yield()) {
+    std::ifstream file(path);
+    std::getline(file, text);
+  }
+}
+
 TEST(ThreadPool, CallersAreServedInOrderOfArrival) {
   std::atomic<bool> release{false};
+  std::atomic<bool> running{false};
   std::vector<int> order;  // guarded by the regions being one after the other
   std::vector<std::thread> callers;
-  std::atomic<bool> running{false};
   callers.emplace_back([&] {
     ThreadPool::Shared().Run(2, [&](Team&, int member) {
       if (member != 0) return;
@@ -143,17 +153,21 @@ TEST(ThreadPool, CallersAreServedInOrderOfArrival) {
   });
   while (!running.load()) std::this_thread::yield();
   for (int c = 0; c < 5; ++c) {
+    std::atomic<pid_t> thread{0};
     callers.emplace_back([&, c] {
-      ThreadPool::Shared().Run(2, [&](Team&, int member) {
+      thread = gettid();
+      ThreadPool::Shared().Run(2, [&, c](Team&, int member) {
         if (member == 0) order.push_back(c);
       });
     });
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));  // let it queue
+    while (thread.load() == 0) std::this_thread::yield();
+    AwaitSleep(thread);  // there is nothing to sleep on but the queue
   }
   release = true;
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4}));
 }
+#endif
 
 TEST(ThreadPool, OneThreadWaitsForNobody) {
   std::atomic<bool> release{false};
