@@ -143,6 +143,10 @@ class ConverterTest {
     ConvertRequest same =
         new ConvertRequest(paper, output(), RopeSelection.HIGH, 8, SvdMethod.JOINT, 8);
     Converter.convert(same, ProgressListener.none());
+    Path none = Fixtures.shared("fixtures/mha2mla/llama-gqa/high-none-r8-d0");
+    Converter.convert(
+        new ConvertRequest(none, output(), RopeSelection.HIGH, 8, SvdMethod.NONE, 7),
+        ProgressListener.none());
     ConvertRequest other =
         new ConvertRequest(paper, output(), RopeSelection.LOW, 8, SvdMethod.JOINT, 8);
     assertTrue(failure(IllegalArgumentException.class, other).contains("converted already"));

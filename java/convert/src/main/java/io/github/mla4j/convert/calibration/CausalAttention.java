@@ -3,6 +3,7 @@ package io.github.mla4j.convert.calibration;
 import io.github.mla4j.convert.linalg.FloatMatrix;
 import io.github.mla4j.convert.linalg.Gemm;
 import io.github.mla4j.convert.source.ModelConfig;
+import java.util.stream.IntStream;
 
 /** Grouped-query attention of one sequence, head after head. */
 final class CausalAttention {
@@ -37,23 +38,25 @@ final class CausalAttention {
   }
 
   private void softmax(FloatMatrix scores) {
+    IntStream.range(0, scores.rows()).parallel().forEach(t -> softmaxRow(scores, t));
+  }
+
+  private void softmaxRow(FloatMatrix scores, int t) {
     float[] row = new float[scores.columns()];
-    for (int t = 0; t < scores.rows(); t++) {
-      scores.get(t, row);
-      int first = Math.max(0, t + 1 - config.slidingWindow().orElse(t + 1));
-      float max = Float.NEGATIVE_INFINITY;
-      for (int s = first; s <= t; s++) {
-        max = Math.max(max, row[s]);
-      }
-      double sum = 0;
-      for (int s = 0; s < row.length; s++) {
-        row[s] = s < first || s > t ? 0 : (float) Math.exp(row[s] - max);
-        sum += row[s];
-      }
-      for (int s = first; s <= t; s++) {
-        row[s] /= (float) sum;
-      }
-      scores.put(t, row);
+    scores.get(t, row);
+    int first = Math.max(0, t + 1 - config.slidingWindow().orElse(t + 1));
+    float max = Float.NEGATIVE_INFINITY;
+    for (int s = first; s <= t; s++) {
+      max = Math.max(max, row[s]);
     }
+    double sum = 0;
+    for (int s = 0; s < row.length; s++) {
+      row[s] = s < first || s > t ? 0 : (float) Math.exp(row[s] - max);
+      sum += row[s];
+    }
+    for (int s = first; s <= t; s++) {
+      row[s] /= (float) sum;
+    }
+    scores.put(t, row);
   }
 }

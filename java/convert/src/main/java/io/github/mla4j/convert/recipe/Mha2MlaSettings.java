@@ -10,9 +10,18 @@ import io.github.mla4j.convert.source.ModelConfig;
  * @param rope which rotary pairs are kept
  * @param ropeDims R, rotary dims kept a head
  * @param svd how the rest is factored
- * @param rank latent dims per KV head
+ * @param rank latent dims per KV head; 0 where nothing is factored, whatever is given
  */
 public record Mha2MlaSettings(RopeSelection rope, int ropeDims, SvdMethod svd, int rank) {
+
+  public Mha2MlaSettings {
+    rank = svd == SvdMethod.NONE ? 0 : rank;
+  }
+
+  @Override
+  public String toString() {
+    return "rope %s, %d rotary dims, svd %s, rank %d".formatted(rope, ropeDims, svd, rank);
+  }
 
   /**
    * Checks the choices against a model's sizes.
