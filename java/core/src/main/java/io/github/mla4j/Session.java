@@ -288,10 +288,10 @@ public final class Session implements AutoCloseable {
     try {
       FloatBuffer own = logits.orElseGet(() -> directFloats(model.vocabularySize()));
       logits = Optional.of(own);
-      // Whoever read the last logits has moved its position, where JavaCPP would begin to write.
-      own.clear();
-      call(h -> mla_session_logits(h, own, own.capacity()));
-      return own;
+      // JavaCPP begins to write at the position, which whoever reads the last logits moves, perhaps now.
+      FloatBuffer target = own.duplicate().clear();
+      call(h -> mla_session_logits(h, target, target.capacity()));
+      return own.clear();
     } finally {
       lock.unlock();
     }
