@@ -19,8 +19,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** What must change nothing: all dims rotary, and factoring at full rank. */
 class LosslessConversionTest {
-  private static final int[] TOKENS = new Random(3).ints(12, 0, 256).toArray();
+  private static final int[] TOKENS = new Random(3).ints(8, 0, 256).toArray();
   private static final double TOLERANCE = 1e-4;
+  // One that is the same for all heads, one that is not.
+  private static final RopeSelection[] CHOICES = {RopeSelection.UNIFORM, RopeSelection.TWO_NORM};
 
   static List<String> models() {
     return Fixtures.models();
@@ -32,7 +34,7 @@ class LosslessConversionTest {
     try (ModelSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       double[][] expected = ReferenceDecoder.of(source).logits(TOKENS);
       int d = source.config().headLength();
-      for (RopeSelection rope : RopeSelection.values()) {
+      for (RopeSelection rope : CHOICES) {
         for (SvdMethod svd : SvdMethod.values()) {
           double[][] logits = logits(source, rope, d, svd);
           assertTrue(distance(expected, logits) < TOLERANCE, rope + " " + svd);
@@ -46,8 +48,8 @@ class LosslessConversionTest {
   void fullRankIsTheModelWithoutFactors(String model) throws IOException {
     try (ModelSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       double[][] plain = ReferenceDecoder.of(source).logits(TOKENS);
-      for (RopeSelection rope : RopeSelection.values()) {
-        for (int ropeDims : new int[] {0, 4, 8}) {
+      for (RopeSelection rope : CHOICES) {
+        for (int ropeDims : new int[] {0, 8}) {
           double[][] expected = logits(source, rope, ropeDims, SvdMethod.NONE);
           assertTrue(distance(plain, expected) > 0.01, "dropping rotation changes something");
           for (SvdMethod svd : SvdMethod.values()) {
