@@ -19,10 +19,23 @@ public final class Main {
   public static void main(String[] args) {
     PrintWriter out = utf8(FileDescriptor.out);
     PrintWriter err = utf8(FileDescriptor.err);
-    int status = commandLine().setOut(out).setErr(err).execute(args);
+    int status = execute(commandLine().setOut(out).setErr(err), args);
     out.flush();
     err.flush();
     System.exit(status);
+  }
+
+  private static int execute(CommandLine commandLine, String[] args) {
+    try {
+      return commandLine.execute(args);
+    } catch (OutOfMemoryError e) {
+      commandLine
+          .getErr()
+          .println("mla: Java's heap is too small for this: try MLA_JAVA_OPTS=-Xmx4g or more");
+    } catch (LinkageError e) {
+      commandLine.getErr().println("mla: a native library cannot be loaded: " + e.getMessage());
+    }
+    return CommandLine.ExitCode.SOFTWARE;
   }
 
   /** The command line with every command, writing to the standard streams until told otherwise. */

@@ -1,7 +1,6 @@
 package io.github.mla4j.cli;
 
 import picocli.CommandLine.Command;
-import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
@@ -17,7 +16,18 @@ import picocli.CommandLine.Spec;
       "",
       "'mla COMMAND --help' tells more. Exit status: 0 done, 1 failed, 2 wrongly used."
     },
-    subcommands = {TestCommand.class, HelpCommand.class})
+    subcommands = {
+      DemoCommand.class,
+      RunCommand.class,
+      ChatCommand.class,
+      ConvertCommand.class,
+      InspectCommand.class,
+      LogitsCommand.class,
+      TokenizeCommand.class,
+      InfoCommand.class,
+      TrainCommand.class,
+      TestCommand.class
+    })
 final class MlaCommand implements Runnable {
   @Spec private CommandSpec spec;
 

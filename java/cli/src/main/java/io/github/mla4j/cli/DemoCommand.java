@@ -1,0 +1,174 @@
+package io.github.mla4j.cli;
+
+import io.github.mla4j.CacheOptions;
+import io.github.mla4j.CacheType;
+import io.github.mla4j.GenerateOptions;
+import io.github.mla4j.Model;
+import io.github.mla4j.ModelInfo;
+import io.github.mla4j.Session;
+import io.github.mla4j.TokenStream;
+import io.github.mla4j.convert.Calibration;
+import io.github.mla4j.convert.ConversionReport;
+import io.github.mla4j.convert.ConvertRequest;
+import io.github.mla4j.convert.Converter;
+import io.github.mla4j.convert.RopeSelection;
+import io.github.mla4j.convert.SvdMethod;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mla demo}: what converting a model does to its cache, its quality and its speed. */
+@Command(
+    name = "demo",
+    description = {
+      "Convert a model to latent attention by the paper's recipe, and show for both what the cache "
+          + "costs, how well they predict a text, and how fast they are; then let them write.",
+      "Nothing from outside is needed: a small model comes with mla."
+    },
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    sortOptions = false)
+final class DemoCommand implements Callable<Integer> {
+  private static final List<CacheType> CACHES = List.of(CacheType.F16, CacheType.INT8);
+  private static final int WRITTEN_TOKENS = 60;
+
+  @Spec private CommandSpec spec;
+
+  @Option(
+      names = "--model",
+      paramLabel = "FILE",
+      description = "Another GGUF file with a vocabulary (default: the embedded model).")
+  private Path file;
+
+  @Option(
+      names = "--rope-dims",
+      paramLabel = "R",
+      description = "Rotary dims kept per head (default: a quarter of them).")
+  private Integer ropeDims;
+
+  @Option(
+      names = "--rank",
+      paramLabel = "D",
+      description = "Latent dims per KV head (default: half a head).")
+  private Integer rank;
+
+  @Override
+  public Integer call() throws IOException {
+    try (DemoFolder folder = DemoFolder.create()) {
+      Path sourceFile = file == null ? folder.embeddedModel() : file;
+      try (Model source = Model.load(sourceFile)) {
+        say("source     %s", describe(source.info()));
+        DemoBudget budget = budget(source.info());
+        ConversionReport report = convert(sourceFile, folder, budget);
+        try (Model converted = Model.load(report.output())) {
+          say(
+              "converted  by mha2mla in %.1f s: 2-norm keeps %d of %d rotary dims a head, joint SVD keeps rank %d a KV head",
+              report.elapsed().toMillis() / 1e3,
+              budget.ropeDims(),
+              source.info().headLength(),
+              budget.rank());
+          compare(source, converted, budget);
+          write("The source, f16 cache", source, CacheType.F16);
+          write("Converted, int8 cache", converted, CacheType.INT8);
+        }
+      }
+    }
+    return 0;
+  }
+
+  private DemoBudget budget(ModelInfo model) {
+    DemoBudget usual = DemoBudget.of(model);
+    return new DemoBudget(
+        ropeDims == null ? usual.ropeDims() : ropeDims,
+        rank == null ? usual.rank() : rank,
+        usual.calibrationCharacters(),
+        usual.passageTokens());
+  }
+
+  private ConversionReport convert(Path source, DemoFolder folder, DemoBudget budget)
+      throws IOException {
+    ConvertRequest request =
+        new ConvertRequest(
+                source,
+                folder.converted(),
+                RopeSelection.TWO_NORM,
+                budget.ropeDims(),
+                SvdMethod.JOINT,
+                budget.rank())
+            .withCalibration(
+                new Calibration.Text(folder.calibration(budget.calibrationCharacters())));
+    return Converter.convert(request, new ProgressLines(spec.commandLine().getErr()));
+  }
+
+  private void compare(Model source, Model converted, DemoBudget budget) throws IOException {
+    DemoPassage passage = DemoPassage.of(source, budget);
+    say("passage    %,d tokens that neither was converted on", passage.length());
+    TextTable table =
+        new TextTable("model, cache", "bytes per token", "of the source", "perplexity", "tokens/s");
+    double whole = source.cacheBytesPerToken(CacheOptions.of(CacheType.F16));
+    for (boolean latent : new boolean[] {false, true}) {
+      for (CacheType cache : CACHES) {
+        Model model = latent ? converted : source;
+        DemoPassage.Measured measured = passage.measure(model, cache);
+        double bytes = model.cacheBytesPerToken(CacheOptions.of(cache));
+        table.row(
+            (latent ? "converted, " : "source, ") + cache.label(),
+            format("%,.0f", bytes),
+            format("%.0f %%", 100 * bytes / whole),
+            format(
+                "%.2f ± %.2f",
+                measured.perplexity().value(),
+                measured.perplexity().standardError()),
+            format("%,.0f", measured.throughput().decodeTokensPerSecond()));
+      }
+    }
+    out().println();
+    table.print(out());
+  }
+
+  private void write(String title, Model model, CacheType cache) throws IOException {
+    String prompt = DemoFolder.passageBeginning();
+    say("%n%s, temperature 0.7, seed 1:", title);
+    out().print(prompt);
+    try (Session session = model.newSession(options -> options.cache(cache));
+        TokenStream stream = session.generate(prompt, DemoCommand::writing)) {
+      StreamText.print(stream, out());
+    }
+  }
+
+  private static void writing(GenerateOptions options) {
+    options.maxTokens(WRITTEN_TOKENS).temperature(0.7f).topK(40).repetitionPenalty(1.1f).seed(1);
+  }
+
+  private static String describe(ModelInfo model) {
+    return format(
+        "%s: %,d parameters, %d layers, %d heads of %d, %d of them for keys and values",
+        model.name().isEmpty() ? model.architecture() : model.name(),
+        model.parameters(),
+        model.layers(),
+        model.heads(),
+        model.headLength(),
+        model.kvHeads());
+  }
+
+  private void say(String format, Object... values) {
+    out().printf(Locale.ROOT, format + "%n", values);
+    out().flush();
+  }
+
+  private static String format(String format, Object... values) {
+    return String.format(Locale.ROOT, format, values);
+  }
+
+  private PrintWriter out() {
+    return spec.commandLine().getOut();
+  }
+}

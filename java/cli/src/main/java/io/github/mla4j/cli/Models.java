@@ -1,0 +1,29 @@
+package io.github.mla4j.cli;
+
+import io.github.mla4j.Model;
+import io.github.mla4j.convert.SourceLoader;
+import io.github.mla4j.gguf.Gguf;
+import io.github.mla4j.gguf.TensorType;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Opens whatever a command calls MODEL. */
+final class Models {
+  private Models() {}
+
+  /** A GGUF file as it is; a Hugging Face or official folder converted in memory, in F32. */
+  static Model open(Path path) throws IOException {
+    if (!Files.isDirectory(path)) {
+      return Model.load(path);
+    }
+    try (Gguf gguf = SourceLoader.toGguf(path, TensorType.F32)) {
+      return Model.load(gguf);
+    }
+  }
+
+  /** The same, for what only reads keys. */
+  static Gguf openGguf(Path path) throws IOException {
+    return Files.isDirectory(path) ? SourceLoader.toGguf(path, TensorType.F32) : Gguf.open(path);
+  }
+}

@@ -1,0 +1,79 @@
+package io.github.mla4j.cli;
+
+import io.github.mla4j.CacheOptions;
+import io.github.mla4j.Model;
+import io.github.mla4j.Prefill;
+import io.github.mla4j.Session;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
+
+/** How a session keeps its cache and how much of the machine it takes. */
+final class SessionArguments {
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec spec;
+
+  @Option(
+      names = "--cache",
+      paramLabel = "TYPE",
+      converter = CacheConverter.class,
+      description = {
+        "How the cache keeps numbers: f32, f16, int8, int4, int2 (default: f16);",
+        "or part by part: latent=int8,rope=f16,group=32,residual=0,sink=0."
+      })
+  private CacheOptions cache = CacheOptions.defaults();
+
+  @Option(
+      names = "--ctx",
+      paramLabel = "N",
+      description = "Tokens that fit (default: as many as the model was trained for).")
+  private Integer context;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "T",
+      description = "Threads that compute (default: one per core).")
+  private Integer threads;
+
+  /** A session of {@code model} as asked for; the caller closes it. */
+  Session open(Model model) {
+    return open(model, Prefill.AUTO);
+  }
+
+  Session open(Model model, Prefill prefill) {
+    requirePositive("--ctx", context);
+    requirePositive("--threads", threads);
+    return model.newSession(
+        session -> {
+          session.cache(cache).prefill(prefill);
+          if (context != null) {
+            session.contextLength(context);
+          }
+          if (threads != null) {
+            session.threads(threads);
+          }
+        });
+  }
+
+  private void requirePositive(String option, Integer value) {
+    if (value != null && value < 1) {
+      throw new ParameterException(
+          spec.commandLine(), option + " is " + value + ", expected at least 1");
+    }
+  }
+
+  /** Reads a cache's type as {@link CacheOptions#parse} does. */
+  static final class CacheConverter implements ITypeConverter<CacheOptions> {
+    @Override
+    public CacheOptions convert(String value) {
+      try {
+        return CacheOptions.parse(value);
+      } catch (IllegalArgumentException e) {
+        throw new TypeConversionException(e.getMessage());
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+package io.github.mla4j.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Assumptions;
+
+/** A command run inside the test, with what it wrote. */
+record Cli(int status, String out, String err) {
+  private static final Path SHARED = Path.of("..", "..", "..", "shared").toAbsolutePath().normalize();
+
+  static Cli run(Object... arguments) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    String[] words = new String[arguments.length];
+    for (int i = 0; i < words.length; i++) {
+      words[i] = arguments[i].toString();
+    }
+    int status =
+        Main.commandLine()
+            .setOut(new PrintWriter(out))
+            .setErr(new PrintWriter(err))
+            .execute(words);
+    return new Cli(status, out.toString(), err.toString());
+  }
+
+  /** A file beside the checkout; skips the test where it is absent. */
+  static Path shared(String path) {
+    Path file = SHARED.resolve(path);
+    Assumptions.assumeTrue(Files.exists(file), "needs " + file + ", which is not there");
+    return file;
+  }
+
+  static Path stories() {
+    return shared("models/stories260K.gguf");
+  }
+
+  /** The command did what it should and complained of nothing. */
+  Cli ok() {
+    assertEquals(0, status, err);
+    return this;
+  }
+
+  /** The command failed with this status, one line that says all these words, and no output. */
+  void fails(int expected, String... words) {
+    assertEquals(expected, status, err);
+    assertEquals("", out);
+    assertTrue(err.startsWith("mla: ") && err.endsWith("\n"), err);
+    assertEquals(1, err.lines().count(), err);
+    for (String word : words) {
+      assertTrue(err.contains(word), () -> "expected '" + word + "' in: " + err);
+    }
+  }
+
+  /** The output, which must be JSON. */
+  String json() throws IOException {
+    ok();
+    try (var parser = new JsonFactory().createParser(out)) {
+      while (parser.nextToken() != null) {
+        // Reading to the end is the check.
+      }
+    }
+    return out;
+  }
+}

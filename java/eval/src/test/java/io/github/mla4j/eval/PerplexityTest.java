@@ -1,0 +1,97 @@
+package io.github.mla4j.eval;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.mla4j.CacheType;
+import io.github.mla4j.Model;
+import io.github.mla4j.Session;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+
+final class PerplexityTest {
+  private static final String TEXT =
+      "Once upon a time there was a little girl. She had a red ball and a dog, and every day she "
+          + "went to the park to play with them until it was time to go home.";
+
+  @Test
+  void isWhatTheLogitsSayWindowByWindow() {
+    try (Model model = stories();
+        Session session = model.newSession(options -> options.cache(CacheType.F32))) {
+      int[] ids = model.tokenizer().encode(TEXT, false, false);
+      int bos = model.tokenizer().bos().getAsInt();
+      Perplexity measured = Perplexity.measure(session, OptionalInt.of(bos), ids, 16);
+      double[] expected = byLogits(session, bos, ids, 15);
+      assertEquals(ids.length, measured.tokens());
+      double mean = Arrays.stream(expected).average().orElseThrow();
+      double variance =
+          Arrays.stream(expected).map(x -> (x - mean) * (x - mean)).sum() / (expected.length - 1);
+      assertEquals(Math.exp(-mean), measured.value(), 1e-3 * measured.value());
+      assertEquals(
+          measured.value() * Math.sqrt(variance / expected.length),
+          measured.standardError(),
+          1e-3 * measured.standardError());
+    }
+  }
+
+  @Test
+  void withoutAFirstTokenOneOfEachWindowIsNotPredicted() {
+    try (Model model = stories();
+        Session session = model.newSession()) {
+      int[] ids = Arrays.copyOf(model.tokenizer().encode(TEXT, false, false), 21);
+      // Windows of 10, 10 and 1: the last has nothing to predict.
+      assertEquals(18, Perplexity.measure(session, OptionalInt.empty(), ids, 10).tokens());
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> Perplexity.measure(session, OptionalInt.empty(), new int[] {1}, 10));
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> Perplexity.measure(session, OptionalInt.empty(), ids, 1));
+    }
+  }
+
+  @Test
+  void throughputIsTwoRatesOfTheSameTokens() {
+    try (Model model = stories();
+        Session session = model.newSession()) {
+      int[] ids = model.tokenizer().encode(TEXT);
+      Throughput measured = Throughput.measure(session, ids, 8);
+      assertTrue(measured.prefillTokensPerSecond() > 0, measured.toString());
+      assertTrue(measured.decodeTokensPerSecond() > 0, measured.toString());
+      assertEquals(ids.length, session.length());
+      assertThrows(
+          IllegalArgumentException.class, () -> Throughput.measure(session, ids, ids.length));
+    }
+  }
+
+  /** ln p of every token, a step at a time, the softmax written out. */
+  private static double[] byLogits(Session session, int bos, int[] ids, int text) {
+    double[] logProbabilities = new double[ids.length];
+    for (int i = 0; i < ids.length; i++) {
+      if (i % text == 0) {
+        session.rewind(0);
+        session.append(bos);
+      }
+      FloatBuffer logits = session.logits();
+      double sum = 0;
+      for (int token = 0; token < logits.limit(); token++) {
+        sum += Math.exp(logits.get(token));
+      }
+      logProbabilities[i] = logits.get(ids[i]) - Math.log(sum);
+      session.append(ids[i]);
+    }
+    return logProbabilities;
+  }
+
+  private static Model stories() {
+    Path file = Path.of("..", "..", "..", "shared", "models", "stories260K.gguf");
+    Assumptions.assumeTrue(Files.exists(file), "needs " + file + ", which is not there");
+    return Model.load(file);
+  }
+}
