@@ -1,16 +1,23 @@
 // The C API of mla4j: the whole contract with the JVM, and the only exported header.
 //
 // Rules that hold for every call:
-//  - Handles are numbers, not pointers. A handle that was closed, or never was one, gives MLA_CLOSED; closing
-//    twice is harmless. A call that is running keeps its object alive, so closing from another thread is safe: the
-//    running call ends (a session's decode is cancelled) and memory goes when the last user leaves.
-//  - Every call returns a status. mla_last_error() gives the calling thread's last error in words that name the
-//    file, tensor, option or value and what was expected. No exception, abort, exit or print crosses this boundary.
-//  - The library never keeps a caller's pointer after a call returns, and never hands out one of its own, but for
+//  - Handles are numbers, not pointers. A handle that was closed, or never was one, gives
+//  MLA_CLOSED; closing
+//    twice is harmless. A call that is running keeps its object alive, so closing from another
+//    thread is safe: the running call ends (a session's decode is cancelled) and memory goes when
+//    the last user leaves.
+//  - Every call returns a status. mla_last_error() gives the calling thread's last error in words
+//  that name the
+//    file, tensor, option or value and what was expected. No exception, abort, exit or print
+//    crosses this boundary.
+//  - The library never keeps a caller's pointer after a call returns, and never hands out one of
+//  its own, but for
 //    constant strings that live as long as the library.
-//  - Strings are UTF-8. `capacity` counts elements; where a call reports a needed length, a null or short buffer
+//  - Strings are UTF-8. `capacity` counts elements; where a call reports a needed length, a null or
+//  short buffer
 //    is not an error: nothing is written past `capacity` and the length says what was needed.
-//  - Options structs start with `struct_size` (sizeof the struct as the caller knows it), so that fields can be
+//  - Options structs start with `struct_size` (sizeof the struct as the caller knows it), so that
+//  fields can be
 //    added; zero in a field means its default, unless said otherwise.
 #ifndef MLA_MLA_H_
 #define MLA_MLA_H_
@@ -34,7 +41,8 @@ extern "C" {
 typedef uint64_t mla_gguf;         // an open GGUF file, immutable: any thread, in parallel
 typedef uint64_t mla_gguf_writer;  // a GGUF file being written: calls are serialized
 typedef uint64_t mla_model;        // weights, immutable: any thread, in parallel
-typedef uint64_t mla_session;      // one sequence with its cache: calls are serialized, cancel and close from any thread
+typedef uint64_t mla_session;      // one sequence with its cache: calls are serialized, cancel and
+                                   // close from any thread
 
 enum {
   MLA_OK = 0,
@@ -81,7 +89,14 @@ enum {
 };
 
 // Cache element types.
-enum { MLA_CACHE_DEFAULT = 0, MLA_CACHE_F32 = 1, MLA_CACHE_F16 = 2, MLA_CACHE_INT8 = 3, MLA_CACHE_INT4 = 4, MLA_CACHE_INT2 = 5 };
+enum {
+  MLA_CACHE_DEFAULT = 0,
+  MLA_CACHE_F32 = 1,
+  MLA_CACHE_F16 = 2,
+  MLA_CACHE_INT8 = 3,
+  MLA_CACHE_INT4 = 4,
+  MLA_CACHE_INT2 = 5
+};
 
 // How a prompt's attention is computed; both give the same logits.
 enum { MLA_PREFILL_AUTO = 0, MLA_PREFILL_ABSORBED = 1, MLA_PREFILL_EXPANDED = 2 };
@@ -89,74 +104,94 @@ enum { MLA_PREFILL_AUTO = 0, MLA_PREFILL_ABSORBED = 1, MLA_PREFILL_EXPANDED = 2 
 enum { MLA_LOG_DEBUG = 0, MLA_LOG_INFO = 1, MLA_LOG_WARNING = 2 };
 typedef void (*mla_log_callback)(int32_t level, const char* message, void* user);
 
-// ---- library ----------------------------------------------------------------------------------------------------
+// ---- library
+// ----------------------------------------------------------------------------------------------------
 
 MLA_API const char* mla_version(void);
 MLA_API const char* mla_status_name(mla_status status);
-// The last error of the calling thread, "" before the first. Valid until the thread's next failing call.
+// The last error of the calling thread, "" before the first. Valid until the thread's next failing
+// call.
 MLA_API const char* mla_last_error(void);
-// null turns logging off (the default). The callback may be called from any thread until this returns.
+// null turns logging off (the default). The callback may be called from any thread until this
+// returns.
 MLA_API mla_status mla_set_log_callback(mla_log_callback callback, void* user);
-// The machine and the choice made on it, as a JSON object: version, isa, isa_reason, isas, cores, threads, backends.
+// The machine and the choice made on it, as a JSON object: version, isa, isa_reason, isas, cores,
+// threads, backends.
 MLA_API mla_status mla_system_info(char* json, int64_t capacity, int64_t* length);
 
-// ---- GGUF reading -----------------------------------------------------------------------------------------------
+// ---- GGUF reading
+// -----------------------------------------------------------------------------------------------
 
 MLA_API mla_status mla_gguf_open(const char* path, mla_gguf* out);
 MLA_API mla_status mla_gguf_close(mla_gguf gguf);
 MLA_API mla_status mla_gguf_counts(mla_gguf gguf, int64_t* keys, int64_t* tensors);
 // *index is -1 where the key is absent.
 MLA_API mla_status mla_gguf_find_key(mla_gguf gguf, const char* name, int64_t* index);
-// A scalar has count 1 and element_type = type; an array has type MLA_VALUE_ARRAY and its elements' type.
-// Arrays of arrays are listed with element_type MLA_VALUE_ARRAY and cannot be read.
-MLA_API mla_status mla_gguf_key_info(mla_gguf gguf, int64_t index, char* name, int64_t capacity, int64_t* name_length,
-                                     int32_t* type, int32_t* element_type, int64_t* count);
+// A scalar has count 1 and element_type = type; an array has type MLA_VALUE_ARRAY and its elements'
+// type. Arrays of arrays are listed with element_type MLA_VALUE_ARRAY and cannot be read.
+MLA_API mla_status mla_gguf_key_info(mla_gguf gguf, int64_t index, char* name, int64_t capacity,
+                                     int64_t* name_length, int32_t* type, int32_t* element_type,
+                                     int64_t* count);
 // Integers and bools, widened (u64 by its bits); capacity must be at least count.
-MLA_API mla_status mla_gguf_read_integers(mla_gguf gguf, int64_t index, int64_t* out, int64_t capacity);
+MLA_API mla_status mla_gguf_read_integers(mla_gguf gguf, int64_t index, int64_t* out,
+                                          int64_t capacity);
 // Any numeric type, converted.
 MLA_API mla_status mla_gguf_read_reals(mla_gguf gguf, int64_t index, double* out, int64_t capacity);
-// offsets[count + 1]: string i is bytes[offsets[i] .. offsets[i+1]); bytes null: only the offsets are filled.
-MLA_API mla_status mla_gguf_read_strings(mla_gguf gguf, int64_t index, int64_t* offsets, int64_t offsets_capacity,
-                                         uint8_t* bytes, int64_t bytes_capacity);
+// offsets[count + 1]: string i is bytes[offsets[i] .. offsets[i+1]); bytes null: only the offsets
+// are filled.
+MLA_API mla_status mla_gguf_read_strings(mla_gguf gguf, int64_t index, int64_t* offsets,
+                                         int64_t offsets_capacity, uint8_t* bytes,
+                                         int64_t bytes_capacity);
 MLA_API mla_status mla_gguf_find_tensor(mla_gguf gguf, const char* name, int64_t* index);
 // dims[4]: dims[0] is the contiguous one (a matrix [rows, cols] has dims {cols, rows, 1, 1}).
 MLA_API mla_status mla_gguf_tensor_info(mla_gguf gguf, int64_t index, char* name, int64_t capacity,
-                                        int64_t* name_length, int32_t* type, int32_t* n_dims, int64_t* dims,
-                                        int64_t* byte_size);
-// Dequantized elements [first, first + count); both must be whole blocks of the type (or reach the tensor's end).
-MLA_API mla_status mla_gguf_read_tensor_f32(mla_gguf gguf, int64_t index, int64_t first, int64_t count, float* out);
-MLA_API mla_status mla_gguf_read_tensor_bytes(mla_gguf gguf, int64_t index, int64_t offset, int64_t size, void* out);
+                                        int64_t* name_length, int32_t* type, int32_t* n_dims,
+                                        int64_t* dims, int64_t* byte_size);
+// Dequantized elements [first, first + count); both must be whole blocks of the type (or reach the
+// tensor's end).
+MLA_API mla_status mla_gguf_read_tensor_f32(mla_gguf gguf, int64_t index, int64_t first,
+                                            int64_t count, float* out);
+MLA_API mla_status mla_gguf_read_tensor_bytes(mla_gguf gguf, int64_t index, int64_t offset,
+                                              int64_t size, void* out);
 
-// ---- GGUF writing -----------------------------------------------------------------------------------------------
-// Keys and tensors in any order. Data goes to a temporary file beside the target; finish writes the header, syncs
-// and moves the whole into place, so the target is either the old file or the complete new one.
+// ---- GGUF writing
+// -----------------------------------------------------------------------------------------------
+// Keys and tensors in any order. Data goes to a temporary file beside the target; finish writes the
+// header, syncs and moves the whole into place, so the target is either the old file or the
+// complete new one.
 
 // path null: in memory, see mla_gguf_writer_reader.
 MLA_API mla_status mla_gguf_writer_create(const char* path, mla_gguf_writer* out);
 // count -1: a scalar; otherwise an array of `element_type` (MLA_VALUE_U8 ... I64, BOOL).
-MLA_API mla_status mla_gguf_writer_set_integers(mla_gguf_writer writer, const char* key, int32_t element_type,
-                                                const int64_t* values, int64_t count);
+MLA_API mla_status mla_gguf_writer_set_integers(mla_gguf_writer writer, const char* key,
+                                                int32_t element_type, const int64_t* values,
+                                                int64_t count);
 // element_type MLA_VALUE_F32 or F64; count as above.
-MLA_API mla_status mla_gguf_writer_set_reals(mla_gguf_writer writer, const char* key, int32_t element_type,
-                                             const double* values, int64_t count);
+MLA_API mla_status mla_gguf_writer_set_reals(mla_gguf_writer writer, const char* key,
+                                             int32_t element_type, const double* values,
+                                             int64_t count);
 // offsets as in mla_gguf_read_strings; count -1: one string.
-MLA_API mla_status mla_gguf_writer_set_strings(mla_gguf_writer writer, const char* key, const uint8_t* bytes,
-                                               const int64_t* offsets, int64_t count);
+MLA_API mla_status mla_gguf_writer_set_strings(mla_gguf_writer writer, const char* key,
+                                               const uint8_t* bytes, const int64_t* offsets,
+                                               int64_t count);
 // Copies a key as it stands.
 MLA_API mla_status mla_gguf_writer_copy_key(mla_gguf_writer writer, mla_gguf from, int64_t index);
 // Begins a tensor; its data follows by append calls, in order, before the next begin.
-MLA_API mla_status mla_gguf_writer_begin_tensor(mla_gguf_writer writer, const char* name, int32_t type, int32_t n_dims,
-                                                const int64_t* dims);
+MLA_API mla_status mla_gguf_writer_begin_tensor(mla_gguf_writer writer, const char* name,
+                                                int32_t type, int32_t n_dims, const int64_t* dims);
 // Quantizes to the tensor's type; count in whole rows of dims[0].
-MLA_API mla_status mla_gguf_writer_append_f32(mla_gguf_writer writer, const float* values, int64_t count);
-MLA_API mla_status mla_gguf_writer_append_bytes(mla_gguf_writer writer, const void* bytes, int64_t size);
+MLA_API mla_status mla_gguf_writer_append_f32(mla_gguf_writer writer, const float* values,
+                                              int64_t count);
+MLA_API mla_status mla_gguf_writer_append_bytes(mla_gguf_writer writer, const void* bytes,
+                                                int64_t size);
 MLA_API mla_status mla_gguf_writer_finish(mla_gguf_writer writer);
 // After finish of an in-memory writer: the result as an open file.
 MLA_API mla_status mla_gguf_writer_reader(mla_gguf_writer writer, mla_gguf* out);
 // Without finish: removes the temporary file and leaves the target as it was.
 MLA_API mla_status mla_gguf_writer_close(mla_gguf_writer writer);
 
-// ---- model ------------------------------------------------------------------------------------------------------
+// ---- model
+// ------------------------------------------------------------------------------------------------------
 
 typedef struct mla_model_info {
   int32_t struct_size;
@@ -178,55 +213,63 @@ typedef struct mla_cache_options {
   int32_t latent;    // MLA_CACHE_*; default f16
   int32_t rope;      // default: f32 for f32, f16 for f16, int8 for the others
   int32_t group;     // elements per scale, 32 or 64; default 32
-  int32_t residual;  // newest tokens kept in f16, -1 for none; default 128 for int4 and int2, none for the others
-  int32_t sink;      // first tokens kept in f16, -1 for none; default 4 for int4 and int2, none for the others
+  int32_t residual;  // newest tokens kept in f16, -1 for none; default 128 for int4 and int2, none
+                     // for the others
+  int32_t sink;  // first tokens kept in f16, -1 for none; default 4 for int4 and int2, none for the
+                 // others
 } mla_cache_options;
 
-// The file stays mapped while the model lives. Loading validates every tensor's presence, type and shape.
+// The file stays mapped while the model lives. Loading validates every tensor's presence, type and
+// shape.
 MLA_API mla_status mla_model_load(const char* path, mla_model* out);
 // The model keeps what it needs of `gguf`, which may be closed afterwards.
 MLA_API mla_status mla_model_load_gguf(mla_gguf gguf, mla_model* out);
 // Sessions of the model keep its weights alive; new sessions cannot be made from a closed model.
 MLA_API mla_status mla_model_close(mla_model model);
 MLA_API mla_status mla_model_get_info(mla_model model, mla_model_info* info);
-// Bytes one token takes in the cache when the context is long (scales, padding and key scalars counted); options
-// may be null.
-MLA_API mla_status mla_model_cache_bytes_per_token(mla_model model, const mla_cache_options* options, double* bytes);
+// Bytes one token takes in the cache when the context is long (scales, padding and key scalars
+// counted); options may be null.
+MLA_API mla_status mla_model_cache_bytes_per_token(mla_model model,
+                                                   const mla_cache_options* options, double* bytes);
 
-// ---- session ----------------------------------------------------------------------------------------------------
+// ---- session
+// ----------------------------------------------------------------------------------------------------
 
 typedef struct mla_session_options {
   int32_t struct_size;
-  int32_t context_length;  // tokens; default: the model's, at most it
-  int32_t threads;         // default: all cores
-  int32_t prefill;         // MLA_PREFILL_*
-  mla_cache_options cache; // its struct_size 0: all defaults
+  int32_t context_length;   // tokens; default: the model's, at most it
+  int32_t threads;          // default: all cores
+  int32_t prefill;          // MLA_PREFILL_*
+  mla_cache_options cache;  // its struct_size 0: all defaults
 } mla_session_options;
 
 typedef struct mla_sampler_options {
   int32_t struct_size;
-  int32_t top_k;              // 0: off
-  float temperature;          // 0: greedy
-  float top_p;                // 0 or 1: off
-  float min_p;                // 0: off
-  float repetition_penalty;   // 0 or 1: off
-  int32_t repetition_window;  // newest tokens that are penalized, the prompt included; 0: 64, -1: all
-  uint64_t seed;              // the same seed gives the same tokens
+  int32_t top_k;             // 0: off
+  float temperature;         // 0: greedy
+  float top_p;               // 0 or 1: off
+  float min_p;               // 0: off
+  float repetition_penalty;  // 0 or 1: off
+  int32_t
+      repetition_window;  // newest tokens that are penalized, the prompt included; 0: 64, -1: all
+  uint64_t seed;          // the same seed gives the same tokens
 } mla_sampler_options;
 
 // options may be null.
-MLA_API mla_status mla_session_create(mla_model model, const mla_session_options* options, mla_session* out);
+MLA_API mla_status mla_session_create(mla_model model, const mla_session_options* options,
+                                      mla_session* out);
 MLA_API mla_status mla_session_close(mla_session session);
-// Stops the running decode or evaluate at the next layer; where none runs, the next one. Any thread.
+// Stops the running decode or evaluate at the next layer; where none runs, the next one. Any
+// thread.
 MLA_API mla_status mla_session_cancel(mla_session session);
-// Appends n >= 1 tokens to the sequence; afterwards the logits of the last are the session's current logits.
-// A failed call (full, cancelled) leaves the sequence as it was before it.
+// Appends n >= 1 tokens to the sequence; afterwards the logits of the last are the session's
+// current logits. A failed call (full, cancelled) leaves the sequence as it was before it.
 MLA_API mla_status mla_session_append(mla_session session, const int32_t* tokens, int32_t n);
 // The same, and every position's logits into logits[n * vocabulary_size].
-MLA_API mla_status mla_session_append_all(mla_session session, const int32_t* tokens, int32_t n, float* logits,
-                                          int64_t capacity);
-// The same, and log_probabilities[i] = ln p(tokens[i + 1] | everything up to tokens[i]) for i < n - 1, computed in
-// bounded memory.
+MLA_API mla_status mla_session_append_all(mla_session session, const int32_t* tokens, int32_t n,
+                                          float* logits, int64_t capacity);
+// The same, and log_probabilities[i] = ln p(tokens[i + 1] | everything up to tokens[i]) for i < n -
+// 1, computed in bounded memory.
 MLA_API mla_status mla_session_append_scored(mla_session session, const int32_t* tokens, int32_t n,
                                              float* log_probabilities, int64_t capacity);
 // Current logits (vocabulary_size floats), before any sampling change.
@@ -235,15 +278,18 @@ MLA_API mla_status mla_session_length(mla_session session, int32_t* tokens);
 // Forgets all tokens from position `length` on. The current logits are gone until the next append.
 MLA_API mla_status mla_session_rewind(mla_session session, int32_t length);
 // Bytes that the cache holds now (whole pages), and the bounded scratch memory besides it.
-MLA_API mla_status mla_session_memory(mla_session session, int64_t* cache_bytes, int64_t* workspace_bytes);
-// Default: greedy. bias_* may be null where bias_count is 0; -INFINITY bans a token. Restarts the random stream.
+MLA_API mla_status mla_session_memory(mla_session session, int64_t* cache_bytes,
+                                      int64_t* workspace_bytes);
+// Default: greedy. bias_* may be null where bias_count is 0; -INFINITY bans a token. Restarts the
+// random stream.
 MLA_API mla_status mla_session_set_sampler(mla_session session, const mla_sampler_options* options,
-                                           const int32_t* bias_tokens, const float* bias_values, int32_t bias_count);
-// Samples from the current logits without appending. *log_probability is that of the model's own distribution
-// (temperature 1, no penalties); it may be null.
+                                           const int32_t* bias_tokens, const float* bias_values,
+                                           int32_t bias_count);
+// Samples from the current logits without appending. *log_probability is that of the model's own
+// distribution (temperature 1, no penalties); it may be null.
 MLA_API mla_status mla_session_sample(mla_session session, int32_t* token, float* log_probability);
-// One step of generation in one call: appends the token that the previous mla_session_next returned (if any since the
-// last append or rewind), then samples.
+// One step of generation in one call: appends the token that the previous mla_session_next returned
+// (if any since the last append or rewind), then samples.
 MLA_API mla_status mla_session_next(mla_session session, int32_t* token, float* log_probability);
 
 #ifdef __cplusplus

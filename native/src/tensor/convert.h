@@ -1,4 +1,5 @@
-// Rows of weights to and from floats: portable, exact, for loading and writing (kernels have their own).
+// Rows of weights to and from floats: portable, exact, for loading and writing (kernels have their
+// own).
 #ifndef MLA_TENSOR_CONVERT_H_
 #define MLA_TENSOR_CONVERT_H_
 
@@ -15,7 +16,8 @@ uint16_t FloatToBfloat16(float value);  // round to nearest even
 
 // n elements, whole blocks of `type`. Bit-exact with GGUF's definition of each type.
 void DequantizeRow(Type type, const void* src, float* dst, int64_t n);
-// Nearest representable by the type's reference quantizer (minimal squared error search for K types).
+// Nearest representable by the type's reference quantizer (minimal squared error search for K
+// types).
 void QuantizeRow(Type type, const float* src, void* dst, int64_t n);
 
 }  // namespace mla

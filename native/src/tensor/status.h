@@ -1,5 +1,5 @@
-// Errors inside the library: a status and a sentence, by value. No exceptions between rooms; std::bad_alloc from the
-// standard library is caught at the C API and nowhere else.
+// Errors inside the library: a status and a sentence, by value. No exceptions between rooms;
+// std::bad_alloc from the standard library is caught at the C API and nowhere else.
 #ifndef MLA_TENSOR_STATUS_H_
 #define MLA_TENSOR_STATUS_H_
 
@@ -30,8 +30,10 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}                     // NOLINT: implicit by design
-  Result(Status status) : state_(std::move(status)) { assert(!ok()); }  // NOLINT: implicit by design
+  Result(T value) : state_(std::move(value)) {}  // NOLINT: implicit by design
+  Result(Status status) : state_(std::move(status)) {
+    assert(!ok());
+  }  // NOLINT: implicit by design
   bool ok() const { return std::holds_alternative<T>(state_); }
   T& value() { return std::get<T>(state_); }
   const T& value() const { return std::get<T>(state_); }

@@ -6,7 +6,16 @@
 
 namespace mla {
 
-enum class Type : uint32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ8_0 = 8, kQ4_K = 12, kQ6_K = 14, kBF16 = 30 };
+enum class Type : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ6_K = 14,
+  kBF16 = 30
+};
 
 struct TypeTraits {
   const char* name;
@@ -38,7 +47,8 @@ struct BlockQ8_0 {  // w = d * q
   uint16_t d;
   int8_t qs[32];
 };
-struct BlockQ4_K {  // 8 sub-blocks of 32: w = d * scale * q - dmin * min, 6-bit scale and min packed in `scales`
+struct BlockQ4_K {  // 8 sub-blocks of 32: w = d * scale * q - dmin * min, 6-bit scale and min
+                    // packed in `scales`
   uint16_t d;
   uint16_t dmin;
   uint8_t scales[12];

@@ -288,7 +288,8 @@ public final class Session implements AutoCloseable {
     try {
       FloatBuffer own = logits.orElseGet(() -> directFloats(model.vocabularySize()));
       logits = Optional.of(own);
-      // JavaCPP begins to write at the position, which whoever reads the last logits moves, perhaps now.
+      // JavaCPP begins to write at the position, which whoever reads the last logits moves, perhaps
+      // now.
       FloatBuffer target = own.duplicate().clear();
       call(h -> mla_session_logits(h, target, target.capacity()));
       return own.clear();

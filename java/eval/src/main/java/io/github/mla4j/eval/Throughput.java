@@ -12,8 +12,8 @@ import java.util.Arrays;
 public record Throughput(double prefillTokensPerSecond, double decodeTokensPerSecond) {
 
   /**
-   * Feeds the first {@code prompt} of {@code ids} at once and the rest singly. The tokens are given,
-   * not sampled, so that two models do the same work.
+   * Feeds the first {@code prompt} of {@code ids} at once and the rest singly. The tokens are
+   * given, not sampled, so that two models do the same work.
    *
    * @param session whatever it holds is forgotten
    * @param ids more than {@code prompt} tokens, at most the session's context
