@@ -100,7 +100,9 @@ final class ChatCommand implements Callable<Integer> {
           throw e;
         }
         conversation.subList(oldest, oldest + 2).clear();
-        spec.commandLine().getErr().println("mla: the context is full: the oldest turn is forgotten");
+        spec.commandLine()
+            .getErr()
+            .println("mla: the context is full: the oldest turn is forgotten");
       }
     }
   }

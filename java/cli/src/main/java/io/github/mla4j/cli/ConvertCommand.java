@@ -150,7 +150,14 @@ final class ConvertCommand implements Callable<Integer> {
       throw wrong("the output would replace the source, " + source);
     }
     return new ConvertRequest(
-        source, output, rope, ropeDims, svd, rank == null ? 0 : rank, measured, Optional.ofNullable(type));
+        source,
+        output,
+        rope,
+        ropeDims,
+        svd,
+        rank == null ? 0 : rank,
+        measured,
+        Optional.ofNullable(type));
   }
 
   private ParameterException wrong(String message) {

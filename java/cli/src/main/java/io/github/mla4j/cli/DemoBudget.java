@@ -13,10 +13,10 @@ import io.github.mla4j.ModelInfo;
 record DemoBudget(int ropeDims, int rank, int calibrationCharacters, int passageTokens) {
   private static final long SMALL = 20_000_000;
 
-  /** Half the rotary dims and rank 3/4 of the head's length: 5/8 of the cache is left. */
+  /** Half the rotary dims and rank half the head's length: half of the cache is left. */
   static DemoBudget of(ModelInfo model) {
     int pairs = Math.max(1, model.headLength() / 4);
-    int rank = Math.max(1, model.headLength() * 3 / 4);
+    int rank = Math.max(1, model.headLength() / 2);
     return model.parameters() <= SMALL
         ? new DemoBudget(2 * pairs, rank, 6_000, 2_048)
         : new DemoBudget(2 * pairs, rank, 4_000, 512);

@@ -15,7 +15,6 @@ import io.github.mla4j.convert.RopeSelection;
 import io.github.mla4j.convert.SvdMethod;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -40,6 +39,9 @@ final class DemoCommand implements Callable<Integer> {
   private static final List<CacheType> CACHES = List.of(CacheType.F16, CacheType.INT8);
   private static final int WRITTEN_TOKENS = 60;
 
+  /** A perplexity so many times the source's is worth a word of explanation. */
+  private static final double COLLAPSE = 3;
+
   @Spec private CommandSpec spec;
 
   @Option(
@@ -51,7 +53,7 @@ final class DemoCommand implements Callable<Integer> {
   @Option(
       names = "--rope-dims",
       paramLabel = "R",
-      description = "Rotary dims kept per head (default: a quarter of them).")
+      description = "Rotary dims kept per head (default: half of them).")
   private Integer ropeDims;
 
   @Option(
@@ -110,28 +112,38 @@ final class DemoCommand implements Callable<Integer> {
 
   private void compare(Model source, Model converted, DemoBudget budget) throws IOException {
     DemoPassage passage = DemoPassage.of(source, budget);
-    say("passage    %,d tokens that neither was converted on", passage.length());
+    say(
+        "passage    %,d tokens of War and Peace, held out from %s",
+        passage.length(), file == null ? "training and calibration" : "calibration");
     TextTable table =
         new TextTable("model, cache", "bytes per token", "of the source", "perplexity", "tokens/s");
     double whole = source.cacheBytesPerToken(CacheOptions.of(CacheType.F16));
+    double best = Double.MAX_VALUE;
+    double worst = 0;
     for (boolean latent : new boolean[] {false, true}) {
       for (CacheType cache : CACHES) {
         Model model = latent ? converted : source;
         DemoPassage.Measured measured = passage.measure(model, cache);
         double bytes = model.cacheBytesPerToken(CacheOptions.of(cache));
+        best = Math.min(best, measured.perplexity().value());
+        worst = Math.max(worst, measured.perplexity().value());
         table.row(
             (latent ? "converted, " : "source, ") + cache.label(),
             format("%,.0f", bytes),
             format("%.0f %%", 100 * bytes / whole),
             format(
                 "%.2f ± %.2f",
-                measured.perplexity().value(),
-                measured.perplexity().standardError()),
+                measured.perplexity().value(), measured.perplexity().standardError()),
             format("%,.0f", measured.throughput().decodeTokensPerSecond()));
       }
     }
     out().println();
     table.print(out());
+    if (worst > COLLAPSE * best) {
+      say(
+          "%nThis recipe only begins the conversion: the paper trains the model afterwards, and "
+              + "without that%nthis one has lost its language at this size. Try a greater --rank.");
+    }
   }
 
   private void write(String title, Model model, CacheType cache) throws IOException {
@@ -150,13 +162,13 @@ final class DemoCommand implements Callable<Integer> {
 
   private static String describe(ModelInfo model) {
     return format(
-        "%s: %,d parameters, %d layers, %d heads of %d, %d of them for keys and values",
+        "%s: %,d parameters, %d layers, %d query heads and %d key-value heads of %d",
         model.name().isEmpty() ? model.architecture() : model.name(),
         model.parameters(),
         model.layers(),
         model.heads(),
-        model.headLength(),
-        model.kvHeads());
+        model.kvHeads(),
+        model.headLength());
   }
 
   private void say(String format, Object... values) {

@@ -85,7 +85,7 @@ final class InspectCommand implements Callable<Integer> {
     line(
         out,
         "heads",
-        "%d, %d for keys and values, %d dims each",
+        "%d for queries, %d for keys and values, %d dims each",
         model.heads(),
         model.kvHeads(),
         model.headLength());

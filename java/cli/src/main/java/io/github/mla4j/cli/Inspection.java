@@ -2,9 +2,9 @@ package io.github.mla4j.cli;
 
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CacheType;
+import io.github.mla4j.MlaException;
 import io.github.mla4j.Model;
 import io.github.mla4j.ModelInfo;
-import io.github.mla4j.MlaException;
 import io.github.mla4j.Status;
 import io.github.mla4j.gguf.Gguf;
 import io.github.mla4j.gguf.GgufKey;

@@ -20,7 +20,8 @@ import picocli.CommandLine.Spec;
 /** {@code mla logits}: a model's answer at every position, for comparing with other software. */
 @Command(
     name = "logits",
-    description = "Print the logits at every position of a sequence, as {\"logits\": [[...], ...]}.",
+    description =
+        "Print the logits at every position of a sequence, as {\"logits\": [[...], ...]}.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     sortOptions = false)

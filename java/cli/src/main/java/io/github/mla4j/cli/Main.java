@@ -1,11 +1,17 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.CacheOptions;
+import io.github.mla4j.convert.RopeSelection;
+import io.github.mla4j.convert.SvdMethod;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.function.Function;
 import picocli.CommandLine;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
 
 /** Where the {@code mla} command starts. */
 public final class Main {
@@ -45,9 +51,23 @@ public final class Main {
         .setExpandAtFiles(false)
         .setPosixClusteredShortOptionsAllowed(false)
         .setCaseInsensitiveEnumValuesAllowed(true)
+        .registerConverter(CacheOptions.class, named(CacheOptions::parse))
+        .registerConverter(RopeSelection.class, named(RopeSelection::of))
+        .registerConverter(SvdMethod.class, named(SvdMethod::of))
         .setUsageHelpWidth(100)
         .setParameterExceptionHandler(Failures::wrongUse)
         .setExecutionExceptionHandler(Failures::failed);
+  }
+
+  /** What the library cannot read is a wrong value of the option, in the library's words. */
+  private static <T> ITypeConverter<T> named(Function<String, T> read) {
+    return value -> {
+      try {
+        return read.apply(value);
+      } catch (IllegalArgumentException e) {
+        throw new TypeConversionException(e.getMessage());
+      }
+    };
   }
 
   private static PrintWriter utf8(FileDescriptor stream) {

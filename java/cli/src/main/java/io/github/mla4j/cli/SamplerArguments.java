@@ -9,7 +9,8 @@ final class SamplerArguments {
   @Option(
       names = "-n",
       paramLabel = "N",
-      description = "Tokens to generate at most (default: until the model ends or the context is full).")
+      description =
+          "Tokens to generate at most (default: until the model ends or the context is full).")
   private Integer maxTokens;
 
   @Option(

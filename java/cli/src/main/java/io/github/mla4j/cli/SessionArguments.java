@@ -4,12 +4,10 @@ import io.github.mla4j.CacheOptions;
 import io.github.mla4j.Model;
 import io.github.mla4j.Prefill;
 import io.github.mla4j.Session;
-import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.TypeConversionException;
 
 /** How a session keeps its cache and how much of the machine it takes. */
 final class SessionArguments {
@@ -19,7 +17,6 @@ final class SessionArguments {
   @Option(
       names = "--cache",
       paramLabel = "TYPE",
-      converter = CacheConverter.class,
       description = {
         "How the cache keeps numbers: f32, f16, int8, int4, int2 (default: f16);",
         "or part by part: latent=int8,rope=f16,group=32,residual=0,sink=0."
@@ -62,18 +59,6 @@ final class SessionArguments {
     if (value != null && value < 1) {
       throw new ParameterException(
           spec.commandLine(), option + " is " + value + ", expected at least 1");
-    }
-  }
-
-  /** Reads a cache's type as {@link CacheOptions#parse} does. */
-  static final class CacheConverter implements ITypeConverter<CacheOptions> {
-    @Override
-    public CacheOptions convert(String value) {
-      try {
-        return CacheOptions.parse(value);
-      } catch (IllegalArgumentException e) {
-        throw new TypeConversionException(e.getMessage());
-      }
     }
   }
 }

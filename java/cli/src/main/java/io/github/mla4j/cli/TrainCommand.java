@@ -40,7 +40,10 @@ final class TrainCommand implements Callable<Integer> {
       description = "UTF-8 texts; the first gives the passage that is held out.")
   private List<Path> texts;
 
-  @Option(names = "--steps", paramLabel = "N", description = "Optimizer steps (default: the plan's).")
+  @Option(
+      names = "--steps",
+      paramLabel = "N",
+      description = "Optimizer steps (default: the plan's).")
   private Integer steps;
 
   @Option(names = "--resume", description = "Go on from the checkpoint in FOLDER.")

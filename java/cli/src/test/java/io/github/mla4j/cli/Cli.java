@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,11 +10,13 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.Assumptions;
 
 /** A command run inside the test, with what it wrote. */
 record Cli(int status, String out, String err) {
-  private static final Path SHARED = Path.of("..", "..", "..", "shared").toAbsolutePath().normalize();
+  private static final Path SHARED =
+      Path.of("..", "..", "..", "shared").toAbsolutePath().normalize();
 
   static Cli run(Object... arguments) {
     StringWriter out = new StringWriter();
@@ -23,10 +26,7 @@ record Cli(int status, String out, String err) {
       words[i] = arguments[i].toString();
     }
     int status =
-        Main.commandLine()
-            .setOut(new PrintWriter(out))
-            .setErr(new PrintWriter(err))
-            .execute(words);
+        Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err)).execute(words);
     return new Cli(status, out.toString(), err.toString());
   }
 
@@ -67,5 +67,28 @@ record Cli(int status, String out, String err) {
       }
     }
     return out;
+  }
+
+  /** What {@code mla logits} gives: [positions][vocabulary]. */
+  static double[][] logits(Path model, String ids, String... options) throws IOException {
+    Object[] arguments = {"logits", model, "--ids", ids};
+    Object[] all = Arrays.copyOf(arguments, arguments.length + options.length);
+    System.arraycopy(options, 0, all, arguments.length, options.length);
+    String json = run(all).json().strip();
+    String begin = "{\"logits\":[[";
+    String end = "]]}";
+    assertTrue(json.startsWith(begin) && json.endsWith(end), json);
+    String rows = json.substring(begin.length(), json.length() - end.length());
+    return Arrays.stream(rows.split("\\],\\["))
+        .map(row -> Arrays.stream(row.split(",")).mapToDouble(Double::parseDouble).toArray())
+        .toArray(double[][]::new);
+  }
+
+  /** Equal to 1e-3, the bound for parity. */
+  static void assertClose(double[][] expected, double[][] actual) {
+    assertEquals(expected.length, actual.length);
+    for (int row = 0; row < expected.length; row++) {
+      assertArrayEquals(expected[row], actual[row], 1e-3, "position " + row);
+    }
   }
 }

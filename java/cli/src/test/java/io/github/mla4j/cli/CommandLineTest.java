@@ -57,7 +57,8 @@ final class CommandLineTest {
     Cli.run("run", "model.gguf", "-p", "a", "--cache", "latent=f16,size=3").fails(2, "size");
     Cli.run("logits", "model.gguf").fails(2, "--ids");
     Cli.run("logits", "model.gguf", "--ids", "1,x").fails(2, "--ids", "x");
-    Cli.run("logits", "model.gguf", "--ids", "1", "--prefill", "fast").fails(2, "--prefill", "fast");
+    Cli.run("logits", "model.gguf", "--ids", "1", "--prefill", "fast")
+        .fails(2, "--prefill", "fast");
     Cli.run("inspect").fails(2, "FILE");
     Cli.run("inspect", "a.gguf", "b.gguf").fails(2, "b.gguf");
     Cli.run("test").fails(2, "./mla test");
