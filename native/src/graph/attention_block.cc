@@ -53,7 +53,8 @@ class Block {
   }
 
  private:
-  int64_t QueryStride() const { return int64_t{shape_.heads} * shape_.head_length; }
+  int64_t QueryStride() const { return int64_t{shape_.heads} * QueryLength(); }
+  int64_t QueryLength() const { return a_.query_length(); }
   int64_t AttendedStride() const { return int64_t{shape_.heads} * shape_.value_length; }
   int64_t RopeStride() const { return int64_t{layout_.rope_groups} * layout_.rope_dim; }
 
@@ -165,7 +166,7 @@ class Block {
       }
       RopeRotate(pairs, cos_sin, k + g * r, r, last - g, rotated);
       const int64_t heads_each = shape_.heads / layout_.rope_groups;
-      RopeRotate(pairs, cos_sin, q + g * heads_each * shape_.head_length, shape_.head_length,
+      RopeRotate(pairs, cos_sin, q + g * heads_each * QueryLength(), QueryLength(),
                  (last - g) * heads_each, rotated);
       g = last;
     }
@@ -174,7 +175,7 @@ class Block {
   void AbsorbQueries() {
     HeadMatmul(
         {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + layout_.rope_dim, QueryStride(),
-         shape_.head_length, w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
+         QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
         team_);
   }
 
@@ -192,11 +193,11 @@ class Block {
     p.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
     p.q_rope = w_.q;
     p.q_rope_stride = QueryStride();
-    p.q_rope_head_stride = shape_.head_length;
+    p.q_rope_head_stride = QueryLength();
     if (a_.k_up.empty()) {
       p.q_latent = w_.q + layout_.rope_dim;
       p.q_latent_stride = QueryStride();
-      p.q_latent_head_stride = shape_.head_length;
+      p.q_latent_head_stride = QueryLength();
     } else {
       p.q_latent = w_.q_latent;
       p.q_latent_stride = KeyRank() * shape_.heads;
@@ -253,8 +254,8 @@ ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& att
                             const float* q) {
   ExpandedParams out = {};
   out.q_nope = q == nullptr ? nullptr : q + attention.layout.rope_dim;
-  out.q_nope_stride = int64_t{shape.heads} * shape.head_length;
-  out.q_nope_head_stride = shape.head_length;
+  out.q_nope_stride = int64_t{shape.heads} * attention.query_length();
+  out.q_nope_head_stride = attention.query_length();
   out.nope_dim = attention.nope_dim;
   out.k_up = attention.k_up;
   out.v_up = attention.v_up;

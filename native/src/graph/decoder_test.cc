@@ -124,6 +124,26 @@ TEST_P(ConvertedTest, SharedRotaryGroup) {
   ExpectParity(shape, 3, CacheType::kF32, 1e-3, 21);
 }
 
+// Rotary components of all heads in one group, beside whole heads without rotation.
+TEST_P(ConvertedTest, SharedRotaryGroupBesideWholeHeads) {
+  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads have no other part";
+  uint32_t seed = 30;
+  for (int rope_dim : {0, 2, 16, 22, 48}) {
+    for (int nope : {16, 5, 33}) {
+      SCOPED_TRACE(testing::Message() << "rotary " << rope_dim << ", others " << nope);
+      TinyShape shape;
+      shape.compression = GetParam();
+      shape.rope_groups = 1;
+      shape.rope_dim = rope_dim;
+      shape.nope_dim = nope;
+      shape.heads = 6;
+      shape.kv_heads = 3;
+      shape.biases = rope_dim == 22;
+      ExpectParity(shape, seed++, CacheType::kF32, 1e-3, 13);
+    }
+  }
+}
+
 TEST_P(ConvertedTest, AllRotaryAndNoneRotary) {
   for (int rope_dim : {0, 16}) {
     SCOPED_TRACE(rope_dim);

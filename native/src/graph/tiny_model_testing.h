@@ -28,6 +28,7 @@ struct TinyShape {
   int rope_dim = 16;    // R of converted models
   int rope_groups = 2;  // G of converted models
   int rank = 12;        // of each compressed part
+  int nope_dim = -1;    // n of converted models; -1: what rotation leaves of a head
   int window = 0;
   bool biases = false;
   bool norms = false;            // of query and key heads
@@ -44,6 +45,8 @@ struct TinyShape {
   bool interleaved() const { return !converted() && family == "llama"; }
   bool rotates_first() const { return converted() && norm_after_rope; }
   int rope() const { return converted() ? rope_dim : head; }
+  int nope() const { return converted() && nope_dim >= 0 ? nope_dim : head - rope(); }
+  int query() const { return rope() + nope(); }
   int groups() const { return converted() ? rope_groups : kv_heads; }
 };
 
@@ -139,13 +142,13 @@ inline void TinyModel::Fill() {
 
 inline void TinyModel::FillLayer(const std::string& b) {
   const TinyShape& s = shape_;
-  const int nope = s.head - s.rope();
+  const int nope = s.nope();
   Add(b + "attn_norm.weight", {s.embedding}, 0.1, 1.0);
   Add(b + "ffn_norm.weight", {s.embedding}, 0.1, 1.0);
   AddLinear(b + "ffn_gate", s.feed_forward, s.embedding, false);
   AddLinear(b + "ffn_up", s.feed_forward, s.embedding, false);
   AddLinear(b + "ffn_down", s.embedding, s.feed_forward, false);
-  AddLinear(b + "attn_q", s.heads * s.head, s.embedding, s.biases);
+  AddLinear(b + "attn_q", s.heads * s.query(), s.embedding, s.biases);
   AddLinear(b + "attn_output", s.embedding, s.heads * s.head, s.biases);
   if (s.rope() > 0) AddLinear(b + "attn_k", s.groups() * s.rope(), s.embedding, s.biases);
   if (s.joint()) AddLinear(b + "attn_kv_a", s.rank, s.embedding, s.biases);
@@ -261,7 +264,7 @@ inline void TinyModel::Rotate(Row& row, size_t position, const float* frequencie
 inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row& x, size_t position,
                                      int g) const {
   const TinyShape& s = shape_;
-  const int r = s.rope(), nope = s.head - r, group = s.groups() == 1 ? 0 : g;
+  const int r = s.rope(), nope = s.nope(), group = s.groups() == 1 ? 0 : g;
   Row key = r > 0 ? Slice(Apply(b + "attn_k", x), group * r, r) : Row();
   if (nope > 0) {
     if (s.joint() || s.key_latent()) {
@@ -312,7 +315,7 @@ inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const s
   Row out;
   for (int h = 0; h < s.heads; ++h) {
     const int g = h / (s.heads / s.kv_heads);
-    Row q = Slice(queries, h * s.head, s.head);
+    Row q = Slice(queries, h * s.query(), s.query());
     const float* frequencies = Frequencies(layer, s.groups() == 1 ? 0 : g);
     if (s.rotates_first()) Rotate(q, query, frequencies, s.rope() / 2);
     HeadNorm(b + "attn_q_norm.weight", 0, q);

@@ -14,6 +14,7 @@ namespace mla {
 namespace {
 
 constexpr int32_t kFormatVersion = 1;
+constexpr int32_t kLongestHead = 1 << 14;
 
 // Where rotary pairs lie in a plain model's query and key rows, by architecture.
 bool PlainRopeLayout(const std::string& architecture, RopeLayout& layout) {
@@ -92,8 +93,9 @@ class WeightsLoader {
                                       ", which does not divide the " + std::to_string(s.heads) +
                                       " heads");
     }
-    s.head_length = keys.OptionalInt("attention.key_length", s.embedding / s.heads, 1, 1 << 14);
-    s.value_length = keys.OptionalInt("attention.value_length", s.head_length, 1, 1 << 14);
+    s.head_length =
+        keys.OptionalInt("attention.key_length", s.embedding / s.heads, 1, kLongestHead);
+    s.value_length = keys.OptionalInt("attention.value_length", s.head_length, 1, kLongestHead);
     s.sliding_window = keys.OptionalInt("attention.sliding_window", 0, 0, 1 << 30);
     s.norm_epsilon = keys.RequiredReal("attention.layer_norm_rms_epsilon", 0.0, 1.0);
     if (keys.OptionalInt("expert_count", 0, 0, 1 << 20) > 0) {
@@ -128,7 +130,9 @@ class WeightsLoader {
       shared_frequencies_ = Keep(rope.value().inverse);
       return Status::Ok();
     }
-    rope_dims_ = keys.RequiredInts("rope.dimension_counts", layers, 0, s.head_length);
+    // A group that heads share may hold the rotary dims of all of them.
+    const int32_t most_rope = s.kv_heads * s.head_length;
+    rope_dims_ = keys.RequiredInts("rope.dimension_counts", layers, 0, most_rope);
     rope_groups_ = keys.RequiredInts("attention.rope_group_counts", layers, 0, s.kv_heads);
     weights_->rope_factor_ = keys.OptionalReal("rope.attention_factor", 1.0, 1e-3, 1e3);
     weights_->norm_after_rope_ = keys.OptionalBool("attention.norm_after_rope", false);
@@ -145,6 +149,12 @@ class WeightsLoader {
                                         std::to_string(l) + "] is " +
                                         std::to_string(rope_groups_[l]) + ", expected 1 or " +
                                         std::to_string(s.kv_heads));
+      }
+      if (rope_groups_[l] > 1 && rope_dims_[l] > s.head_length) {
+        return Status(MLA_BAD_FILE, file_.name() + ": key 'mha2mla.rope.dimension_counts'[" +
+                                        std::to_string(l) + "] is " +
+                                        std::to_string(rope_dims_[l]) + ", expected at most " +
+                                        std::to_string(s.head_length) + " for every head's own");
       }
       total += int64_t{rope_groups_[l]} * rope_dims_[l] / 2;
     }
@@ -206,6 +216,21 @@ class WeightsLoader {
     return offset;
   }
 
+  // Told by the queries' rows: a converted head may keep all its dims beside the rotary ones.
+  int32_t NopeLength(const std::string& block, int32_t rope_dim) {
+    const ModelShape& s = weights_->shape_;
+    const std::string query = block + "attn_q.weight";
+    const int64_t rest = s.head_length - rope_dim;
+    if (!s.converted || !find_.Has(query)) return static_cast<int32_t>(std::max<int64_t>(0, rest));
+    const int64_t rows = find_.Rows(query), nope = rows / s.heads - rope_dim;
+    if (rows % s.heads == 0 && nope >= 0 && nope <= kLongestHead) return static_cast<int32_t>(nope);
+    find_.Fail(MLA_BAD_FILE, query,
+               "has " + std::to_string(rows) + " rows, expected " + std::to_string(s.heads) +
+                   " heads of " + std::to_string(rope_dim) + " to " +
+                   std::to_string(rope_dim + kLongestHead));
+    return 0;
+  }
+
   // One segment that all KV heads share, or kv_heads of them side by side; returns the index of the
   // first.
   int32_t AddSegments(int32_t offset, int32_t count, int32_t length, LayerLayout& layout) {
@@ -223,7 +248,7 @@ class WeightsLoader {
     layout.kv_heads = s.kv_heads;
     layout.rope_groups = rope_groups_[static_cast<size_t>(l)];
     layout.rope_dim = rope_dims_[static_cast<size_t>(l)];
-    a.nope_dim = s.head_length - layout.rope_dim;
+    a.nope_dim = NopeLength(block, layout.rope_dim);
     a.value_length = s.value_length;
     for (int32_t g = 0; g < layout.rope_groups; ++g) {
       if (shared_frequencies_ != nullptr) {
@@ -233,7 +258,7 @@ class WeightsLoader {
         frequencies += layout.rope_dim / 2;
       }
     }
-    a.q = find_.RequiredLinear(block + "attn_q", int64_t{s.heads} * s.head_length, d);
+    a.q = find_.RequiredLinear(block + "attn_q", int64_t{s.heads} * a.query_length(), d);
     if (layout.rope_dim > 0) {
       a.k_rope =
           find_.RequiredLinear(block + "attn_k", int64_t{layout.rope_groups} * layout.rope_dim, d);
@@ -309,6 +334,12 @@ class WeightsLoader {
     if (layout.rope_groups != layout.kv_heads && layout.rope_dim > 0) {
       find_.Fail(MLA_UNSUPPORTED, block + "attn_k_norm.weight",
                  "cannot be used with rotary keys that heads share");
+      return;
+    }
+    if (a.query_length() != weights_->shape_.head_length) {
+      find_.Fail(MLA_BAD_FILE, block + "attn_k_norm.weight",
+                 "norms heads of " + std::to_string(weights_->shape_.head_length) +
+                     " dims, the layer's have " + std::to_string(a.query_length()));
       return;
     }
     if (a.k_up.empty()) return;

@@ -39,19 +39,22 @@ struct LatentPart {
 
 struct AttentionWeights {
   LayerLayout layout;
-  Linear q;                        // [heads * d, D], a head's rows: R rotary, then d_nope
+  Linear q;                        // [heads * (R + n), D], a head's rows: R rotary, then n others
   Linear k_rope;                   // [G * R, D]
   std::vector<LatentPart> latent;  // covers [0, C)
-  Matrix k_up;                     // [kv_heads * rank, d_nope], empty where keys are not factored
+  Matrix k_up;                     // [kv_heads * rank, n], empty where keys are not factored
   Matrix v_up;                     // [kv_heads * d_v, rank], empty where values are not factored
-  Matrix k_up_rows;  // k_up transposed a KV head: [kv_heads * d_nope, rank]; with a key scalar only
+  Matrix k_up_rows;  // k_up transposed a KV head: [kv_heads * n, rank]; with a key scalar only
   HeadNorm q_norm, k_norm;
   Linear output;                          // [D, heads * d_v]
   std::vector<const float*> frequencies;  // [G], R/2 inverse frequencies each
-  int32_t nope_dim = 0;                   // d - R
+  int32_t nope_dim = 0;                   // n, of a head's query and key besides the rotary part
 
   // What a head's value is after v_up (or in the latent, where there is none).
   int32_t value_length = 0;
+
+  // A head's whole query: d where rotary dims are the head's own, more where heads share them.
+  int32_t query_length() const { return layout.rope_dim + nope_dim; }
 };
 
 struct LayerWeights {

@@ -27,7 +27,8 @@ class Arena {
 
 // The largest sizes over the layers.
 struct Extent {
-  int64_t k_rope = 0, latent = 0, k_nope = 0, key_rank = 0, value_rank = 0, cos_sin = 0, nope = 0;
+  int64_t k_rope = 0, latent = 0, k_nope = 0, key_rank = 0, value_rank = 0, cos_sin = 0, nope = 0,
+          query = 0;
 
   explicit Extent(const Weights& weights) {
     for (const LayerWeights& layer : weights.layers()) {
@@ -41,6 +42,7 @@ struct Extent {
       if (!a.k_up.empty()) key_rank = std::max<int64_t>(key_rank, l.key_length(0));
       if (!a.v_up.empty()) value_rank = std::max<int64_t>(value_rank, l.value_length(0));
       nope = std::max<int64_t>(nope, a.nope_dim);
+      query = std::max<int64_t>(query, a.query_length());
     }
   }
 };
@@ -51,7 +53,7 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   const int64_t n = w.max_rows;
   w.hidden = arena.Floats(n * s.embedding);
   w.normed = arena.Floats(n * s.embedding);
-  w.q = arena.Floats(n * s.heads * s.head_length);
+  w.q = arena.Floats(n * s.heads * extent.query);
   w.k_rope = arena.Floats(n * extent.k_rope);
   w.latent = arena.Floats(n * extent.latent);
   w.scalars = arena.Floats(n * s.kv_heads);
