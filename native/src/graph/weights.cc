@@ -267,6 +267,14 @@ class WeightsLoader {
     ReadLatent(block, a);
     a.q_norm = find_.OptionalHeadNorm(block + "attn_q_norm.weight", s.heads, s.head_length);
     a.k_norm = find_.OptionalHeadNorm(block + "attn_k_norm.weight", s.kv_heads, s.head_length);
+    const bool norms_queries = a.q_norm.weight != nullptr;
+    if ((norms_queries || a.k_norm.weight != nullptr) && a.query_length() != s.head_length) {
+      find_.Fail(MLA_BAD_FILE,
+                 block + (norms_queries ? "attn_q_norm.weight" : "attn_k_norm.weight"),
+                 "norms heads of " + std::to_string(s.head_length) +
+                     " dims, expected the layer's " + std::to_string(a.query_length()));
+      return;
+    }
     if (a.k_norm.weight != nullptr) PrepareKeyNorm(block, a);
   }
 
@@ -334,12 +342,6 @@ class WeightsLoader {
     if (layout.rope_groups != layout.kv_heads && layout.rope_dim > 0) {
       find_.Fail(MLA_UNSUPPORTED, block + "attn_k_norm.weight",
                  "cannot be used with rotary keys that heads share");
-      return;
-    }
-    if (a.query_length() != weights_->shape_.head_length) {
-      find_.Fail(MLA_BAD_FILE, block + "attn_k_norm.weight",
-                 "norms heads of " + std::to_string(weights_->shape_.head_length) +
-                     " dims, the layer's have " + std::to_string(a.query_length()));
       return;
     }
     if (a.k_up.empty()) return;

@@ -79,6 +79,23 @@ TEST(WeightsTest, ContradictionsAreNamed) {
   ExpectError(negative, MLA_BAD_FILE, "block_count", "expected 1 to");
 }
 
+// Without this a head's norm would reach over the end of its row.
+TEST(WeightsTest, NormsOfHeadsOfAnotherLengthAreRefused) {
+  for (const char* name : {"attn_q_norm.weight", "attn_k_norm.weight"}) {
+    TinyShape shape;
+    shape.compression = Compression::kJoint;
+    shape.rope_groups = 2;
+    shape.rope_dim = 4;
+    shape.nope_dim = 5;
+    TinyModel model(shape, 1);
+    const int64_t heads = name[5] == 'q' ? 1 : shape.kv_heads;
+    const int64_t length = heads * shape.head;
+    model.tensors()[std::string("blk.1.") + name] = {
+        {length}, std::vector<float>(static_cast<size_t>(length), 1.0f)};
+    ExpectError(model, MLA_BAD_FILE, std::string("blk.1.") + name, "norms heads of 16 dims");
+  }
+}
+
 TEST(WeightsTest, NewerFormatIsRefused) {
   TinyModel model = Converted();
   model.integers()["format_version"] = 2;

@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.convert.CalibratedRequest;
 import io.github.mla4j.convert.Calibration;
 import io.github.mla4j.convert.ConversionReport;
 import io.github.mla4j.convert.ConvertRequest;
@@ -13,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -32,6 +34,7 @@ import picocli.CommandLine.Spec;
 final class ConvertCommand implements Callable<Integer> {
   /** The recipes; --method names one. */
   enum Method {
+    CALIBRATED,
     MHA2MLA
   }
 
@@ -48,36 +51,73 @@ final class ConvertCommand implements Callable<Integer> {
 
   @Option(
       names = "--method",
-      paramLabel = "mha2mla",
-      description = "The recipe (default: mha2mla, arXiv 2502.14837).")
-  private Method method = Method.MHA2MLA;
+      paramLabel = "calibrated|mha2mla",
+      description =
+          "The recipe: calibrated measures the source on a text (default); mha2mla is the paper's "
+              + "(arXiv 2502.14837).")
+  private Method method = Method.CALIBRATED;
+
+  @Option(
+      names = "--reduction",
+      paramLabel = "P",
+      description =
+          "calibrated: percentage of the source's cached elements to remove, rotary part included.")
+  private Double reduction;
 
   @Option(
       names = "--rope",
-      required = true,
       paramLabel = "high|low|uniform|2-norm",
-      description = "Which rotary pairs of a head are kept; 2-norm needs a calibration.")
+      description = "mha2mla: which rotary pairs of a head are kept; 2-norm needs a calibration.")
   private RopeSelection rope;
 
   @Option(
       names = "--rope-dims",
-      required = true,
       paramLabel = "R",
-      description = "Rotary dims kept per head, an even number.")
-  private int ropeDims;
+      description =
+          "Rotary dims, an even number: kept per head by mha2mla; by calibrated all heads share "
+              + "them (default there: chosen layer by layer).")
+  private Integer ropeDims;
 
   @Option(
       names = "--svd",
-      required = true,
       paramLabel = "joint|split|only_key|only_value|none",
-      description = "How the rest of keys and values is factored.")
+      description = "mha2mla: how the rest of keys and values is factored.")
   private SvdMethod svd;
 
   @Option(
       names = "--rank",
       paramLabel = "D",
-      description = "Latent dims per KV head; needed unless --svd none.")
+      description =
+          "Latent dims: per KV head for mha2mla, needed unless --svd none; of a layer for "
+              + "calibrated (default there: what --reduction leaves).")
   private Integer rank;
+
+  @Option(
+      names = "--windows",
+      paramLabel = "N",
+      description = "calibrated: windows of the calibration text, at most (default: 16).")
+  private Integer windows;
+
+  @Option(
+      names = "--ctx",
+      paramLabel = "N",
+      description = "calibrated: tokens of a window, at most (default: 1024).")
+  private Integer windowTokens;
+
+  @Option(
+      names = "--refine",
+      paramLabel = "N",
+      description =
+          "calibrated: steps of fitting each layer to its drifted input; 0: none (default: "
+              + CalibratedRequest.DEFAULT_REFINE_STEPS
+              + ").")
+  private Integer refine;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      description = "calibrated: of what is sampled (default: 1).")
+  private Long seed;
 
   @ArgGroup private CalibrationArguments calibration = new CalibrationArguments();
 
@@ -93,7 +133,8 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(
         names = "--calibration",
         paramLabel = "FILE",
-        description = "UTF-8 text on which 2-norm measures the source.")
+        description =
+            "UTF-8 text to measure the source on (calibrated has one of its own; 2-norm needs one).")
     private Path text;
 
     @Option(
@@ -112,9 +153,20 @@ final class ConvertCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    ConvertRequest request = request();
+    if (Files.exists(output) && Files.exists(source) && Files.isSameFile(source, output)) {
+      throw wrong("the output would replace the source, " + source);
+    }
+    if (ropeDims != null && (ropeDims < 0 || ropeDims % 2 != 0)) {
+      throw wrong("--rope-dims is " + ropeDims + ", expected an even number of at least 0");
+    }
+    if (rank != null && rank < 1) {
+      throw wrong("--rank is " + rank + ", expected at least 1");
+    }
+    ProgressLines progress = new ProgressLines(spec.commandLine().getErr());
     ConversionReport report =
-        Converter.convert(request, new ProgressLines(spec.commandLine().getErr()));
+        method == Method.CALIBRATED
+            ? Converter.convert(calibratedRequest(), progress)
+            : Converter.convert(request(), progress);
     PrintWriter err = spec.commandLine().getErr();
     report.notes().forEach(note -> err.println("mla: " + note));
     spec.commandLine()
@@ -132,22 +184,61 @@ final class ConvertCommand implements Callable<Integer> {
     return 0;
   }
 
-  private ConvertRequest request() throws IOException {
+  private CalibratedRequest calibratedRequest() {
+    refuse(rope, "--rope", Method.MHA2MLA);
+    refuse(svd, "--svd", Method.MHA2MLA);
+    boolean sized = ropeDims != null && rank != null;
+    if (reduction == null && !sized) {
+      throw wrong("--method calibrated needs --reduction, or both --rope-dims and --rank");
+    }
+    if (reduction != null && sized) {
+      throw wrong("--reduction is told by --rope-dims and --rank: give one of them at most");
+    }
+    if (reduction != null && !(reduction >= 0 && reduction < 100)) {
+      throw wrong("--reduction is " + reduction + ", expected a percentage from 0 to below 100");
+    }
+    if (refine != null && refine < 0) {
+      throw wrong("--refine is " + refine + ", expected at least 0");
+    }
+    if (windows != null && windows < 1) {
+      throw wrong("--windows is " + windows + ", expected at least 1");
+    }
+    if (windowTokens != null && windowTokens < 2) {
+      throw wrong("--ctx is " + windowTokens + ", expected at least 2");
+    }
+    return new CalibratedRequest(
+        source,
+        output,
+        reduction == null ? 0 : reduction / 100,
+        given(ropeDims),
+        given(rank),
+        calibration.chosen().orElseGet(Calibration.Bundled::new),
+        given(windows).orElse(CalibratedRequest.DEFAULT_WINDOWS),
+        given(windowTokens).orElse(CalibratedRequest.DEFAULT_WINDOW_TOKENS),
+        given(refine).orElse(CalibratedRequest.DEFAULT_REFINE_STEPS),
+        seed == null ? 1 : seed,
+        Optional.ofNullable(type));
+  }
+
+  private static OptionalInt given(Integer value) {
+    return value == null ? OptionalInt.empty() : OptionalInt.of(value);
+  }
+
+  private ConvertRequest request() {
+    refuse(reduction, "--reduction", Method.CALIBRATED);
+    refuse(windows, "--windows", Method.CALIBRATED);
+    refuse(windowTokens, "--ctx", Method.CALIBRATED);
+    refuse(refine, "--refine", Method.CALIBRATED);
+    refuse(seed, "--seed", Method.CALIBRATED);
     Optional<Calibration> measured = calibration.chosen();
+    if (rope == null || svd == null || ropeDims == null) {
+      throw wrong("--method mha2mla needs --rope, --rope-dims and --svd");
+    }
     if (rope == RopeSelection.TWO_NORM && measured.isEmpty()) {
       throw wrong("--rope 2-norm needs --calibration or --calibration-ids");
     }
     if (svd != SvdMethod.NONE && rank == null) {
       throw wrong("--svd " + svd + " needs --rank");
-    }
-    if (ropeDims < 0 || ropeDims % 2 != 0) {
-      throw wrong("--rope-dims is " + ropeDims + ", expected an even number of at least 0");
-    }
-    if (rank != null && rank < 1) {
-      throw wrong("--rank is " + rank + ", expected at least 1");
-    }
-    if (Files.exists(output) && Files.exists(source) && Files.isSameFile(source, output)) {
-      throw wrong("the output would replace the source, " + source);
     }
     return new ConvertRequest(
         source,
@@ -158,6 +249,17 @@ final class ConvertCommand implements Callable<Integer> {
         rank == null ? 0 : rank,
         measured,
         Optional.ofNullable(type));
+  }
+
+  private void refuse(Object value, String option, Method owner) {
+    if (value != null) {
+      throw wrong(
+          "%s belongs to --method %s, not to %s"
+              .formatted(
+                  option,
+                  owner.name().toLowerCase(Locale.ROOT),
+                  method.name().toLowerCase(Locale.ROOT)));
+    }
   }
 
   private ParameterException wrong(String message) {

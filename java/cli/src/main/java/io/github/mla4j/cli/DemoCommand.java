@@ -7,28 +7,29 @@ import io.github.mla4j.Model;
 import io.github.mla4j.ModelInfo;
 import io.github.mla4j.Session;
 import io.github.mla4j.TokenStream;
+import io.github.mla4j.convert.CalibratedRequest;
 import io.github.mla4j.convert.Calibration;
 import io.github.mla4j.convert.ConversionReport;
-import io.github.mla4j.convert.ConvertRequest;
 import io.github.mla4j.convert.Converter;
-import io.github.mla4j.convert.RopeSelection;
-import io.github.mla4j.convert.SvdMethod;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** {@code mla demo}: what converting a model does to its cache, its quality and its speed. */
 @Command(
     name = "demo",
     description = {
-      "Convert a model to latent attention by the paper's recipe, and show for both what the cache "
+      "Convert a model to latent attention, and show for both what the cache "
           + "costs, how well they predict a text, and how fast they are; then let them write.",
       "Nothing from outside is needed: a small model comes with mla."
     },
@@ -51,16 +52,10 @@ final class DemoCommand implements Callable<Integer> {
   private Path file;
 
   @Option(
-      names = "--rope-dims",
-      paramLabel = "R",
-      description = "Rotary dims kept per head (default: half of them).")
-  private Integer ropeDims;
-
-  @Option(
-      names = "--rank",
-      paramLabel = "D",
-      description = "Latent dims per KV head (default: half a head).")
-  private Integer rank;
+      names = "--reduction",
+      paramLabel = "P",
+      description = "Percentage of cached elements to remove (default: 50).")
+  private double reduction = 50;
 
   @Override
   public Integer call() throws IOException {
@@ -68,15 +63,14 @@ final class DemoCommand implements Callable<Integer> {
       Path sourceFile = file == null ? folder.embeddedModel() : file;
       try (Model source = Model.load(sourceFile)) {
         say("source     %s", describe(source.info()));
-        DemoBudget budget = budget(source.info());
+        DemoBudget budget = DemoBudget.of(source.info());
         ConversionReport report = convert(sourceFile, folder, budget);
         try (Model converted = Model.load(report.output())) {
           say(
-              "converted  by mha2mla in %.1f s: 2-norm keeps %d of %d rotary dims a head, joint SVD keeps rank %d a KV head",
+              "converted  in %.1f s, without training: %,d of %,d elements cached a token are left",
               report.elapsed().toMillis() / 1e3,
-              budget.ropeDims(),
-              source.info().headLength(),
-              budget.rank());
+              report.convertedElements(),
+              report.sourceElements());
           compare(source, converted, budget);
           write("The source, f16 cache", source, CacheType.F16);
           write("Converted, int8 cache", converted, CacheType.INT8);
@@ -86,27 +80,26 @@ final class DemoCommand implements Callable<Integer> {
     return 0;
   }
 
-  private DemoBudget budget(ModelInfo model) {
-    DemoBudget usual = DemoBudget.of(model);
-    return new DemoBudget(
-        ropeDims == null ? usual.ropeDims() : ropeDims,
-        rank == null ? usual.rank() : rank,
-        usual.calibrationCharacters(),
-        usual.passageTokens());
-  }
-
   private ConversionReport convert(Path source, DemoFolder folder, DemoBudget budget)
       throws IOException {
-    ConvertRequest request =
-        new ConvertRequest(
-                source,
-                folder.converted(),
-                RopeSelection.TWO_NORM,
-                budget.ropeDims(),
-                SvdMethod.JOINT,
-                budget.rank())
-            .withCalibration(
-                new Calibration.Text(folder.calibration(budget.calibrationCharacters())));
+    if (!(reduction >= 0 && reduction < 100)) {
+      throw new ParameterException(
+          spec.commandLine(),
+          "--reduction is " + reduction + ", expected a percentage from 0 to below 100");
+    }
+    CalibratedRequest request =
+        new CalibratedRequest(
+            source,
+            folder.converted(),
+            reduction / 100,
+            OptionalInt.empty(),
+            OptionalInt.empty(),
+            new Calibration.Text(folder.calibration(budget.calibrationCharacters())),
+            CalibratedRequest.DEFAULT_WINDOWS,
+            budget.windowTokens(),
+            budget.refineSteps(),
+            1,
+            Optional.empty());
     return Converter.convert(request, new ProgressLines(spec.commandLine().getErr()));
   }
 
@@ -141,8 +134,8 @@ final class DemoCommand implements Callable<Integer> {
     table.print(out());
     if (worst > COLLAPSE * best) {
       say(
-          "%nThis recipe only begins the conversion: the paper trains the model afterwards, and "
-              + "without that%nthis one has lost its language at this size. Try a greater --rank.");
+          "%nThe calibration of this demo is short, and at this size it loses much. 'mla convert' "
+              + "takes longer and keeps more.");
     }
   }
 

@@ -134,12 +134,64 @@ final class ConvertCommandTest {
     assertEquals(0, folder.toFile().list().length);
   }
 
+  @Test
+  void calibratedIsTheDefault() throws IOException {
+    Path output = folder.resolve("calibrated.gguf");
+    Cli converted =
+        Cli.run(
+            "convert",
+            Cli.stories(),
+            output,
+            "--reduction",
+            50,
+            "--windows",
+            2,
+            "--ctx",
+            64,
+            "--refine",
+            2);
+    assertTrue(converted.ok().out().contains("elements cached per token instead of 320"));
+    assertTrue(Cli.run("inspect", output).ok().out().contains("calibrated"));
+    String text = Cli.run("run", output, "-p", "Once upon a time", "-n", 8).ok().out();
+    assertFalse(text.isBlank());
+  }
+
+  @Test
+  void calibratedRefusesWhatItCannotUse() {
+    Path output = folder.resolve("none.gguf");
+    for (String[] wrong :
+        new String[][] {
+          {"--reduction"},
+          {"--reduction", "100"},
+          {"--reduction", "-1"},
+          {"--reduction", "50", "--rope", "high"},
+          {"--reduction", "50", "--svd", "joint"},
+          {"--reduction", "50", "--windows", "0"},
+          {"--reduction", "50", "--ctx", "1"},
+          {"--reduction", "50", "--refine", "-2"},
+          {"--reduction", "50", "--rope-dims", "3"},
+          {"--reduction", "50", "--rope-dims", "4", "--rank", "8"},
+          {"--rank", "8"}
+        }) {
+      Object[] arguments = new Object[3 + wrong.length];
+      arguments[0] = "convert";
+      arguments[1] = Cli.stories();
+      arguments[2] = output;
+      System.arraycopy(wrong, 0, arguments, 3, wrong.length);
+      Cli refused = Cli.run(arguments);
+      assertEquals(2, refused.status(), String.join(" ", wrong));
+      assertFalse(Files.exists(output));
+    }
+  }
+
   private static Cli convert(Path source, Path output, Object... options) {
-    Object[] arguments = new Object[3 + options.length];
+    Object[] arguments = new Object[5 + options.length];
     arguments[0] = "convert";
     arguments[1] = source;
     arguments[2] = output;
-    System.arraycopy(options, 0, arguments, 3, options.length);
+    arguments[3] = "--method";
+    arguments[4] = "mha2mla";
+    System.arraycopy(options, 0, arguments, 5, options.length);
     return Cli.run(arguments);
   }
 }

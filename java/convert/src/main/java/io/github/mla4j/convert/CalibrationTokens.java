@@ -8,33 +8,70 @@ import io.github.mla4j.gguf.GgufWriter;
 import io.github.mla4j.tokenizer.Tokenizer;
 import io.github.mla4j.tokenizer.Vocabulary;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
 
-/** Token sequences of a calibration file. */
+/** Token sequences of a calibration text. */
 final class CalibrationTokens {
-  private static final int WINDOW = 1024;
-  private static final int MAX_WINDOWS = 8;
+  private static final String BUNDLED = "/io/github/mla4j/convert/calibration.txt";
 
   private CalibrationTokens() {}
 
-  static int[][] read(Calibration calibration, ModelConfig config, ModelMetadata metadata)
+  /**
+   * @param windows sequences made of a text, at most
+   * @param windowTokens tokens of each, at most; the model's context limits them too
+   * @throws IllegalArgumentException if there is nothing to measure
+   */
+  static int[][] read(
+      Calibration calibration,
+      ModelConfig config,
+      ModelMetadata metadata,
+      int windows,
+      int windowTokens)
       throws IOException {
     if (calibration instanceof Calibration.Ids ids) {
       return IdFile.read(ids.file(), config);
     }
-    int[] tokens = tokenize(Files.readString(calibration.file()), metadata);
+    boolean given = calibration instanceof Calibration.Text;
+    int[] tokens = tokenize(new String(bytes(calibration), StandardCharsets.UTF_8), metadata);
     if (tokens.length == 0) {
-      throw new IllegalArgumentException(calibration.file() + ": holds no text");
+      throw new IllegalArgumentException(
+          (given ? ((Calibration.Text) calibration).file() : "the bundled calibration text")
+              + ": holds no text");
     }
-    int window = Math.min(WINDOW, config.contextLength());
-    int count = Math.min(MAX_WINDOWS, (tokens.length + window - 1) / window);
-    int[][] windows = new int[count][];
+    return cut(tokens, windows, Math.min(windowTokens, config.contextLength()));
+  }
+
+  /** Whole windows; a text shorter than one is a window by itself. */
+  private static int[][] cut(int[] tokens, int windows, int length) {
+    int count = Math.min(windows, Math.max(1, tokens.length / length));
+    int[][] cut = new int[count][];
     for (int i = 0; i < count; i++) {
-      windows[i] =
-          Arrays.copyOfRange(tokens, i * window, Math.min((i + 1) * window, tokens.length));
+      cut[i] = Arrays.copyOfRange(tokens, i * length, Math.min((i + 1) * length, tokens.length));
     }
-    return windows;
+    return cut;
+  }
+
+  /** SHA-256 of the text or ids, in hexadecimal. */
+  static String hash(Calibration calibration) throws IOException {
+    return Sha256.of(bytes(calibration));
+  }
+
+  private static byte[] bytes(Calibration calibration) throws IOException {
+    if (calibration instanceof Calibration.Text text) {
+      return Files.readAllBytes(text.file());
+    }
+    if (calibration instanceof Calibration.Ids ids) {
+      return Files.readAllBytes(ids.file());
+    }
+    try (InputStream in = CalibrationTokens.class.getResourceAsStream(BUNDLED)) {
+      if (in == null) {
+        throw new IllegalStateException(BUNDLED + " is missing from the library");
+      }
+      return in.readAllBytes();
+    }
   }
 
   /** A tokenizer is built from a GGUF file's keys, so the source's are brought into that form. */

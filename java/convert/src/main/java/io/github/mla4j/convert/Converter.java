@@ -1,6 +1,8 @@
 package io.github.mla4j.convert;
 
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.convert.calibrated.CalibratedModel;
+import io.github.mla4j.convert.calibrated.CalibratedSettings;
 import io.github.mla4j.convert.calibration.LayerwiseForward;
 import io.github.mla4j.convert.calibration.PairStrengths;
 import io.github.mla4j.convert.output.LatentModelWriter;
@@ -12,13 +14,13 @@ import io.github.mla4j.convert.recipe.LatentModel;
 import io.github.mla4j.convert.recipe.Mha2Mla;
 import io.github.mla4j.convert.recipe.Mha2MlaSettings;
 import io.github.mla4j.convert.recipe.PaperModel;
+import io.github.mla4j.convert.recipe.RecipeKeys;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Optional;
 import java.util.function.IntFunction;
 
@@ -28,6 +30,9 @@ import java.util.function.IntFunction;
  * of the thread or the end of the process leaves the old file, or none. Keeps no state: any thread.
  */
 public final class Converter {
+  // The strengths of rotary pairs, means over tokens, settle soon.
+  private static final int STRENGTH_WINDOWS = 8;
+
   private final OpenedSource source;
   private final Path sourcePath;
   private final Path output;
@@ -80,6 +85,61 @@ public final class Converter {
       return converter.packPaper((OpenedSource.Paper) source, Optional.of(settings));
     } catch (ClosedByInterruptException e) {
       throw cancelled();
+    }
+  }
+
+  /**
+   * Converts by recipe {@code calibrated}.
+   *
+   * @throws IllegalArgumentException if the request does not fit the source; the message names the
+   *     value and what is possible
+   * @throws io.github.mla4j.MlaException if the source is damaged or of a kind that cannot be
+   *     converted
+   * @throws CancelledException if the thread was interrupted
+   * @throws IOException if a file cannot be read or written
+   */
+  public static ConversionReport convert(CalibratedRequest request, ProgressListener listener)
+      throws IOException {
+    if (request.windows() < 1 || request.windowTokens() < 2) {
+      throw new IllegalArgumentException(
+          "calibration on %d windows of %d tokens: expected at least 1 of at least 2"
+              .formatted(request.windows(), request.windowTokens()));
+    }
+    try (OpenedSource source = OpenedSource.open(request.source(), Optional.empty())) {
+      if (!(source instanceof OpenedSource.Plain plain)) {
+        throw new IllegalArgumentException(request.source() + ": is converted already");
+      }
+      return new Converter(
+              source,
+              request.source(),
+              request.output(),
+              request.type(),
+              new ProgressTracker(listener, source.config().blockCount(), 1))
+          .convertCalibrated(plain, request);
+    } catch (ClosedByInterruptException e) {
+      throw cancelled();
+    }
+  }
+
+  private ConversionReport convertCalibrated(OpenedSource.Plain plain, CalibratedRequest request)
+      throws IOException {
+    CalibratedSettings settings =
+        new CalibratedSettings(
+            request.reduction(),
+            request.ropeDims(),
+            request.rank(),
+            request.refineSteps(),
+            request.seed());
+    settings.check(plain.config());
+    int[][] windows =
+        CalibrationTokens.read(
+            request.calibration(),
+            plain.config(),
+            plain.metadata(),
+            request.windows(),
+            request.windowTokens());
+    try (CalibratedModel model = new CalibratedModel(plain.model(), settings, windows)) {
+      return writeLatent(model, settings, Optional.of(request.calibration()));
     }
   }
 
@@ -144,7 +204,13 @@ public final class Converter {
             () ->
                 new IllegalArgumentException(
                     "rope 2-norm needs a calibration text, or a file of token ids"));
-    int[][] tokens = CalibrationTokens.read(text, config, plain.metadata());
+    int[][] tokens =
+        CalibrationTokens.read(
+            text,
+            config,
+            plain.metadata(),
+            STRENGTH_WINDOWS,
+            CalibratedRequest.DEFAULT_WINDOW_TOKENS);
     PairStrengths strengths = new PairStrengths(config);
     progress.begin("measuring");
     new LayerwiseForward(plain.model()).run(tokens, strengths, progress::layerDone);
@@ -164,16 +230,15 @@ public final class Converter {
   }
 
   private ConversionReport writeLatent(
-      LatentModel model, Mha2MlaSettings settings, Optional<Calibration> calibration)
-      throws IOException {
+      LatentModel model, RecipeKeys recipe, Optional<Calibration> calibration) throws IOException {
     String hash = Sha256.of(source.weightFiles());
     Provenance provenance =
         new Provenance(
-            settings,
+            recipe,
             sourcePath.toAbsolutePath().normalize().getFileName().toString(),
             hash,
             calibration.isPresent()
-                ? Optional.of(Sha256.of(List.of(calibration.get().file())))
+                ? Optional.of(CalibrationTokens.hash(calibration.get()))
                 : Optional.empty(),
             version());
     try (OutputFile file = OutputFile.create(output, sourcePath)) {

@@ -17,12 +17,7 @@ final class Sha256 {
 
   /** Of the files' bytes, one file after the other, in hexadecimal. */
   static String of(List<Path> files) throws IOException {
-    MessageDigest digest;
-    try {
-      digest = MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
+    MessageDigest digest = digest();
     byte[] slice = new byte[SLICE];
     for (Path file : files) {
       try (InputStream in = Files.newInputStream(file)) {
@@ -32,5 +27,18 @@ final class Sha256 {
       }
     }
     return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /** Of bytes in memory, in hexadecimal. */
+  static String of(byte[] bytes) {
+    return HexFormat.of().formatHex(digest().digest(bytes));
+  }
+
+  private static MessageDigest digest() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
   }
 }

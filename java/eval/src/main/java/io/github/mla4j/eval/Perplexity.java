@@ -3,6 +3,7 @@ package io.github.mla4j.eval;
 import io.github.mla4j.Session;
 import java.util.Arrays;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 
 /**
@@ -26,6 +27,22 @@ public record Perplexity(double value, double standardError, int tokens) {
    * @throws IllegalArgumentException if there is nothing to predict
    */
   public static Perplexity measure(Session session, OptionalInt bos, int[] ids, int window) {
+    return measure(session, bos, ids, window, done -> {});
+  }
+
+  /** How many windows {@link #measure} cuts a text into, a short last one included. */
+  public static int windows(OptionalInt bos, int tokens, int window) {
+    int text = window - (int) bos.stream().count();
+    return (tokens + text - 1) / text;
+  }
+
+  /**
+   * The same, telling on the way.
+   *
+   * @param windowDone told the perplexity so far after every window
+   */
+  public static Perplexity measure(
+      Session session, OptionalInt bos, int[] ids, int window, Consumer<Perplexity> windowDone) {
     if (window < 2) {
       throw new IllegalArgumentException("a window is " + window + ", expected at least 2 tokens");
     }
@@ -39,6 +56,7 @@ public record Perplexity(double value, double standardError, int tokens) {
         for (float logProbability : session.score(tokens)) {
           seen.add(logProbability);
         }
+        windowDone.accept(seen.perplexity());
       }
     }
     return seen.perplexity();

@@ -10,8 +10,9 @@ import java.util.Optional;
 
 /**
  * Chooses the type that each tensor is stored as: norms and biases as F32, factors as F16, the
- * source's matrices as they are or as wished. F32 is wished for everything. A row that is not a
- * whole number of blocks takes the nearest type that holds it.
+ * source's matrices as they are or as wished, new ones in their place like them but with no fewer
+ * bits than Q8_0, since those bits were spent on other values. F32 is wished for everything. A row
+ * that is not a whole number of blocks takes the nearest type that holds it.
  */
 public final class OutputTypes {
   private final Optional<TensorType> wish;
@@ -31,12 +32,19 @@ public final class OutputTypes {
     if (tensor.role() == OutputTensor.Role.FACTOR) {
       return wish.filter(type -> type == TensorType.F32).orElse(TensorType.F16);
     }
-    TensorType wanted = wish.orElse(tensor.data().type());
+    TensorType wanted = wish.orElseGet(() -> unwished(tensor));
     TensorType fitting = fit(wanted, tensor.data().columns());
     if (fitting != wanted) {
       replaced.merge(fitting, 1, Integer::sum);
     }
     return fitting;
+  }
+
+  private static TensorType unwished(OutputTensor tensor) {
+    boolean quantized = tensor.like().blockElements() > 1;
+    return tensor.role() == OutputTensor.Role.DERIVED && quantized
+        ? TensorType.Q8_0
+        : tensor.like();
   }
 
   private static TensorType fit(TensorType type, int columns) {

@@ -3,6 +3,7 @@ package io.github.mla4j.convert.recipe;
 import io.github.mla4j.convert.RopeSelection;
 import io.github.mla4j.convert.SvdMethod;
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.gguf.GgufWriter;
 
 /**
  * The choices of recipe {@code mha2mla}.
@@ -12,10 +13,20 @@ import io.github.mla4j.convert.source.ModelConfig;
  * @param svd how the rest is factored
  * @param rank latent dims per KV head; 0 where nothing is factored, whatever is given
  */
-public record Mha2MlaSettings(RopeSelection rope, int ropeDims, SvdMethod svd, int rank) {
+public record Mha2MlaSettings(RopeSelection rope, int ropeDims, SvdMethod svd, int rank)
+    implements RecipeKeys {
 
   public Mha2MlaSettings {
     rank = svd == SvdMethod.NONE ? 0 : rank;
+  }
+
+  @Override
+  public void write(GgufWriter writer, String prefix) {
+    writer.set(prefix + "method", "mha2mla");
+    writer.set(prefix + "rope", rope.label());
+    writer.set(prefix + "rope_dims", ropeDims);
+    writer.set(prefix + "svd", svd.label());
+    writer.set(prefix + "rank", rank);
   }
 
   @Override

@@ -2,16 +2,13 @@ package io.github.mla4j.convert.torch;
 
 import static org.bytedeco.pytorch.global.torch.cat;
 
-import java.util.stream.DoubleStream;
-import java.util.stream.IntStream;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 
 /**
  * Rotary positions in the halves layout of Hugging Face: dimension {@code i} of a head turns with
- * dimension {@code i + d/2} by the angle {@code position * frequency[i]}, usually {@code position /
- * theta^(2i/d)}.
+ * dimension {@code i + d/2} by the angle {@code position / theta^(2i/d)}.
  *
  * <p>Holds the cosines and sines of all positions up to the context length.
  */
@@ -20,27 +17,14 @@ public final class RotaryTable implements AutoCloseable {
   private final Tensor cosines; // [positions, headDim / 2]
   private final Tensor sines; // [positions, headDim / 2]
 
-  /** A table for the usual frequencies, those of the base {@code theta}. */
   public RotaryTable(int positions, int headDim, double theta) {
-    this(
-        positions,
-        IntStream.range(0, headDim / 2).mapToDouble(i -> Math.pow(theta, -2.0 * i / headDim)));
-  }
-
-  /** A table for any frequencies, in radians per position, one for each pair of dimensions. */
-  public RotaryTable(int positions, float[] frequencies) {
-    this(positions, IntStream.range(0, frequencies.length).mapToDouble(i -> frequencies[i]));
-  }
-
-  private RotaryTable(int positions, DoubleStream frequencies) {
     this.positions = positions;
-    double[] turns = frequencies.toArray();
-    int half = turns.length;
+    int half = headDim / 2;
     float[] cos = new float[positions * half];
     float[] sin = new float[positions * half];
     for (int p = 0; p < positions; p++) {
       for (int i = 0; i < half; i++) {
-        double angle = p * turns[i];
+        double angle = p * Math.pow(theta, -2.0 * i / headDim);
         cos[p * half + i] = (float) Math.cos(angle);
         sin[p * half + i] = (float) Math.sin(angle);
       }

@@ -4,6 +4,7 @@ import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
 
 /**
  * Bounds the life of native tensors: whatever a body makes is freed when the body ends.
@@ -40,6 +41,22 @@ public final class TorchScope {
         NoGradGuard guard = new NoGradGuard()) {
       return body.get();
     }
+  }
+
+  /**
+   * Like {@link #computeWithoutGradients}, for a tensor that {@code body} makes: it lives as long
+   * as the scope around this call, all else that the body makes is freed at once.
+   */
+  public static Tensor nested(Supplier<Tensor> body) {
+    return adopt(computeWithoutGradients(() -> keep(body.get())));
+  }
+
+  /** Gives an object that {@link #keep} made permanent to the scope around the call. */
+  @SuppressWarnings("resource") // that scope is its owner's to close
+  public static <T extends Pointer> T adopt(T object) {
+    PointerScope.getInnerScope().attach(object);
+    object.releaseReference();
+    return object;
   }
 
   /** Like {@link #run}, and records no history for gradients. */

@@ -1,0 +1,119 @@
+package io.github.mla4j.convert.calibrated;
+
+import static io.github.mla4j.convert.source.DecoderTensors.inLayer;
+import static org.bytedeco.pytorch.global.torch.linear;
+import static org.bytedeco.pytorch.global.torch.rms_norm;
+import static org.bytedeco.pytorch.global.torch.silu;
+import static org.bytedeco.pytorch.global.torch.zeros;
+
+import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.source.ModelSource;
+import io.github.mla4j.convert.source.WeightTensor;
+import java.util.Optional;
+import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+
+/**
+ * One layer of the source as float32 tensors; matrices are [out, in], absent biases are zero. Its
+ * tensors belong to the {@code TorchScope} in which it is read.
+ */
+final class PlainLayer {
+  private final ModelSource source;
+  private final ModelConfig config;
+  private final int layer;
+  private final Tensor attentionNorm; // [D]
+  private final Tensor feedForwardNorm; // [D]
+  private final Tensor gate;
+  private final Tensor up;
+  private final Tensor down;
+
+  final Tensor query; // [heads · d, D]
+  final Tensor queryBias;
+  final Tensor key; // [kvHeads · d, D]
+  final Tensor keyBias;
+  final Tensor value; // [kvHeads · d, D]
+  final Tensor valueBias;
+  final Tensor output; // [D, heads · d]
+  final Tensor outputBias;
+
+  PlainLayer(ModelSource source, int layer) {
+    this.source = source;
+    this.config = source.config();
+    this.layer = layer;
+    attentionNorm = vector("attn_norm.weight").orElseThrow();
+    query = matrix("attn_q");
+    queryBias = bias("attn_q", config.queryRows());
+    key = matrix("attn_k");
+    keyBias = bias("attn_k", config.kvRows());
+    value = matrix("attn_v");
+    valueBias = bias("attn_v", config.kvRows());
+    output = matrix("attn_output");
+    outputBias = bias("attn_output", config.embeddingLength());
+    feedForwardNorm = vector("ffn_norm.weight").orElseThrow();
+    gate = matrix("ffn_gate");
+    up = matrix("ffn_up");
+    down = matrix("ffn_down");
+  }
+
+  private Tensor matrix(String module) {
+    WeightTensor weight = source.tensor(inLayer(layer, module + ".weight"));
+    return AbstractTensor.create(weight.readAll(), weight.rows(), weight.columns());
+  }
+
+  private Optional<Tensor> vector(String name) {
+    return source
+        .find(inLayer(layer, name))
+        .map(weight -> AbstractTensor.create(weight.readAll(), weight.columns()));
+  }
+
+  private Tensor bias(String module, int length) {
+    return vector(module + ".bias").orElseGet(() -> zeros(length));
+  }
+
+  /** What the attention reads: the normed residual stream, [T, D]. */
+  Tensor attentionInput(Tensor stream) {
+    return norm(stream, attentionNorm);
+  }
+
+  /** Queries before rotation, [heads, T, d]. */
+  Tensor queries(Tensor x) {
+    return heads(linear(x, query, new TensorOptional(queryBias)), config.headCount());
+  }
+
+  /** Keys before rotation, [kvHeads, T, d]. */
+  Tensor keys(Tensor x) {
+    return heads(linear(x, key, new TensorOptional(keyBias)), config.kvHeadCount());
+  }
+
+  private Tensor values(Tensor x) {
+    return heads(linear(x, value, new TensorOptional(valueBias)), config.kvHeadCount());
+  }
+
+  private Tensor heads(Tensor x, int count) {
+    return x.view(x.size(0), count, config.headLength()).transpose(0, 1);
+  }
+
+  /** What the attention adds to the residual stream, [T, D]. */
+  Tensor attention(Tensor x) {
+    Rotation rotation = Rotation.of(config.rope(), x.size(0));
+    Tensor mixed =
+        CausalMix.apply(config, rotation.rotate(queries(x)), rotation.rotate(keys(x)), values(x));
+    return linear(mixed, output, new TensorOptional(outputBias));
+  }
+
+  /** The residual stream after the layer's MLP, given it before, [T, D]. */
+  Tensor afterFeedForward(Tensor stream) {
+    Tensor x = norm(stream, feedForwardNorm);
+    return stream.add(linear(silu(linear(x, gate)).mul_(linear(x, up)), down));
+  }
+
+  private Tensor norm(Tensor x, Tensor weight) {
+    return rms_norm(
+        x,
+        new long[] {config.embeddingLength()},
+        new TensorOptional(weight),
+        new DoubleOptional(config.rmsEpsilon()));
+  }
+}

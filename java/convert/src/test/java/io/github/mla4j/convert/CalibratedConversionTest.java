@@ -1,0 +1,201 @@
+package io.github.mla4j.convert;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.mla4j.BadFileException;
+import io.github.mla4j.CacheType;
+import io.github.mla4j.CancelledException;
+import io.github.mla4j.Model;
+import io.github.mla4j.Session;
+import io.github.mla4j.convert.source.Fixtures;
+import io.github.mla4j.gguf.Gguf;
+import io.github.mla4j.gguf.TensorType;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Random;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Recipe {@code calibrated} from source to engine. */
+class CalibratedConversionTest {
+  private static final int[] TOKENS = {5, 17, 250, 3, 99, 128, 1, 77, 77, 20, 41, 6};
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias"})
+  void withNothingRemovedTheModelIsTheSame(String model) throws IOException {
+    Converter.convert(request(model, 0, 0), ProgressListener.none());
+    assertTrue(difference(model) < 2e-3);
+  }
+
+  /**
+   * Every rotation gone into the latent or kept by hand: sizes as told, and the model still runs.
+   */
+  @ParameterizedTest
+  @CsvSource({"0, 9", "2, 1", "10, 20", "32, 32"})
+  void sizesAreTakenAsTold(int ropeDims, int rank) throws IOException {
+    CalibratedRequest request =
+        new CalibratedRequest(
+            Fixtures.source("llama-gqa"),
+            output(),
+            0,
+            OptionalInt.of(ropeDims),
+            OptionalInt.of(rank),
+            calibration(),
+            4,
+            64,
+            2,
+            1,
+            Optional.of(TensorType.F32));
+    ConversionReport report = Converter.convert(request, ProgressListener.none());
+    assertEquals(report.layers() * (ropeDims + rank), report.convertedElements());
+    assertTrue(Double.isFinite(difference("llama-gqa")));
+  }
+
+  @ParameterizedTest
+  @ValueSource(doubles = {0.123, 0.5, 0.6875, 0.9})
+  void theBudgetIsKept(double reduction) throws IOException {
+    ConversionReport report =
+        Converter.convert(request("llama-gqa", reduction, 0), ProgressListener.none());
+    assertTrue(report.cacheFraction() <= 1 - reduction);
+    // What is left out is less than an element and a pair a layer.
+    assertTrue(report.convertedElements() > (1 - reduction) * report.sourceElements() - 3 * 2 - 1);
+    try (Gguf file = Gguf.open(output())) {
+      long latent =
+          Arrays.stream(file.integers("mha2mla.attention.latent_lengths").orElseThrow()).sum();
+      long rotary =
+          Arrays.stream(file.integers("mha2mla.rope.dimension_counts").orElseThrow()).sum();
+      assertEquals(report.convertedElements(), latent + rotary);
+      assertEquals(Optional.of("calibrated"), file.string("mha2mla.conversion.method"));
+    }
+  }
+
+  @Test
+  void moreCacheIsNearerToTheSource() throws IOException {
+    double[] seen = new double[3];
+    double[] reductions = {0.25, 0.5, 0.85};
+    for (int i = 0; i < seen.length; i++) {
+      Converter.convert(request("llama-gqa", reductions[i], 0), ProgressListener.none());
+      seen[i] = difference("llama-gqa");
+    }
+    assertTrue(seen[0] < seen[1] && seen[1] < seen[2], Arrays.toString(seen));
+  }
+
+  @Test
+  void aSeedGivesTheSameFile() throws IOException {
+    CalibratedRequest request = request("llama-gqa", 0.5, 3);
+    Converter.convert(request, ProgressListener.none());
+    byte[] first = Files.readAllBytes(output());
+    Converter.convert(request, ProgressListener.none());
+    assertArrayEquals(first, Files.readAllBytes(output()));
+  }
+
+  @Test
+  void normedHeadsAreRefusedInWords() {
+    CalibratedRequest request = request("qwen3-qknorm", 0.5, 0);
+    BadFileException failure =
+        assertThrows(
+            BadFileException.class, () -> Converter.convert(request, ProgressListener.none()));
+    assertTrue(failure.getMessage().contains("--method mha2mla"), failure.getMessage());
+  }
+
+  @Test
+  void anInterruptLeavesNoFile() {
+    CalibratedRequest request = request("llama-gqa", 0.5, 1);
+    assertThrows(
+        CancelledException.class,
+        () ->
+            Converter.convert(
+                request,
+                progress -> {
+                  if (progress.layer() == 1) {
+                    Thread.currentThread().interrupt();
+                  }
+                }));
+    assertFalse(Thread.currentThread().isInterrupted());
+    assertFalse(Files.exists(output()));
+  }
+
+  @ParameterizedTest
+  @CsvSource({"-0.1", "1", "0.999"})
+  void refusesReductionsThatLeaveNothing(double reduction) {
+    CalibratedRequest request = request("llama-gqa", reduction, 0);
+    IllegalArgumentException failure =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> Converter.convert(request, ProgressListener.none()));
+    assertTrue(failure.getMessage().contains("reduction"), failure.getMessage());
+    assertFalse(Files.exists(output()));
+  }
+
+  private CalibratedRequest request(String model, double reduction, int refineSteps) {
+    return new CalibratedRequest(
+        Fixtures.source(model),
+        output(),
+        reduction,
+        OptionalInt.empty(),
+        OptionalInt.empty(),
+        calibration(),
+        4,
+        64,
+        refineSteps,
+        1,
+        Optional.of(TensorType.F32));
+  }
+
+  private Calibration calibration() {
+    Random random = new Random(3);
+    String lines =
+        random
+            .ints(4 * 64, 0, 256)
+            .mapToObj(Integer::toString)
+            .collect(Collectors.joining(" "))
+            .replaceAll("((\\d+ ){63}\\d+) ", "$1\n");
+    try {
+      return new Calibration.Ids(Files.writeString(folder.resolve("ids.txt"), lines));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private Path output() {
+    return folder.resolve("out.gguf");
+  }
+
+  /** Root of the mean squared difference of logits, source against conversion, in the engine. */
+  private double difference(String model) throws IOException {
+    try (Gguf plain = SourceLoader.toGguf(Fixtures.source(model), TensorType.F32);
+        Model source = Model.load(plain);
+        Model converted = Model.load(output())) {
+      float[][] expected = logits(source);
+      float[][] actual = logits(converted);
+      double sum = 0;
+      for (int t = 0; t < expected.length; t++) {
+        for (int i = 0; i < expected[t].length; i++) {
+          sum += Math.pow(expected[t][i] - actual[t][i], 2);
+        }
+      }
+      return Math.sqrt(sum / expected.length / expected[0].length);
+    }
+  }
+
+  private static float[][] logits(Model model) {
+    try (Session session = model.newSession(options -> options.cache(CacheType.F32))) {
+      return session.logitsAll(TOKENS);
+    }
+  }
+}
