@@ -6,19 +6,16 @@ import io.github.mla4j.Session;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.time.Duration;
-import java.time.Instant;
-import java.util.Locale;
+import java.util.function.Consumer;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** What all measures are told, and how they tell where they are. */
+/** What all measures are told. */
 final class EvalArguments {
   private static final int USUAL_CONTEXT = 1024;
-  private static final long INTERVAL_MILLIS = 3_000;
 
   @Spec(Spec.Target.MIXEE)
   private CommandSpec spec;
@@ -27,29 +24,10 @@ final class EvalArguments {
   private Path file;
 
   @Option(
-      names = "--data",
-      required = true,
-      paramLabel = "FILE",
-      description = "What to measure on.")
-  private Path data;
-
-  @Option(
-      names = "--ctx",
-      paramLabel = "N",
-      description = "Tokens of a window (default: 1024, or the model's context if that is less).")
-  private Integer context;
-
-  @Option(
       names = "--cache",
       paramLabel = "TYPE",
       description = "How the cache keeps numbers, as for run (default: f16).")
   private CacheOptions cache = CacheOptions.defaults();
-
-  @Option(
-      names = "--limit",
-      paramLabel = "N",
-      description = "Measure the first N windows or tasks only (default: all).")
-  private Integer limit;
 
   @Option(
       names = "--threads",
@@ -60,73 +38,75 @@ final class EvalArguments {
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
-  private final Instant start = Instant.now();
-  private Instant told = start;
+  Path file() {
+    return file;
+  }
 
   /** The model; the caller closes it. */
   Model openModel() throws IOException {
-    requireAtLeast("--ctx", context, 2);
-    requireAtLeast("--limit", limit, 1);
     requireAtLeast("--threads", threads, 1);
     return Models.open(file);
   }
 
-  private void requireAtLeast(String option, Integer value, int least) {
-    if (value != null && value < least) {
-      throw new ParameterException(
-          spec.commandLine(), option + " is " + value + ", expected at least " + least);
-    }
+  /** A session of the model; the caller closes it. */
+  Session openSession(Model model, int context) {
+    return openSession(model, context, cache);
   }
 
-  /** Tokens of a window. */
-  int context(Model model) {
-    int most = model.info().contextLength();
-    if (context != null && context > most) {
-      throw new ParameterException(
-          spec.commandLine(),
-          "--ctx is %d, expected at most %d, the model's context".formatted(context, most));
-    }
-    return context == null ? Math.min(USUAL_CONTEXT, most) : context;
-  }
-
-  /** A session that holds a window; the caller closes it. */
-  Session openSession(Model model) {
+  /** The same with another cache. */
+  Session openSession(Model model, int context, CacheOptions cache) {
     return model.newSession(
         session -> {
-          session.cache(cache).contextLength(context(model));
+          session.cache(cache).contextLength(context);
           if (threads != null) {
             session.threads(threads);
           }
         });
   }
 
-  Path data() {
-    return data;
+  double bytesPerToken(Model model) {
+    return model.cacheBytesPerToken(cache);
   }
 
-  CacheOptions cache() {
-    return cache;
-  }
-
-  boolean json() {
-    return json;
-  }
-
-  /** The lesser of {@code count} and --limit. */
-  int limited(int count) {
-    return limit == null ? count : Math.min(count, limit);
-  }
-
-  /** A line every few seconds, to standard error. */
-  void tell(int done, int all, String soFar) {
-    Instant now = Instant.now();
-    if (Duration.between(told, now).toMillis() < INTERVAL_MILLIS || done == 0) {
-      return;
+  /**
+   * A context for a model: as asked for, or the usual one as far as the model has it.
+   *
+   * @param asked null where nothing was
+   * @param owner whose context it is, for the error
+   */
+  int context(Integer asked, int least, Model model, String owner) {
+    requireAtLeast("--ctx", asked, least);
+    int most = model.info().contextLength();
+    if (asked != null && asked > most) {
+      throw wrong("--ctx is %d, expected at most %d, %s's context".formatted(asked, most, owner));
     }
-    told = now;
-    long left = Duration.between(start, now).toSeconds() * (all - done) / done;
-    PrintWriter err = spec.commandLine().getErr();
-    err.printf(Locale.ROOT, "mla: %d/%d, %s, %d s left%n", done, all, soFar, Math.max(1, left));
-    err.flush();
+    return asked == null ? Math.min(USUAL_CONTEXT, most) : asked;
+  }
+
+  /** Prints a result: as one JSON object of these fields, or in words. */
+  void print(Json.Body fields, Consumer<PrintWriter> words) throws IOException {
+    PrintWriter out = spec.commandLine().getOut();
+    if (json) {
+      Json.printObject(out, fields);
+    } else {
+      words.accept(out);
+    }
+  }
+
+  /** Refuses a value below the least; null is none and passes. */
+  void requireAtLeast(String option, Integer value, int least) {
+    if (value != null && value < least) {
+      throw wrong("%s is %d, expected at least %d".formatted(option, value, least));
+    }
+  }
+
+  /** The command was called wrongly, in these words. */
+  ParameterException wrong(String message) {
+    return new ParameterException(spec.commandLine(), message);
+  }
+
+  /** Lines on the way, for so many units of work. */
+  EvalProgress progress(long all) {
+    return new EvalProgress(spec.commandLine().getErr(), all);
   }
 }

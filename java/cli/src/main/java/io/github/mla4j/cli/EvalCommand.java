@@ -18,6 +18,8 @@ final class EvalCommand implements Runnable {
 
   @Override
   public void run() {
-    throw new ParameterException(spec.commandLine(), "a measure is missing: ppl or hellaswag");
+    throw new ParameterException(
+        spec.commandLine(),
+        "a measure is missing: " + String.join(", ", spec.subcommands().keySet()));
   }
 }

@@ -1,19 +1,16 @@
 package io.github.mla4j.cli;
 
+import com.fasterxml.jackson.core.JsonGenerator;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
 import io.github.mla4j.eval.Perplexity;
-import io.github.mla4j.tokenizer.Tokenizer;
+import io.github.mla4j.eval.TextWindows;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.util.Arrays;
+import java.io.PrintWriter;
 import java.util.Locale;
-import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Spec;
 
 /** {@code mla eval ppl}: perplexity of a text. */
 @Command(
@@ -25,61 +22,42 @@ import picocli.CommandLine.Spec;
     versionProvider = Version.class,
     sortOptions = false)
 final class EvalPerplexityCommand implements Callable<Integer> {
-  @Spec private CommandSpec spec;
-  @Mixin private EvalArguments arguments;
+  @Mixin private EvalText text;
 
   @Override
   public Integer call() throws IOException {
-    String text = Files.readString(arguments.data());
+    EvalArguments arguments = text.arguments();
+    String words = text.read();
     try (Model model = arguments.openModel()) {
-      int window = arguments.context(model);
-      Tokenizer tokenizer = model.tokenizer();
-      OptionalInt bos = tokenizer.vocabulary().addsBos() ? tokenizer.bos() : OptionalInt.empty();
-      int[] all = tokenizer.encode(text, false, false);
-      int windows = arguments.limited(Perplexity.windows(bos, all.length, window));
-      long tokens = (long) windows * (window - bos.stream().count());
-      int[] ids = Arrays.copyOf(all, (int) Math.min(all.length, tokens));
-      int[] done = {0};
-      try (Session session = arguments.openSession(model)) {
+      int window = text.window(model, "the model");
+      TextWindows windows = text.windows(model, words, window);
+      EvalProgress progress = arguments.progress(windows.count());
+      try (Session session = arguments.openSession(model, window)) {
         Perplexity measured =
             Perplexity.measure(
-                session,
-                bos,
-                ids,
-                window,
-                soFar ->
-                    arguments.tell(
-                        ++done[0],
-                        windows,
-                        String.format(Locale.ROOT, "perplexity %.3f", soFar.value())));
-        print(measured, model.cacheBytesPerToken(arguments.cache()));
+                session, windows, soFar -> progress.add(1, "perplexity %.3f", soFar.value()));
+        double bytes = arguments.bytesPerToken(model);
+        arguments.print(json -> write(json, measured, bytes), out -> print(out, measured, bytes));
       }
     }
     return 0;
   }
 
-  private void print(Perplexity measured, double bytesPerToken) throws IOException {
-    if (arguments.json()) {
-      Json.print(
-          spec.commandLine().getOut(),
-          json -> {
-            json.writeStartObject();
-            json.writeNumberField("perplexity", measured.value());
-            json.writeNumberField("stderr", measured.standardError());
-            json.writeNumberField("tokens", measured.tokens());
-            json.writeNumberField("bytes_per_token", bytesPerToken);
-            json.writeEndObject();
-          });
-      return;
-    }
-    spec.commandLine()
-        .getOut()
-        .printf(
-            Locale.ROOT,
-            "perplexity %.4f ± %.4f over %,d tokens, %,.0f bytes cached a token%n",
-            measured.value(),
-            measured.standardError(),
-            measured.tokens(),
-            bytesPerToken);
+  private static void write(JsonGenerator json, Perplexity measured, double bytesPerToken)
+      throws IOException {
+    Json.number(json, "perplexity", measured.value());
+    Json.number(json, "stderr", measured.standardError());
+    json.writeNumberField("tokens", measured.tokens());
+    Json.number(json, "bytes_per_token", bytesPerToken);
+  }
+
+  private static void print(PrintWriter out, Perplexity measured, double bytesPerToken) {
+    out.printf(
+        Locale.ROOT,
+        "perplexity %.4f ± %.4f over %,d tokens, %,.0f bytes cached a token%n",
+        measured.value(),
+        measured.standardError(),
+        measured.tokens(),
+        bytesPerToken);
   }
 }

@@ -26,4 +26,24 @@ final class Json {
     out.println();
     out.flush();
   }
+
+  /** One object; the body writes its fields. */
+  static void printObject(PrintWriter out, Body fields) throws IOException {
+    print(
+        out,
+        json -> {
+          json.writeStartObject();
+          fields.write(json);
+          json.writeEndObject();
+        });
+  }
+
+  /** A field with a number, or null where it is none: JSON has no infinity. */
+  static void number(JsonGenerator json, String name, double value) throws IOException {
+    if (Double.isFinite(value)) {
+      json.writeNumberField(name, value);
+    } else {
+      json.writeNullField(name);
+    }
+  }
 }

@@ -6,8 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -39,29 +42,86 @@ final class EvalCommandTest {
     assertEquals(2 * 31, number(two, "tokens"));
   }
 
+  /** What a broken model gives is null in JSON, which has no NaN. */
+  @Test
+  void noNumberIsNull() throws IOException {
+    Path text = Files.writeString(folder.resolve("text.txt"), STORY);
+    Path broken = StoriesCopy.withoutNumbers(folder.resolve("broken.gguf"));
+    String ppl = Cli.run("eval", "ppl", broken, "--data", text, "--json").json();
+    assertTrue(ppl.startsWith("{\"perplexity\":null,\"stderr\":null,"), ppl);
+    Path tasks = tasks("Once\n0\na\nb\nc\nd\n");
+    String hellaSwag = Cli.run("eval", "hellaswag", broken, "--data", tasks, "--json").json();
+    assertEquals(0, number(hellaSwag, "accuracy"), "no answer is no right one");
+  }
+
   @Test
   void hellaSwagFindsTheStorysEnding() throws IOException {
     Path tasks =
-        Files.writeString(
-            folder.resolve("tasks.txt"),
+        tasks(
             "Once upon a time, there was a little girl\n1\nzq xk vvw.\nnamed Lily.\nqqq 7 7.\nvx vx.\n");
-    String result =
-        Cli.run("eval", "hellaswag", Cli.stories(), "--data", tasks, "--json").ok().json();
-    assertEquals(1, number(result, "accuracy"));
-    assertEquals(1, number(result, "tasks"));
+    String result = eval("hellaswag", "f16", "--data", tasks, "--json");
+    for (String field : List.of("accuracy", "accuracy_by_character", "accuracy_raw", "tasks")) {
+      assertEquals(1, number(result, field), field);
+    }
+    assertEquals(0, number(result, "stderr"));
+    assertEquals(640, number(result, "bytes_per_token"));
+  }
+
+  @Test
+  void hellaSwagNamesTheLineThatIsWrong() throws IOException {
+    Path empty = tasks("Once\n1\na\n\nc\nd\n");
+    Cli.run("eval", "hellaswag", Cli.stories(), "--data", empty).fails(1, empty + ": line 4");
+    Path tasks = tasks("Once\n1\na\nb\nc\nd\n" + STORY + "\n1\na\nb\nc\n" + STORY + "\n");
+    Cli.run("eval", "hellaswag", Cli.stories(), "--data", tasks, "--ctx", 16)
+        .fails(2, tasks + ": line 7");
+    String first = eval("hellaswag", "f16", "--data", tasks, "--ctx", 16, "--limit", 1, "--json");
+    assertEquals(1, number(first, "tasks"));
   }
 
   @Test
   void wrongUseIsRefused() throws IOException {
     Path text = Files.writeString(folder.resolve("text.txt"), STORY);
-    assertEquals(2, Cli.run("eval").status());
-    assertEquals(2, Cli.run("eval", "ppl", Cli.stories()).status());
-    assertEquals(
-        2, Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 100_000).status());
-    assertEquals(2, Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--limit", 0).status());
-    Cli missing = Cli.run("eval", "ppl", Cli.stories(), "--data", folder.resolve("none.txt"));
-    assertEquals(1, missing.status());
-    assertTrue(missing.err().contains("none.txt"), missing.err());
+    Cli.run("eval").fails(2, "ppl, hellaswag");
+    Cli.run("eval", "ppl", Cli.stories()).fails(2, "--data");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 100_000)
+        .fails(2, "--ctx", "100000", "512");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 1).fails(2, "--ctx", "1");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--limit", 0).fails(2, "--limit", "0");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--threads", 0).fails(2, "--threads");
+    Path none = folder.resolve("none.txt");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", none).fails(1, "none.txt");
+    Path empty = Files.createFile(folder.resolve("empty.txt"));
+    Cli.run("eval", "ppl", Cli.stories(), "--data", empty).fails(1, "empty.txt");
+    Path latin = Files.write(folder.resolve("latin.txt"), new byte[] {(byte) 0xE4, ' '});
+    Cli.run("eval", "ppl", Cli.stories(), "--data", latin).fails(1, "latin.txt", "UTF-8");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", folder).fails(1, folder.toString());
+  }
+
+  @Test
+  void everyMeasureExplainsItself() {
+    for (String measure : List.of("ppl", "hellaswag")) {
+      String help = Cli.run("eval", measure, "--help").ok().out();
+      assertTrue(help.startsWith("Usage: mla eval " + measure), help);
+      for (String option : List.of("MODEL", "--data", "--ctx", "--cache", "--limit", "--json")) {
+        assertTrue(help.contains(option), option);
+      }
+    }
+  }
+
+  private Path tasks(String text) throws IOException {
+    return Files.writeString(folder.resolve("tasks.txt"), text);
+  }
+
+  private static String eval(String measure, String cache, Object... options) throws IOException {
+    return Cli.run(words(measure, cache, options)).json();
+  }
+
+  private static Object[] words(String measure, String cache, Object... options) {
+    return with(new Object[] {"eval", measure, Cli.stories(), "--cache", cache}, options);
+  }
+
+  private static Object[] with(Object[] words, Object... more) {
+    return Stream.concat(Arrays.stream(words), Arrays.stream(more)).toArray();
   }
 
   private String perplexity(String text) throws IOException {

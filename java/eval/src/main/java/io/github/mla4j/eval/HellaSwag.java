@@ -2,20 +2,24 @@ package io.github.mla4j.eval;
 
 import io.github.mla4j.Session;
 import io.github.mla4j.tokenizer.Tokenizer;
-import java.util.Arrays;
 import java.util.List;
-import java.util.OptionalInt;
 import java.util.function.Consumer;
 
 /**
- * How often a model finds the right ending the likeliest, by the mean log-probability of its
- * tokens.
+ * How often a model finds the right ending the likeliest, by three ways to compare endings of
+ * different lengths.
  *
- * @param accuracy share of tasks answered rightly
- * @param standardError of {@code accuracy}
- * @param tasks how many were asked
+ * @param byToken by the mean log-probability of a token, as llama.cpp has it
+ * @param byCharacter by the log-probability over the number of characters: acc_norm of
+ *     lm-evaluation-harness
+ * @param raw by the log-probability of the whole ending: acc of lm-evaluation-harness
  */
-public record HellaSwag(double accuracy, double standardError, int tasks) {
+public record HellaSwag(Share byToken, Share byCharacter, Share raw) {
+
+  /** How many tasks were asked. */
+  public int tasks() {
+    return raw.of();
+  }
 
   /**
    * Asks every task. A context is computed once; a task too long for the session loses the
@@ -25,7 +29,8 @@ public record HellaSwag(double accuracy, double standardError, int tasks) {
    * @param tokenizer of its model
    * @param context tokens that the session holds
    * @param taskDone told the result so far after every task
-   * @throws IllegalArgumentException if there are no tasks
+   * @throws IllegalArgumentException if there are no tasks, or naming the line of one whose endings
+   *     leave no room for its context
    */
   public static HellaSwag measure(
       Session session,
@@ -36,68 +41,31 @@ public record HellaSwag(double accuracy, double standardError, int tasks) {
     if (tasks.isEmpty()) {
       throw new IllegalArgumentException("HellaSwag needs at least one task");
     }
-    int right = 0;
-    int done = 0;
+    Counts counts = new Counts();
     for (HellaSwagTask task : tasks) {
-      right += answer(session, tokenizer, task, context) == task.right() ? 1 : 0;
-      done++;
-      taskDone.accept(of(right, done));
+      counts.add(EndingScores.of(session, tokenizer, task, context), task.right());
+      taskDone.accept(counts.shares());
     }
-    return of(right, done);
+    return counts.shares();
   }
 
-  private static HellaSwag of(int right, int done) {
-    double share = (double) right / done;
-    return new HellaSwag(share, Math.sqrt(share * (1 - share) / done), done);
-  }
+  /** Right answers so far. */
+  private static final class Counts {
+    private int byToken;
+    private int byCharacter;
+    private int raw;
+    private int tasks;
 
-  private static int answer(Session session, Tokenizer tokenizer, HellaSwagTask task, int context) {
-    // Some vocabularies put the space before a text themselves.
-    String space = tokenizer.vocabulary().addsSpacePrefix() ? "" : " ";
-    int[][] endings =
-        task.endings().stream()
-            .map(ending -> tokenizer.encode(space + ending, false, false))
-            .toArray(int[][]::new);
-    int longest = Arrays.stream(endings).mapToInt(ending -> ending.length).max().orElse(0);
-    int[] start = start(tokenizer, task.context(), context - longest);
-    session.rewind(0);
-    // The context's last token comes again with each ending, so that its answer is scored.
-    int shared = start.length - 1;
-    if (shared > 0) {
-      session.append(Arrays.copyOf(start, shared));
+    void add(EndingScores scores, int right) {
+      byToken += scores.likeliestByToken() == right ? 1 : 0;
+      byCharacter += scores.likeliestByCharacter() == right ? 1 : 0;
+      raw += scores.likeliest() == right ? 1 : 0;
+      tasks++;
     }
-    int best = 0;
-    double highest = Double.NEGATIVE_INFINITY;
-    for (int i = 0; i < endings.length; i++) {
-      int[] tokens = new int[1 + endings[i].length];
-      tokens[0] = start[shared];
-      System.arraycopy(endings[i], 0, tokens, 1, endings[i].length);
-      session.rewind(shared);
-      double sum = 0;
-      for (float logProbability : session.score(tokens)) {
-        sum += logProbability;
-      }
-      double mean = sum / endings[i].length;
-      if (mean > highest) {
-        highest = mean;
-        best = i;
-      }
-    }
-    return best;
-  }
 
-  private static int[] start(Tokenizer tokenizer, String text, int most) {
-    int[] ids = tokenizer.encode(text, false, false);
-    OptionalInt bos = tokenizer.vocabulary().addsBos() ? tokenizer.bos() : OptionalInt.empty();
-    int begin = (int) bos.stream().count();
-    int kept = Math.min(ids.length, most - begin);
-    if (kept < 1) {
-      throw new IllegalArgumentException(
-          "a task's endings leave no room for its context in %d tokens".formatted(most));
+    HellaSwag shares() {
+      return new HellaSwag(
+          new Share(byToken, tasks), new Share(byCharacter, tasks), new Share(raw, tasks));
     }
-    int[] start = new int[begin + kept];
-    bos.ifPresent(id -> start[0] = id);
-    System.arraycopy(ids, ids.length - kept, start, begin, kept);
-    return start;
   }
 }

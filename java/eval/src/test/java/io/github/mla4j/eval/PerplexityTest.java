@@ -8,23 +8,16 @@ import io.github.mla4j.CacheType;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
 import java.nio.FloatBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.OptionalInt;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 final class PerplexityTest {
-  private static final String TEXT =
-      "Once upon a time there was a little girl. She had a red ball and a dog, and every day she "
-          + "went to the park to play with them until it was time to go home.";
-
   @Test
   void isWhatTheLogitsSayWindowByWindow() {
-    try (Model model = stories();
+    try (Model model = Stories.open();
         Session session = model.newSession(options -> options.cache(CacheType.F32))) {
-      int[] ids = model.tokenizer().encode(TEXT, false, false);
+      int[] ids = model.tokenizer().encode(Stories.TEXT, false, false);
       int bos = model.tokenizer().bos().getAsInt();
       Perplexity measured = Perplexity.measure(session, OptionalInt.of(bos), ids, 16);
       double[] expected = byLogits(session, bos, ids, 15);
@@ -42,9 +35,9 @@ final class PerplexityTest {
 
   @Test
   void withoutAFirstTokenOneOfEachWindowIsNotPredicted() {
-    try (Model model = stories();
+    try (Model model = Stories.open();
         Session session = model.newSession()) {
-      int[] ids = Arrays.copyOf(model.tokenizer().encode(TEXT, false, false), 21);
+      int[] ids = Arrays.copyOf(model.tokenizer().encode(Stories.TEXT, false, false), 21);
       // Windows of 10, 10 and 1: the last has nothing to predict.
       assertEquals(18, Perplexity.measure(session, OptionalInt.empty(), ids, 10).tokens());
       assertThrows(
@@ -58,9 +51,9 @@ final class PerplexityTest {
 
   @Test
   void throughputIsTwoRatesOfTheSameTokens() {
-    try (Model model = stories();
+    try (Model model = Stories.open();
         Session session = model.newSession()) {
-      int[] ids = model.tokenizer().encode(TEXT);
+      int[] ids = model.tokenizer().encode(Stories.TEXT);
       Throughput measured = Throughput.measure(session, ids, 8);
       assertTrue(measured.prefillTokensPerSecond() > 0, measured.toString());
       assertTrue(measured.decodeTokensPerSecond() > 0, measured.toString());
@@ -87,11 +80,5 @@ final class PerplexityTest {
       session.append(ids[i]);
     }
     return logProbabilities;
-  }
-
-  private static Model stories() {
-    Path file = Path.of("..", "..", "..", "shared", "models", "stories260K.gguf");
-    Assumptions.assumeTrue(Files.exists(file), "needs " + file + ", which is not there");
-    return Model.load(file);
   }
 }
