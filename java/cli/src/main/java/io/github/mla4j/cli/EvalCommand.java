@@ -12,7 +12,11 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     commandListHeading = "%nMeasures:%n",
-    subcommands = {EvalPerplexityCommand.class, EvalHellaSwagCommand.class})
+    subcommands = {
+      EvalPerplexityCommand.class,
+      EvalDivergenceCommand.class,
+      EvalHellaSwagCommand.class
+    })
 final class EvalCommand implements Runnable {
   @Spec private CommandSpec spec;
 

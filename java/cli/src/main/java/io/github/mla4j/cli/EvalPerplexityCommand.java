@@ -1,16 +1,16 @@
 package io.github.mla4j.cli;
 
-import com.fasterxml.jackson.core.JsonGenerator;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
 import io.github.mla4j.eval.Perplexity;
+import io.github.mla4j.eval.PerplexityRatio;
 import io.github.mla4j.eval.TextWindows;
 import java.io.IOException;
-import java.io.PrintWriter;
-import java.util.Locale;
+import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 
 /** {@code mla eval ppl}: perplexity of a text. */
 @Command(
@@ -24,8 +24,27 @@ import picocli.CommandLine.Mixin;
 final class EvalPerplexityCommand implements Callable<Integer> {
   @Mixin private EvalText text;
 
+  @Option(
+      names = "--teacher",
+      paramLabel = "SOURCE",
+      description =
+          "A model with the same vocabulary: its perplexity and the ratio of both are told as well.")
+  private Path teacher;
+
+  @Mixin private EvalTeacher comparison;
+
   @Override
   public Integer call() throws IOException {
+    if (teacher == null) {
+      comparison.requireNone(text.arguments());
+      measure();
+    } else {
+      compare();
+    }
+    return 0;
+  }
+
+  private void measure() throws IOException {
     EvalArguments arguments = text.arguments();
     String words = text.read();
     try (Model model = arguments.openModel()) {
@@ -37,27 +56,32 @@ final class EvalPerplexityCommand implements Callable<Integer> {
             Perplexity.measure(
                 session, windows, soFar -> progress.add(1, "perplexity %.3f", soFar.value()));
         double bytes = arguments.bytesPerToken(model);
-        arguments.print(json -> write(json, measured, bytes), out -> print(out, measured, bytes));
+        arguments.print(
+            json -> PerplexityReport.write(json, measured, bytes),
+            out -> PerplexityReport.print(out, measured, bytes));
       }
     }
-    return 0;
   }
 
-  private static void write(JsonGenerator json, Perplexity measured, double bytesPerToken)
-      throws IOException {
-    Json.number(json, "perplexity", measured.value());
-    Json.number(json, "stderr", measured.standardError());
-    json.writeNumberField("tokens", measured.tokens());
-    Json.number(json, "bytes_per_token", bytesPerToken);
-  }
-
-  private static void print(PrintWriter out, Perplexity measured, double bytesPerToken) {
-    out.printf(
-        Locale.ROOT,
-        "perplexity %.4f ± %.4f over %,d tokens, %,.0f bytes cached a token%n",
-        measured.value(),
-        measured.standardError(),
-        measured.tokens(),
-        bytesPerToken);
+  private void compare() throws IOException {
+    EvalTeacher.Compared<PerplexityRatio> compared =
+        comparison.compare(
+            text,
+            teacher,
+            (pair, progress) ->
+                PerplexityRatio.measure(
+                    pair.model(),
+                    pair.teacher(),
+                    pair.windows(),
+                    soFar ->
+                        progress.add(
+                            1,
+                            "perplexity %.3f, ratio %.4f",
+                            soFar.model().value(),
+                            soFar.value())));
+    text.arguments()
+        .print(
+            json -> PerplexityReport.write(json, compared.measured(), compared.bytesPerToken()),
+            out -> PerplexityReport.print(out, compared.measured(), compared.bytesPerToken()));
   }
 }

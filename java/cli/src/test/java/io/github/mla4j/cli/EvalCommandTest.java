@@ -1,6 +1,7 @@
 package io.github.mla4j.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -42,6 +43,69 @@ final class EvalCommandTest {
     assertEquals(2 * 31, number(two, "tokens"));
   }
 
+  @Test
+  void aTeacherAddsTheRatioToThePerplexity() throws IOException {
+    Path text = Files.writeString(folder.resolve("text.txt"), STORY.repeat(4));
+    Object[] options = {"--data", text, "--ctx", 64, "--json"};
+    String alone = eval("ppl", "int8", options);
+    String compared = eval("ppl", "int8", with(options, "--teacher", Cli.stories()));
+    assertTrue(compared.startsWith(alone.strip().substring(0, alone.strip().length() - 1)));
+    assertEquals(
+        number(compared, "perplexity") / number(compared, "teacher_perplexity"),
+        number(compared, "perplexity_ratio"),
+        1e-5);
+    assertTrue(number(compared, "perplexity_ratio_stderr") > 0, compared);
+    String same =
+        eval("ppl", "int8", with(options, "--teacher", Cli.stories(), "--teacher-cache", "int8"));
+    assertEquals(1, number(same, "perplexity_ratio"));
+  }
+
+  @Test
+  void divergenceFromTheModelItselfIsThatOfItsCache() throws IOException {
+    Path text = Files.writeString(folder.resolve("text.txt"), STORY.repeat(6));
+    Object[] options = {
+      "--teacher", Cli.stories(), "--data", text, "--ctx", 64, "--limit", 2, "--json"
+    };
+    String same = eval("kld", "f16", options);
+    assertEquals(0, number(same, "kld_mean"));
+    assertEquals(1, number(same, "top1_agreement"));
+    assertEquals(1, number(same, "perplexity_ratio"));
+    String bytes = eval("kld", "int8", options);
+    assertTrue(number(bytes, "kld_mean") > 1e-5, bytes);
+    assertTrue(number(bytes, "kld_mean") < 0.1, bytes);
+    assertTrue(number(bytes, "kld_stderr") > 0, bytes);
+    assertTrue(number(bytes, "kld_median") < number(bytes, "kld_p99"), bytes);
+    assertTrue(number(bytes, "kld_p99") <= number(bytes, "kld_max"), bytes);
+    assertTrue(number(bytes, "top1_agreement") > 0.8, bytes);
+    assertTrue(number(bytes, "top1_agreement_stderr") >= 0, bytes);
+    // The model's cache is counted, not the teacher's.
+    assertTrue(number(bytes, "bytes_per_token") < 640, bytes);
+
+    String ppl = eval("ppl", "int8", "--data", text, "--ctx", 64, "--limit", 2, "--json");
+    for (String field : List.of("tokens", "perplexity", "stderr", "bytes_per_token")) {
+      assertEquals(number(ppl, field), number(bytes, field), 1e-4, field);
+    }
+  }
+
+  @Test
+  void aTeacherMustKnowTheSameTokens() throws IOException {
+    Path text = Files.writeString(folder.resolve("text.txt"), STORY);
+    try (DemoFolder demo = DemoFolder.create()) {
+      Path other = demo.embeddedModel();
+      for (String measure : List.of("kld", "ppl")) {
+        Cli.run("eval", measure, Cli.stories(), "--teacher", other, "--data", text)
+            .fails(2, "--teacher", other.toString(), "2048", "512");
+      }
+    }
+    Path swapped =
+        StoriesCopy.withTokensSwapped(folder.resolve("swapped.gguf"), "\u2581upon", "\u2581play");
+    Cli.run("eval", "kld", Cli.stories(), "--teacher", swapped, "--data", text)
+        .fails(2, "--teacher", "swapped.gguf", "tokenizer", "token 2 of the text");
+    Cli.run("eval", "kld", Cli.stories(), "--data", text).fails(2, "--teacher");
+    Path none = folder.resolve("none.gguf");
+    Cli.run("eval", "kld", Cli.stories(), "--data", text, "--teacher", none).fails(1, "none.gguf");
+  }
+
   /** What a broken model gives is null in JSON, which has no NaN. */
   @Test
   void noNumberIsNull() throws IOException {
@@ -49,6 +113,12 @@ final class EvalCommandTest {
     Path broken = StoriesCopy.withoutNumbers(folder.resolve("broken.gguf"));
     String ppl = Cli.run("eval", "ppl", broken, "--data", text, "--json").json();
     assertTrue(ppl.startsWith("{\"perplexity\":null,\"stderr\":null,"), ppl);
+    String kld =
+        Cli.run("eval", "kld", broken, "--teacher", Cli.stories(), "--data", text, "--json").json();
+    assertTrue(kld.startsWith("{\"kld_mean\":null,"), kld);
+    for (String json : List.of(ppl, kld)) {
+      assertFalse(json.contains("NaN") || json.contains("Infinity"), json);
+    }
     Path tasks = tasks("Once\n0\na\nb\nc\nd\n");
     String hellaSwag = Cli.run("eval", "hellaswag", broken, "--data", tasks, "--json").json();
     assertEquals(0, number(hellaSwag, "accuracy"), "no answer is no right one");
@@ -81,25 +151,28 @@ final class EvalCommandTest {
   @Test
   void wrongUseIsRefused() throws IOException {
     Path text = Files.writeString(folder.resolve("text.txt"), STORY);
-    Cli.run("eval").fails(2, "ppl, hellaswag");
+    Cli.run("eval").fails(2, "ppl, kld, hellaswag");
     Cli.run("eval", "ppl", Cli.stories()).fails(2, "--data");
     Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 100_000)
         .fails(2, "--ctx", "100000", "512");
     Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 1).fails(2, "--ctx", "1");
     Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--limit", 0).fails(2, "--limit", "0");
     Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--threads", 0).fails(2, "--threads");
+    Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--teacher-cache", "f32")
+        .fails(2, "--teacher-cache", "--teacher");
     Path none = folder.resolve("none.txt");
     Cli.run("eval", "ppl", Cli.stories(), "--data", none).fails(1, "none.txt");
     Path empty = Files.createFile(folder.resolve("empty.txt"));
     Cli.run("eval", "ppl", Cli.stories(), "--data", empty).fails(1, "empty.txt");
     Path latin = Files.write(folder.resolve("latin.txt"), new byte[] {(byte) 0xE4, ' '});
     Cli.run("eval", "ppl", Cli.stories(), "--data", latin).fails(1, "latin.txt", "UTF-8");
-    Cli.run("eval", "ppl", Cli.stories(), "--data", folder).fails(1, folder.toString());
+    Cli.run("eval", "kld", Cli.stories(), "--teacher", Cli.stories(), "--data", folder)
+        .fails(1, folder.toString());
   }
 
   @Test
   void everyMeasureExplainsItself() {
-    for (String measure : List.of("ppl", "hellaswag")) {
+    for (String measure : List.of("ppl", "kld", "hellaswag")) {
       String help = Cli.run("eval", measure, "--help").ok().out();
       assertTrue(help.startsWith("Usage: mla eval " + measure), help);
       for (String option : List.of("MODEL", "--data", "--ctx", "--cache", "--limit", "--json")) {

@@ -2,6 +2,7 @@ package io.github.mla4j.eval;
 
 import io.github.mla4j.tokenizer.Tokenizer;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -69,6 +70,27 @@ public final class TextWindows {
       return this;
     }
     return new TextWindows(start, Arrays.copyOf(ids, most * text), text + start.length);
+  }
+
+  /** What another model's windows of the same text have otherwise, in words; empty for nothing. */
+  public Optional<String> difference(TextWindows other) {
+    if (!Arrays.equals(start, other.start)) {
+      return Optional.of(
+          "windows begin with %s, not with %s".formatted(name(start), name(other.start)));
+    }
+    int at = Arrays.mismatch(ids, other.ids);
+    if (at < 0) {
+      return Optional.empty();
+    }
+    if (at == ids.length || at == other.ids.length) {
+      return Optional.of("the text is %d tokens, not %d".formatted(ids.length, other.ids.length));
+    }
+    return Optional.of(
+        "token %d of the text is %d, not %d".formatted(at + 1, ids[at], other.ids[at]));
+  }
+
+  private static String name(int[] start) {
+    return start.length == 0 ? "the text itself" : "token " + start[0];
   }
 
   /** For measures, which have no answer where there is nothing to predict. */

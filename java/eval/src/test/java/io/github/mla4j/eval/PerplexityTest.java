@@ -50,6 +50,26 @@ final class PerplexityTest {
   }
 
   @Test
+  void aRatioIsThatOfTheTwoAndCloserThanTheirSpreadTells() {
+    try (Model model = Stories.open();
+        Session exact = model.newSession(options -> options.cache(CacheType.F32));
+        Session coarse = model.newSession(options -> options.cache(CacheType.INT8))) {
+      int[] ids = model.tokenizer().encode(Stories.TEXT.repeat(4), false, false);
+      TextWindows windows = new TextWindows(model.tokenizer().bos(), ids, 100);
+      Perplexity exactAlone = Perplexity.measure(exact, windows, soFar -> {});
+      Perplexity coarseAlone = Perplexity.measure(coarse, windows, soFar -> {});
+      PerplexityRatio measured = PerplexityRatio.measure(coarse, exact, windows, soFar -> {});
+      assertEquals(coarseAlone, measured.model());
+      assertEquals(exactAlone, measured.teacher());
+      assertEquals(coarseAlone.value() / exactAlone.value(), measured.value(), 1e-6);
+      assertTrue(measured.standardError() > 0, measured.toString());
+      assertTrue(
+          measured.standardError() < 0.1 * exactAlone.standardError() / exactAlone.value(),
+          measured.toString());
+    }
+  }
+
+  @Test
   void throughputIsTwoRatesOfTheSameTokens() {
     try (Model model = Stories.open();
         Session session = model.newSession()) {

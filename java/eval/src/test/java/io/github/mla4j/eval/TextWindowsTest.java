@@ -3,7 +3,9 @@ package io.github.mla4j.eval;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -50,6 +52,17 @@ final class TextWindowsTest {
         }
       }
     }
+  }
+
+  @Test
+  void differencesOfAnotherTokenizerAreTold() {
+    TextWindows windows = windows(NONE, 7, 3);
+    assertEquals(Optional.empty(), windows.difference(windows(NONE, 7, 3)));
+    assertTrue(windows.difference(windows(BOS, 7, 3)).orElseThrow().contains("99"));
+    assertEquals(
+        "the text is 7 tokens, not 9", windows.difference(windows(NONE, 9, 3)).orElseThrow());
+    TextWindows other = new TextWindows(NONE, new int[] {0, 1, 8, 3, 4, 5, 6}, 3);
+    assertEquals("token 3 of the text is 2, not 8", windows.difference(other).orElseThrow());
   }
 
   @Test
