@@ -15,7 +15,8 @@ import picocli.CommandLine.Spec;
     subcommands = {
       EvalPerplexityCommand.class,
       EvalDivergenceCommand.class,
-      EvalHellaSwagCommand.class
+      EvalHellaSwagCommand.class,
+      EvalPasskeyCommand.class
     })
 final class EvalCommand implements Runnable {
   @Spec private CommandSpec spec;

@@ -122,6 +122,7 @@ final class EvalCommandTest {
     Path tasks = tasks("Once\n0\na\nb\nc\nd\n");
     String hellaSwag = Cli.run("eval", "hellaswag", broken, "--data", tasks, "--json").json();
     assertEquals(0, number(hellaSwag, "accuracy"), "no answer is no right one");
+    Cli.run("eval", "passkey", broken, "--ctx", 300, "--limit", 1).fails(1, "not a number");
   }
 
   @Test
@@ -149,9 +150,46 @@ final class EvalCommandTest {
   }
 
   @Test
+  void passkeyTellsEveryContextAndDepth() throws IOException {
+    Object[] options = {"--ctx", "300,400", "--depths", "0,100", "--limit", 2, "--seed", 3};
+    String json = eval("passkey", "f16", with(options, "--json"));
+    assertEquals(8, number(json, "trials"));
+    for (String place :
+        List.of(
+            "{\"ctx\":300,\"depth\":0,",
+            "{\"ctx\":300,\"depth\":100,",
+            "{\"ctx\":400,\"depth\":0,",
+            "{\"ctx\":400,\"depth\":100,")) {
+      assertTrue(json.contains(place), json);
+    }
+    assertEquals(json, eval("passkey", "f16", with(options, "--json")));
+    String table = Cli.run(words("passkey", "f16", options)).ok().out();
+    assertEquals(6, table.lines().count(), table);
+  }
+
+  @Test
+  void passkeyHidesInAnotherText() throws IOException {
+    Path text = Files.writeString(folder.resolve("text.txt"), STORY.repeat(4));
+    Object[] options = {"--ctx", 300, "--depths", 50, "--limit", 1, "--json"};
+    String stories = eval("passkey", "f32", with(options, "--data", text));
+    String bundled = eval("passkey", "f32", options);
+    assertTrue(number(stories, "log_probability") != number(bundled, "log_probability"), stories);
+    Path blank = Files.writeString(folder.resolve("blank.txt"), " \n");
+    Cli.run("eval", "passkey", Cli.stories(), "--data", blank).fails(1, "blank.txt");
+  }
+
+  @Test
+  void passkeyRefusesWhatItCannotDo() {
+    Cli.run("eval", "passkey", Cli.stories(), "--ctx", "300,60").fails(2, "--ctx", "60 tokens");
+    Cli.run("eval", "passkey", Cli.stories(), "--ctx", 513).fails(2, "--ctx", "513", "512");
+    Cli.run("eval", "passkey", Cli.stories(), "--depths", "0,101").fails(2, "--depths", "101");
+    Cli.run("eval", "passkey", Cli.stories(), "--limit", 0).fails(2, "--limit", "0");
+  }
+
+  @Test
   void wrongUseIsRefused() throws IOException {
     Path text = Files.writeString(folder.resolve("text.txt"), STORY);
-    Cli.run("eval").fails(2, "ppl, kld, hellaswag");
+    Cli.run("eval").fails(2, "ppl, kld, hellaswag, passkey");
     Cli.run("eval", "ppl", Cli.stories()).fails(2, "--data");
     Cli.run("eval", "ppl", Cli.stories(), "--data", text, "--ctx", 100_000)
         .fails(2, "--ctx", "100000", "512");
@@ -172,7 +210,7 @@ final class EvalCommandTest {
 
   @Test
   void everyMeasureExplainsItself() {
-    for (String measure : List.of("ppl", "kld", "hellaswag")) {
+    for (String measure : List.of("ppl", "kld", "hellaswag", "passkey")) {
       String help = Cli.run("eval", measure, "--help").ok().out();
       assertTrue(help.startsWith("Usage: mla eval " + measure), help);
       for (String option : List.of("MODEL", "--data", "--ctx", "--cache", "--limit", "--json")) {
