@@ -57,7 +57,8 @@ void ExpectParity(const TinyShape& shape, uint32_t seed, CacheType type, double 
   const size_t vocabulary = static_cast<size_t>(shape.vocabulary);
   for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
     for (int threads : {1, 3}) {
-      std::unique_ptr<Decoder> decoder = NewDecoder(model, prefill, threads, type);
+      // A context and scratch of n rows and no more.
+      std::unique_ptr<Decoder> decoder = NewDecoder(model, prefill, threads, type, n);
       ASSERT_NE(decoder, nullptr);
       std::vector<float> logits(tokens.size() * vocabulary);
       for (int32_t split : {n, n / 3, 1}) {
@@ -144,6 +145,25 @@ TEST_P(ConvertedTest, SharedRotaryGroupBesideWholeHeads) {
   }
 }
 
+// As the calibrated recipe writes them: every layer has rotary dims and a rank of its own. No layer
+// is the widest in every size, and the first is so in none.
+TEST_P(ConvertedTest, LayersOfUnlikeSizes) {
+  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain layers are all alike";
+  TinyShape shape;
+  shape.compression = GetParam();
+  shape.heads = 6;
+  shape.kv_heads = 3;
+  shape.layers = 5;
+  shape.unlike = {{.rope_dim = 10, .rope_groups = 1, .rank = 9, .nope_dim = 16},
+                  {.rope_dim = 0, .rope_groups = 1, .rank = 40, .nope_dim = 16},
+                  {.rope_dim = 48, .rope_groups = 1, .rank = 5, .nope_dim = 16},
+                  {.rope_dim = 6, .rope_groups = 3, .rank = 17, .nope_dim = -1},
+                  {.rope_dim = 2, .rope_groups = 1, .rank = 1, .nope_dim = 33}};
+  ExpectParity(shape, 40, CacheType::kF32, 1e-3, 17);
+  ExpectParity(shape, 40, CacheType::kF16, 0.05, 17);
+  ExpectParity(shape, 40, CacheType::kInt8, 0.4, 17);
+}
+
 TEST_P(ConvertedTest, AllRotaryAndNoneRotary) {
   for (int rope_dim : {0, 16}) {
     SCOPED_TRACE(rope_dim);
@@ -175,6 +195,22 @@ TEST_P(ConvertedTest, HalfAndByteCachesAreClose) {
   shape.rope_dim = 6;
   ExpectParity(shape, 6, CacheType::kF16, 0.05, 21);
   ExpectParity(shape, 6, CacheType::kInt8, 0.4, 21);
+}
+
+TEST_P(ConvertedTest, HalfAndByteCachesOfASharedRotaryGroupAreClose) {
+  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads have keys of their own";
+  TinyShape shape;
+  shape.compression = GetParam();
+  shape.heads = 6;
+  shape.kv_heads = 3;
+  shape.rope_groups = 1;
+  shape.nope_dim = 16;
+  for (int rope_dim : {10, 34}) {  // below and above a group of scales
+    SCOPED_TRACE(rope_dim);
+    shape.rope_dim = rope_dim;
+    ExpectParity(shape, 41, CacheType::kF16, 0.05, 21);
+    ExpectParity(shape, 41, CacheType::kInt8, 0.4, 21);
+  }
 }
 
 TEST_P(ConvertedTest, SlidingWindow) {

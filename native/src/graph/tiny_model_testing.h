@@ -20,15 +20,20 @@ namespace mla {
 
 enum class Compression { kPlain, kJoint, kSplit, kOnlyKey, kOnlyValue, kNone };
 
-struct TinyShape {
+// What may differ from layer to layer of converted models.
+struct TinyLayer {
+  int rope_dim = 16;    // R
+  int rope_groups = 2;  // G
+  int rank = 12;        // of each compressed part
+  int nope_dim = -1;    // n; -1: what rotation leaves of a head
+};
+
+struct TinyShape : TinyLayer {
   Compression compression = Compression::kPlain;
   std::string family = "llama";  // of plain models; of converted ones the base
   int layers = 2, embedding = 32, feed_forward = 48, heads = 4, kv_heads = 2, head = 16,
       vocabulary = 61;
-  int rope_dim = 16;    // R of converted models
-  int rope_groups = 2;  // G of converted models
-  int rank = 12;        // of each compressed part
-  int nope_dim = -1;    // n of converted models; -1: what rotation leaves of a head
+  std::vector<TinyLayer> unlike;  // [layers]; empty: all layers as the shape itself says
   int window = 0;
   bool biases = false;
   bool norms = false;            // of query and key heads
@@ -44,10 +49,15 @@ struct TinyShape {
   bool joint() const { return compression == Compression::kJoint; }
   bool interleaved() const { return !converted() && family == "llama"; }
   bool rotates_first() const { return converted() && norm_after_rope; }
-  int rope() const { return converted() ? rope_dim : head; }
-  int nope() const { return converted() && nope_dim >= 0 ? nope_dim : head - rope(); }
-  int query() const { return rope() + nope(); }
-  int groups() const { return converted() ? rope_groups : kv_heads; }
+  const TinyLayer& layer(int l) const {
+    return unlike.empty() ? *this : unlike[static_cast<size_t>(l)];
+  }
+  int rope(int l) const { return converted() ? layer(l).rope_dim : head; }
+  int nope(int l) const {
+    return converted() && layer(l).nope_dim >= 0 ? layer(l).nope_dim : head - rope(l);
+  }
+  int query(int l) const { return rope(l) + nope(l); }
+  int groups(int l) const { return converted() ? layer(l).rope_groups : kv_heads; }
 };
 
 class TinyModel {
@@ -86,7 +96,7 @@ class TinyModel {
     if (bias) Add(name + ".bias", {rows}, 0.3);
   }
   void Fill();
-  void FillLayer(const std::string& b);
+  void FillLayer(const std::string& b, int layer);
 
   const Tensor& Get(const std::string& name) const { return tensors_.at(name); }
   Row Apply(const std::string& name, const Row& x) const;
@@ -96,7 +106,7 @@ class TinyModel {
   void Rotate(Row& row, size_t position, const float* frequencies, int pairs) const;
   // One head's whole key (rotary part rotated, normed) and value at a position.
   Row Key(const std::string& b, int layer, const Row& x, size_t position, int kv_head) const;
-  Row Value(const std::string& b, const Row& x, int kv_head) const;
+  Row Value(const std::string& b, int layer, const Row& x, int kv_head) const;
   const float* Frequencies(int layer, int group) const;
   Row Slice(const Row& row, int begin, int count) const {
     return Row(row.begin() + begin, row.begin() + begin + count);
@@ -115,7 +125,7 @@ inline void TinyModel::Fill() {
   Add("token_embd.weight", {s.embedding, s.vocabulary}, 1.0);
   Add("output_norm.weight", {s.embedding}, 0.1, 1.0);
   AddLinear("output", s.vocabulary, s.embedding, false);
-  for (int l = 0; l < s.layers; ++l) FillLayer("blk." + std::to_string(l) + ".");
+  for (int l = 0; l < s.layers; ++l) FillLayer("blk." + std::to_string(l) + ".", l);
   integers_ = {{"block_count", s.layers},
                {"embedding_length", s.embedding},
                {"feed_forward_length", s.feed_forward},
@@ -125,44 +135,48 @@ inline void TinyModel::Fill() {
                {"attention.key_length", s.head},
                {"attention.value_length", s.head}};
   if (s.window > 0) integers_["attention.sliding_window"] = s.window;
-  const int tables = s.converted() ? s.layers * s.groups() : 1;
-  for (int t = 0; t < tables; ++t) {
-    for (int i = 0; i < s.rope() / 2; ++i) {
-      // Converted: every group its own, as 2-norm gives them.
-      frequencies_.push_back(
-          std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(s.rope())) *
-          (1.0f + 0.1f * static_cast<float>(t)));
+  int table = 0;
+  for (int l = 0; l < (s.converted() ? s.layers : 1); ++l) {
+    // Converted: every group its own, as 2-norm gives them.
+    for (int g = 0; g < (s.converted() ? s.groups(l) : 1); ++g, ++table) {
+      for (int i = 0; i < s.rope(l) / 2; ++i) {
+        frequencies_.push_back(
+            std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(s.rope(l))) *
+            (1.0f + 0.1f * static_cast<float>(table)));
+      }
     }
   }
   if (!s.converted()) return;
   integers_["format_version"] = 1;
-  integer_lists_["rope.dimension_counts"].assign(static_cast<size_t>(s.layers), s.rope());
-  integer_lists_["attention.rope_group_counts"].assign(static_cast<size_t>(s.layers), s.groups());
+  for (int l = 0; l < s.layers; ++l) {
+    integer_lists_["rope.dimension_counts"].push_back(s.rope(l));
+    integer_lists_["attention.rope_group_counts"].push_back(s.groups(l));
+  }
 }
 
-inline void TinyModel::FillLayer(const std::string& b) {
+inline void TinyModel::FillLayer(const std::string& b, int layer) {
   const TinyShape& s = shape_;
-  const int nope = s.nope();
+  const int nope = s.nope(layer), rope = s.rope(layer), rank = s.layer(layer).rank;
   Add(b + "attn_norm.weight", {s.embedding}, 0.1, 1.0);
   Add(b + "ffn_norm.weight", {s.embedding}, 0.1, 1.0);
   AddLinear(b + "ffn_gate", s.feed_forward, s.embedding, false);
   AddLinear(b + "ffn_up", s.feed_forward, s.embedding, false);
   AddLinear(b + "ffn_down", s.embedding, s.feed_forward, false);
-  AddLinear(b + "attn_q", s.heads * s.query(), s.embedding, s.biases);
+  AddLinear(b + "attn_q", s.heads * s.query(layer), s.embedding, s.biases);
   AddLinear(b + "attn_output", s.embedding, s.heads * s.head, s.biases);
-  if (s.rope() > 0) AddLinear(b + "attn_k", s.groups() * s.rope(), s.embedding, s.biases);
-  if (s.joint()) AddLinear(b + "attn_kv_a", s.rank, s.embedding, s.biases);
+  if (rope > 0) AddLinear(b + "attn_k", s.groups(layer) * rope, s.embedding, s.biases);
+  if (s.joint()) AddLinear(b + "attn_kv_a", rank, s.embedding, s.biases);
   if (nope > 0) {
-    if (s.key_latent()) AddLinear(b + "attn_k_a", s.rank, s.embedding, s.biases);
+    if (s.key_latent()) AddLinear(b + "attn_k_a", rank, s.embedding, s.biases);
     if (s.joint() || s.key_latent()) {
-      Add(b + "attn_k_b.weight", {nope, s.rank, s.kv_heads}, 0.4);
+      Add(b + "attn_k_b.weight", {nope, rank, s.kv_heads}, 0.4);
     } else {
       AddLinear(b + "attn_k_nope", s.kv_heads * nope, s.embedding, s.biases);
     }
   }
-  if (s.value_latent()) AddLinear(b + "attn_v_a", s.rank, s.embedding, s.biases);
+  if (s.value_latent()) AddLinear(b + "attn_v_a", rank, s.embedding, s.biases);
   if (s.joint() || s.value_latent()) {
-    Add(b + "attn_v_b.weight", {s.rank, s.head, s.kv_heads}, 0.4);
+    Add(b + "attn_v_b.weight", {rank, s.head, s.kv_heads}, 0.4);
   } else {
     AddLinear(b + "attn_v", s.kv_heads * s.head, s.embedding, s.biases);
   }
@@ -245,8 +259,10 @@ inline void TinyModel::HeadNorm(const std::string& name, size_t head, Row& row) 
 }
 
 inline const float* TinyModel::Frequencies(int layer, int group) const {
-  if (!shape_.converted()) return frequencies_.data();
-  return frequencies_.data() + (layer * shape_.groups() + group) * (shape_.rope() / 2);
+  const float* table = frequencies_.data();
+  if (!shape_.converted()) return table;
+  for (int l = 0; l < layer; ++l) table += shape_.groups(l) * (shape_.rope(l) / 2);
+  return table + group * (shape_.rope(layer) / 2);
 }
 
 inline void TinyModel::Rotate(Row& row, size_t position, const float* frequencies,
@@ -264,7 +280,8 @@ inline void TinyModel::Rotate(Row& row, size_t position, const float* frequencie
 inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row& x, size_t position,
                                      int g) const {
   const TinyShape& s = shape_;
-  const int r = s.rope(), nope = s.nope(), group = s.groups() == 1 ? 0 : g;
+  const int r = s.rope(layer), nope = s.nope(layer), rank = s.layer(layer).rank;
+  const int group = s.groups(layer) == 1 ? 0 : g;
   Row key = r > 0 ? Slice(Apply(b + "attn_k", x), group * r, r) : Row();
   if (nope > 0) {
     if (s.joint() || s.key_latent()) {
@@ -272,9 +289,9 @@ inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row&
       const Tensor& up = Get(b + "attn_k_b.weight");
       for (int i = 0; i < nope; ++i) {
         double sum = 0;
-        for (int k = 0; k < s.rank; ++k) {
+        for (int k = 0; k < rank; ++k) {
           sum +=
-              up.data[static_cast<size_t>((g * s.rank + k) * nope + i)] * c[static_cast<size_t>(k)];
+              up.data[static_cast<size_t>((g * rank + k) * nope + i)] * c[static_cast<size_t>(k)];
         }
         key.push_back(sum);
       }
@@ -289,16 +306,17 @@ inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row&
   return key;
 }
 
-inline TinyModel::Row TinyModel::Value(const std::string& b, const Row& x, int g) const {
+inline TinyModel::Row TinyModel::Value(const std::string& b, int layer, const Row& x, int g) const {
   const TinyShape& s = shape_;
   if (!s.joint() && !s.value_latent()) return Slice(Apply(b + "attn_v", x), g * s.head, s.head);
   const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_v_a"), x);
   const Tensor& up = Get(b + "attn_v_b.weight");
+  const int rank = s.layer(layer).rank;
   Row value(static_cast<size_t>(s.head));
   for (int i = 0; i < s.head; ++i) {
-    for (int k = 0; k < s.rank; ++k) {
+    for (int k = 0; k < rank; ++k) {
       value[static_cast<size_t>(i)] +=
-          up.data[static_cast<size_t>((g * s.head + i) * s.rank + k)] * c[static_cast<size_t>(k)];
+          up.data[static_cast<size_t>((g * s.head + i) * rank + k)] * c[static_cast<size_t>(k)];
     }
   }
   return value;
@@ -315,11 +333,11 @@ inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const s
   Row out;
   for (int h = 0; h < s.heads; ++h) {
     const int g = h / (s.heads / s.kv_heads);
-    Row q = Slice(queries, h * s.query(), s.query());
-    const float* frequencies = Frequencies(layer, s.groups() == 1 ? 0 : g);
-    if (s.rotates_first()) Rotate(q, query, frequencies, s.rope() / 2);
+    Row q = Slice(queries, h * s.query(layer), s.query(layer));
+    const float* frequencies = Frequencies(layer, s.groups(layer) == 1 ? 0 : g);
+    if (s.rotates_first()) Rotate(q, query, frequencies, s.rope(layer) / 2);
     HeadNorm(b + "attn_q_norm.weight", 0, q);
-    if (!s.rotates_first()) Rotate(q, query, frequencies, s.rope() / 2);
+    if (!s.rotates_first()) Rotate(q, query, frequencies, s.rope(layer) / 2);
     Row scores;
     double high = -1e300;
     for (size_t t = begin; t <= query; ++t) {
@@ -333,7 +351,7 @@ inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const s
     Row o(static_cast<size_t>(s.head));
     for (size_t t = begin; t <= query; ++t) {
       const double p = std::exp(scores[t - begin] - high);
-      const Row v = Value(b, x[t], g);
+      const Row v = Value(b, layer, x[t], g);
       sum += p;
       for (size_t i = 0; i < o.size(); ++i) o[i] += p * v[i];
     }
