@@ -1,4 +1,4 @@
-/** Measuring models: perplexity, speed, what the cache costs. */
+/** Measuring models: perplexity, divergence from a teacher, tasks, speed. */
 module io.github.mla4j.eval {
   requires transitive io.github.mla4j.core;
 

@@ -174,6 +174,7 @@ final class EvalCommandTest {
     String stories = eval("passkey", "f32", with(options, "--data", text));
     String bundled = eval("passkey", "f32", options);
     assertTrue(number(stories, "log_probability") != number(bundled, "log_probability"), stories);
+    assertTrue(bundled.contains("\"log_probability_stderr\":null"), "one trial has no spread");
     Path blank = Files.writeString(folder.resolve("blank.txt"), " \n");
     Cli.run("eval", "passkey", Cli.stories(), "--data", blank).fails(1, "blank.txt");
   }

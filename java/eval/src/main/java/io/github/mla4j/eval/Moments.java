@@ -21,8 +21,8 @@ final class Moments {
     return mean;
   }
 
-  /** Of the mean; 0 where there are fewer than two values. */
+  /** Of the mean; NaN where there are fewer than two values, which have no spread. */
   double standardError() {
-    return count > 1 ? Math.sqrt(squares / (count - 1) / count) : 0;
+    return count > 1 ? Math.sqrt(squares / (count - 1) / count) : Double.NaN;
   }
 }

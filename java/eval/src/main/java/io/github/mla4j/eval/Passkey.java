@@ -14,7 +14,7 @@ import java.util.function.Consumer;
  * @param depth where the number was hidden, in per cent: 0 is the beginning of the text
  * @param found how often the model gave it, choosing the likeliest token each time
  * @param logProbability mean over the trials of ln p(number), told to the model token by token
- * @param standardError of {@code logProbability}
+ * @param standardError of {@code logProbability}; NaN for one trial
  */
 public record Passkey(
     int context, int depth, Share found, double logProbability, double standardError) {

@@ -8,7 +8,8 @@ import java.util.function.Consumer;
  * How well a model predicts a text: exp of the mean negative log-likelihood per token.
  *
  * @param value the perplexity; 1 is certainty, the vocabulary's size is blind guessing
- * @param standardError of {@code value}, from the spread of the tokens' log-likelihoods
+ * @param standardError of {@code value}, from the spread of the tokens' log-likelihoods; NaN for
+ *     one token
  * @param tokens how many tokens were predicted
  */
 public record Perplexity(double value, double standardError, int tokens) {

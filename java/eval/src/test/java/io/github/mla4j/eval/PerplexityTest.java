@@ -40,6 +40,10 @@ final class PerplexityTest {
       int[] ids = Arrays.copyOf(model.tokenizer().encode(Stories.TEXT, false, false), 21);
       // Windows of 10, 10 and 1: the last has nothing to predict.
       assertEquals(18, Perplexity.measure(session, OptionalInt.empty(), ids, 10).tokens());
+      int[] two = Arrays.copyOf(ids, 2);
+      Perplexity one = Perplexity.measure(session, OptionalInt.empty(), two, 10);
+      assertEquals(1, one.tokens());
+      assertTrue(Double.isNaN(one.standardError()), one.toString());
       assertThrows(
           IllegalArgumentException.class,
           () -> Perplexity.measure(session, OptionalInt.empty(), new int[] {1}, 10));
