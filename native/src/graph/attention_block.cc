@@ -55,31 +55,84 @@ class Block {
  private:
   int64_t QueryStride() const { return int64_t{shape_.heads} * QueryLength(); }
   int64_t QueryLength() const { return a_.query_length(); }
+  // Rotary queries: the beginnings of the heads' rows, or rows of their own.
+  float* QueryRope() const { return a_.norms_whole_heads() ? w_.q_rope : w_.q; }
+  int64_t QueryRopeStride() const { return int64_t{shape_.heads} * QueryRopeLength(); }
+  int64_t QueryRopeLength() const {
+    return a_.norms_whole_heads() ? layout_.rope_dim : QueryLength();
+  }
   int64_t AttendedStride() const { return int64_t{shape_.heads} * shape_.value_length; }
   int64_t RopeStride() const { return int64_t{layout_.rope_groups} * layout_.rope_dim; }
 
   // Norm, then queries, rotary keys and latent of all rows.
   bool Project() {
-    PreparedInput input(w_.prepared, n_, shape_.embedding);
+    const bool whole = a_.norms_whole_heads();
+    const int64_t d = shape_.embedding, stride = a_.input_length;
+    PreparedInput input(w_.prepared, n_, d);
     input.Plan(a_.q);
-    input.Plan(a_.k_rope);
-    for (const LatentPart& part : a_.latent) input.Plan(part.linear);
+    input.Plan(whole ? a_.k_in : a_.k_rope);
+    if (!whole) PlanLatent(input);
     team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
       if (begin == 0) step_.stop.store(step_.cancel.load(std::memory_order_relaxed));
-      const int64_t d = shape_.embedding;
       RmsNorm(w_.hidden + begin * d, d, weights_.attention_norm, shape_.norm_epsilon,
-              w_.normed + begin * d, d, end - begin, d);
-      input.Fill(w_.normed, d, begin, end);
+              w_.normed + begin * stride, stride, end - begin, d);
+      input.Fill(w_.normed, stride, begin, end);
     });
     if (step_.stop.load()) return false;
     MatmulBatch batch;
     batch.Add(a_.q, input, n_, w_.q, QueryStride());
-    if (!a_.k_rope.empty()) batch.Add(a_.k_rope, input, n_, w_.k_rope, RopeStride());
-    for (const LatentPart& part : a_.latent) {
-      batch.Add(part.linear, input, n_, w_.latent + part.offset, layout_.latent);
+    if (whole) {
+      batch.Add(a_.k_in, input, n_, w_.normed + d, stride);
+    } else {
+      AddCached(input, input, batch);
     }
     batch.Run(team_);
+    if (whole) ProjectWholeHeads();
     return true;
+  }
+
+  // Norms whole queries and keys, then rotary queries, rotary keys and latent of all rows.
+  void ProjectWholeHeads() {
+    const int64_t d = shape_.embedding, stride = a_.input_length;
+    PreparedInput keys(w_.prepared_keys, n_, stride - d);
+    keys.Plan(a_.k_rope);
+    PreparedInput inputs(w_.prepared, n_, stride);
+    PlanLatent(inputs);
+    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        NormHeads(a_.q_norm, shape_.heads, w_.q + i * QueryStride());
+        NormHeads(a_.k_norm, shape_.kv_heads, w_.normed + i * stride + d);
+      }
+      keys.Fill(w_.normed + d, stride, begin, end);
+      inputs.Fill(w_.normed, stride, begin, end);
+    });
+    MatmulBatch batch;
+    AddCached(keys, inputs, batch);
+    batch.Run(team_);
+    if (a_.q_rope.empty()) return;
+    HeadMatmul({a_.q_rope, shape_.heads, 1, n_, w_.q, QueryStride(), QueryLength(), w_.q_rope,
+                QueryRopeStride(), QueryRopeLength(), w_.head_prepared},
+               team_);
+  }
+
+  void PlanLatent(PreparedInput& input) const {
+    for (const LatentPart& part : a_.latent) input.Plan(part.linear);
+  }
+
+  void AddCached(const PreparedInput& rope_input, const PreparedInput& latent_input,
+                 MatmulBatch& batch) const {
+    if (!a_.k_rope.empty()) batch.Add(a_.k_rope, rope_input, n_, w_.k_rope, RopeStride());
+    for (const LatentPart& part : a_.latent) {
+      batch.Add(part.linear, latent_input, n_, w_.latent + part.offset, layout_.latent);
+    }
+  }
+
+  void NormHeads(const HeadNorm& norm, int64_t heads, float* rows) const {
+    const int64_t d = shape_.head_length;
+    for (int64_t h = 0; h < heads; ++h) {
+      RmsNorm(rows + h * d, d, norm.weight + h * norm.head_stride, shape_.norm_epsilon,
+              rows + h * d, d, 1, d);
+    }
   }
 
   // k_nope of all rows, for the key norm's scalar.
@@ -94,17 +147,12 @@ class Block {
   void FinishRow(int64_t i) {
     float* q = w_.q + i * QueryStride();
     float* k = w_.k_rope + i * RopeStride();
+    const bool whole = a_.norms_whole_heads();  // already normed
     const bool rotates_first = step_.weights.norm_after_rope();
-    if (layout_.rope_dim > 0 && rotates_first) Rotate(i, q, k);
-    if (a_.q_norm.weight != nullptr) {
-      for (int64_t h = 0; h < shape_.heads; ++h) {
-        float* row = q + h * shape_.head_length;
-        RmsNorm(row, shape_.head_length, a_.q_norm.weight + h * a_.q_norm.head_stride,
-                shape_.norm_epsilon, row, shape_.head_length, 1, shape_.head_length);
-      }
-    }
-    if (a_.k_norm.weight != nullptr) NormKeys(i, q, k);
-    if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, q, k);
+    if (layout_.rope_dim > 0 && rotates_first) Rotate(i, k);
+    if (a_.q_norm.weight != nullptr && !whole) NormHeads(a_.q_norm, shape_.heads, q);
+    if (a_.k_norm.weight != nullptr && !whole) NormKeys(i, q, k);
+    if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, k);
     step_.cache.Write(layer_, step_.first + static_cast<int32_t>(i), 1, k, RopeStride(),
                       w_.latent + i * layout_.latent, layout_.latent,
                       layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,
@@ -146,7 +194,8 @@ class Block {
     }
   }
 
-  void Rotate(int64_t i, float* q, float* k) {
+  void Rotate(int64_t i, float* k) {
+    float* q = QueryRope() + i * QueryRopeStride();
     const int64_t r = layout_.rope_dim;
     const int32_t rotated = step_.weights.rotated_dims(layout_);
     float* angles = w_.cos_sin + i * RopeStride();
@@ -166,7 +215,7 @@ class Block {
       }
       RopeRotate(pairs, cos_sin, k + g * r, r, last - g, rotated);
       const int64_t heads_each = shape_.heads / layout_.rope_groups;
-      RopeRotate(pairs, cos_sin, q + g * heads_each * QueryLength(), QueryLength(),
+      RopeRotate(pairs, cos_sin, q + g * heads_each * QueryRopeLength(), QueryRopeLength(),
                  (last - g) * heads_each, rotated);
       g = last;
     }
@@ -174,7 +223,7 @@ class Block {
 
   void AbsorbQueries() {
     HeadMatmul(
-        {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + layout_.rope_dim, QueryStride(),
+        {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + a_.nope_offset(), QueryStride(),
          QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
         team_);
   }
@@ -191,11 +240,11 @@ class Block {
     p.queries = n_;
     p.window = shape_.sliding_window;
     p.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
-    p.q_rope = w_.q;
-    p.q_rope_stride = QueryStride();
-    p.q_rope_head_stride = QueryLength();
+    p.q_rope = QueryRope();
+    p.q_rope_stride = QueryRopeStride();
+    p.q_rope_head_stride = QueryRopeLength();
     if (a_.k_up.empty()) {
-      p.q_latent = w_.q + layout_.rope_dim;
+      p.q_latent = w_.q + a_.nope_offset();
       p.q_latent_stride = QueryStride();
       p.q_latent_head_stride = QueryLength();
     } else {
@@ -253,7 +302,7 @@ class Block {
 ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& attention,
                             const float* q) {
   ExpandedParams out = {};
-  out.q_nope = q == nullptr ? nullptr : q + attention.layout.rope_dim;
+  out.q_nope = q == nullptr ? nullptr : q + attention.nope_offset();
   out.q_nope_stride = int64_t{shape.heads} * attention.query_length();
   out.q_nope_head_stride = attention.query_length();
   out.nope_dim = attention.nope_dim;

@@ -115,6 +115,29 @@ TEST_P(ConvertedTest, NormsAfterRotation) {
   ExpectParity(shape, 2, CacheType::kF32, 1e-3, 21);
 }
 
+// Qwen3 with rotary keys that heads share: norms come before everything that is cached.
+TEST_P(ConvertedTest, WholeHeadsNormedBeforeTheSplit) {
+  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads are not split";
+  uint32_t seed = 60;
+  for (int rope_dim : {0, 2, 10, 48}) {
+    for (int groups : {1, 3}) {
+      if (groups > 1 && rope_dim > 16) continue;
+      SCOPED_TRACE(testing::Message() << "rotary " << rope_dim << " of " << groups);
+      TinyShape shape;
+      shape.compression = GetParam();
+      shape.family = "qwen3";
+      shape.whole_norms = true;
+      shape.rope_groups = groups;
+      shape.rope_dim = rope_dim;
+      shape.heads = 6;
+      shape.kv_heads = 3;
+      shape.rank = rope_dim == 2 ? 33 : 12;
+      shape.biases = rope_dim == 10;
+      ExpectParity(shape, seed++, CacheType::kF32, 1e-3, 13);
+    }
+  }
+}
+
 TEST_P(ConvertedTest, SharedRotaryGroup) {
   TinyShape shape;
   shape.compression = GetParam();
@@ -225,6 +248,77 @@ INSTANTIATE_TEST_SUITE_P(All, ConvertedTest,
                          testing::Values(Compression::kPlain, Compression::kJoint,
                                          Compression::kSplit, Compression::kOnlyKey,
                                          Compression::kOnlyValue, Compression::kNone));
+
+// A plain Qwen3, its rotary pairs mixed over two heads by an angle of their own, all kept; the
+// latent is the values alone.
+TEST(DecoderTest, WholeNormsWithEveryRotationKeptAreThePlainModel) {
+  TinyShape plain_shape = Plain("qwen3");
+  TinyModel plain(plain_shape, 12);
+  TinyShape shape = plain_shape;
+  shape.compression = Compression::kJoint;
+  shape.norms = false;
+  shape.whole_norms = true;
+  shape.rope_groups = 1;
+  const int d = shape.head, pairs = d / 2, keys = shape.keys();
+  shape.rope_dim = keys;
+  shape.rank = keys;
+  TinyModel converted(shape, 13);
+  const auto set = [](TinyModel::Tensor& matrix, int row, int column, double value) {
+    matrix.data[static_cast<size_t>(row * matrix.dims[0] + column)] = static_cast<float>(value);
+  };
+  for (auto& [name, tensor] : converted.tensors()) {
+    if (plain.tensors().count(name) != 0 && name.find("attn_k") == std::string::npos) {
+      tensor = plain.tensors()[name];
+    }
+  }
+  for (int l = 0; l < shape.layers; ++l) {
+    const std::string b = "blk." + std::to_string(l) + ".";
+    auto& to = converted.tensors();
+    to[b + "attn_k_in.weight"] = plain.tensors()[b + "attn_k.weight"];
+    to[b + "attn_k_norm.weight"] = plain.tensors()[b + "attn_k_norm.weight"];
+    for (const char* name : {"attn_k", "attn_q_rope", "attn_kv_a", "attn_k_b", "attn_v_b"}) {
+      std::vector<float>& data = to[b + name + ".weight"].data;
+      std::fill(data.begin(), data.end(), 0.0f);
+    }
+    for (int j = 0; j < 2; ++j) {
+      for (int f = 0; f < pairs; ++f) {
+        const int pair = j * pairs + f;
+        converted.frequencies()[static_cast<size_t>(l * keys / 2 + pair)] =
+            plain.frequencies()[static_cast<size_t>(f)];
+        for (int g = 0; g < 2; ++g) {
+          const double angle = 0.3 + 0.1 * f + 0.5 * l;
+          const double u = g == j ? std::cos(angle) : (g - j) * std::sin(angle);
+          for (int half = 0; half < 2; ++half) {
+            const int row = pair + half * 2 * pairs, column = f + half * pairs;
+            set(to[b + "attn_k.weight"], row, g * d + column, u);
+            for (int h = g * shape.heads / 2; h < (g + 1) * shape.heads / 2; ++h) {
+              set(to[b + "attn_q_rope.weight"], h * keys + row, column, u);
+            }
+          }
+        }
+      }
+    }
+    const TinyModel::Tensor& values = plain.tensors()[b + "attn_v.weight"];
+    for (int i = 0; i < keys; ++i) {
+      for (int j = 0; j < shape.embedding; ++j) {
+        set(to[b + "attn_kv_a.weight"], i, j,
+            values.data[static_cast<size_t>(i * shape.embedding + j)]);
+      }
+      set(to[b + "attn_v_b.weight"], i, i, 1);
+    }
+  }
+  const std::vector<int32_t> tokens = Tokens(21, shape.vocabulary, 12);
+  const std::vector<std::vector<double>> expected = plain.Forward(tokens);
+  for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+    std::unique_ptr<Decoder> decoder = NewDecoder(converted, prefill, 2, CacheType::kF32);
+    ASSERT_NE(decoder, nullptr);
+    std::vector<float> logits(tokens.size() * static_cast<size_t>(shape.vocabulary));
+    ASSERT_TRUE(
+        decoder->Append(tokens.data(), 21, Decoder::Output::kAll, logits.data(), nullptr, kGoOn)
+            .ok());
+    EXPECT_LT(Difference(expected, logits), 1e-3) << "prefill " << prefill;
+  }
+}
 
 // Longer than a page, a context split and a chunk: one prompt in chunks equals the same tokens one
 // by one.

@@ -94,4 +94,8 @@ HeadNorm TensorFinder::OptionalHeadNorm(const std::string& name, int64_t heads, 
   return {};
 }
 
+HeadNorm TensorFinder::RequiredHeadNorm(const std::string& name, int64_t heads, int64_t length) {
+  return Require(name) == nullptr ? HeadNorm{} : OptionalHeadNorm(name, heads, length);
+}
+
 }  // namespace mla

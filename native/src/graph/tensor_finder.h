@@ -35,6 +35,7 @@ class TensorFinder {
   const float* OptionalVector(const std::string& name, int64_t length);
   // [length] for all heads or [heads * length]; absent: a null weight.
   HeadNorm OptionalHeadNorm(const std::string& name, int64_t heads, int64_t length);
+  HeadNorm RequiredHeadNorm(const std::string& name, int64_t heads, int64_t length);
 
   void Fail(mla_status code, const std::string& name, const std::string& words);
   const Status& status() const { return status_; }

@@ -38,6 +38,7 @@ struct TinyShape : TinyLayer {
   bool biases = false;
   bool norms = false;            // of query and key heads
   bool norm_after_rope = false;  // of converted models
+  bool whole_norms = false;      // of converted models: heads are normed before they are split
 
   bool converted() const { return compression != Compression::kPlain; }
   bool key_latent() const {
@@ -54,9 +55,13 @@ struct TinyShape : TinyLayer {
   }
   int rope(int l) const { return converted() ? layer(l).rope_dim : head; }
   int nope(int l) const {
+    if (whole_norms) return head;
     return converted() && layer(l).nope_dim >= 0 ? layer(l).nope_dim : head - rope(l);
   }
-  int query(int l) const { return rope(l) + nope(l); }
+  // A head's row of attn_q.
+  int query(int l) const { return whole_norms ? head : rope(l) + nope(l); }
+  int keys() const { return kv_heads * head; }
+  int latent_input() const { return whole_norms ? embedding + keys() : embedding; }
   int groups(int l) const { return converted() ? layer(l).rope_groups : kv_heads; }
 };
 
@@ -73,6 +78,7 @@ class TinyModel {
   std::map<std::string, Tensor>& tensors() { return tensors_; }
   std::map<std::string, int64_t>& integers() { return integers_; }
   std::map<std::string, std::vector<int64_t>>& integer_lists() { return integer_lists_; }
+  std::vector<float>& frequencies() { return frequencies_; }  // group by group
 
   // The model as a file of F32 tensors.
   std::shared_ptr<const GgufFile> File() const;
@@ -103,6 +109,10 @@ class TinyModel {
   Row Norm(const Row& x, const float* weight, size_t offset, size_t length) const;
   Row Attend(const std::string& b, int layer, const std::vector<Row>& x, size_t query) const;
   void HeadNorm(const std::string& name, size_t head, Row& row) const;
+  // What rotary keys and the latent are made of: x, or whole normed keys, and x beside them.
+  Row WholeKeys(const std::string& b, const Row& x) const;
+  Row LatentInput(const std::string& b, const Row& x) const;
+  Row Query(const std::string& b, int layer, const Row& queries, size_t position, int head) const;
   void Rotate(Row& row, size_t position, const float* frequencies, int pairs) const;
   // One head's whole key (rotary part rotated, normed) and value at a position.
   Row Key(const std::string& b, int layer, const Row& x, size_t position, int kv_head) const;
@@ -164,23 +174,30 @@ inline void TinyModel::FillLayer(const std::string& b, int layer) {
   AddLinear(b + "ffn_down", s.embedding, s.feed_forward, false);
   AddLinear(b + "attn_q", s.heads * s.query(layer), s.embedding, s.biases);
   AddLinear(b + "attn_output", s.embedding, s.heads * s.head, s.biases);
-  if (rope > 0) AddLinear(b + "attn_k", s.groups(layer) * rope, s.embedding, s.biases);
-  if (s.joint()) AddLinear(b + "attn_kv_a", rank, s.embedding, s.biases);
+  if (rope > 0) {
+    AddLinear(b + "attn_k", s.groups(layer) * rope, s.whole_norms ? s.keys() : s.embedding,
+              s.biases);
+  }
+  if (s.joint()) AddLinear(b + "attn_kv_a", rank, s.latent_input(), s.biases);
   if (nope > 0) {
-    if (s.key_latent()) AddLinear(b + "attn_k_a", rank, s.embedding, s.biases);
+    if (s.key_latent()) AddLinear(b + "attn_k_a", rank, s.latent_input(), s.biases);
     if (s.joint() || s.key_latent()) {
       Add(b + "attn_k_b.weight", {nope, rank, s.kv_heads}, 0.4);
     } else {
-      AddLinear(b + "attn_k_nope", s.kv_heads * nope, s.embedding, s.biases);
+      AddLinear(b + "attn_k_nope", s.kv_heads * nope, s.latent_input(), s.biases);
     }
   }
-  if (s.value_latent()) AddLinear(b + "attn_v_a", rank, s.embedding, s.biases);
+  if (s.value_latent()) AddLinear(b + "attn_v_a", rank, s.latent_input(), s.biases);
   if (s.joint() || s.value_latent()) {
     Add(b + "attn_v_b.weight", {rank, s.head, s.kv_heads}, 0.4);
   } else {
-    AddLinear(b + "attn_v", s.kv_heads * s.head, s.embedding, s.biases);
+    AddLinear(b + "attn_v", s.kv_heads * s.head, s.latent_input(), s.biases);
   }
-  if (s.norms) {
+  if (s.whole_norms) {
+    AddLinear(b + "attn_k_in", s.keys(), s.embedding, s.biases);
+    if (rope > 0) Add(b + "attn_q_rope.weight", {s.head, rope, s.heads}, 0.25);
+  }
+  if (s.norms || s.whole_norms) {
     Add(b + "attn_q_norm.weight", {s.head}, 0.2, 1.0);
     if (s.converted()) {
       Add(b + "attn_k_norm.weight", {s.head * s.kv_heads}, 0.2, 1.0);
@@ -277,15 +294,64 @@ inline void TinyModel::Rotate(Row& row, size_t position, const float* frequencie
   }
 }
 
+inline TinyModel::Row TinyModel::WholeKeys(const std::string& b, const Row& x) const {
+  const Row rows = Apply(b + "attn_k_in", x);
+  Row keys;
+  for (int g = 0; g < shape_.kv_heads; ++g) {
+    Row key = Slice(rows, g * shape_.head, shape_.head);
+    HeadNorm(b + "attn_k_norm.weight", static_cast<size_t>(g), key);
+    keys.insert(keys.end(), key.begin(), key.end());
+  }
+  return keys;
+}
+
+inline TinyModel::Row TinyModel::LatentInput(const std::string& b, const Row& x) const {
+  Row inputs = x;
+  if (shape_.whole_norms) {
+    const Row keys = WholeKeys(b, x);
+    inputs.insert(inputs.end(), keys.begin(), keys.end());
+  }
+  return inputs;
+}
+
+// A head's whole query, its rotary part turned and first.
+inline TinyModel::Row TinyModel::Query(const std::string& b, int layer, const Row& queries,
+                                       size_t position, int h) const {
+  const TinyShape& s = shape_;
+  const int r = s.rope(layer);
+  const int group = s.groups(layer) == 1 ? 0 : h / (s.heads / s.kv_heads);
+  const float* frequencies = Frequencies(layer, group);
+  Row q = Slice(queries, h * s.query(layer), s.query(layer));
+  if (s.rotates_first()) Rotate(q, position, frequencies, r / 2);
+  HeadNorm(b + "attn_q_norm.weight", 0, q);
+  if (s.whole_norms && r > 0) {
+    const std::vector<float>& split = Get(b + "attn_q_rope.weight").data;
+    Row rotary(static_cast<size_t>(r));
+    for (int i = 0; i < r; ++i) {
+      for (int j = 0; j < s.head; ++j) {
+        rotary[static_cast<size_t>(i)] +=
+            split[static_cast<size_t>((h * r + i) * s.head + j)] * q[static_cast<size_t>(j)];
+      }
+    }
+    q.insert(q.begin(), rotary.begin(), rotary.end());
+  }
+  if (!s.rotates_first()) Rotate(q, position, frequencies, r / 2);
+  return q;
+}
+
 inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row& x, size_t position,
                                      int g) const {
   const TinyShape& s = shape_;
   const int r = s.rope(layer), nope = s.nope(layer), rank = s.layer(layer).rank;
   const int group = s.groups(layer) == 1 ? 0 : g;
-  Row key = r > 0 ? Slice(Apply(b + "attn_k", x), group * r, r) : Row();
+  const Row inputs = LatentInput(b, x);
+  Row key;
+  if (r > 0) {
+    key = Slice(Apply(b + "attn_k", s.whole_norms ? WholeKeys(b, x) : x), group * r, r);
+  }
   if (nope > 0) {
     if (s.joint() || s.key_latent()) {
-      const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_k_a"), x);
+      const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_k_a"), inputs);
       const Tensor& up = Get(b + "attn_k_b.weight");
       for (int i = 0; i < nope; ++i) {
         double sum = 0;
@@ -296,20 +362,23 @@ inline TinyModel::Row TinyModel::Key(const std::string& b, int layer, const Row&
         key.push_back(sum);
       }
     } else {
-      const Row rest = Slice(Apply(b + "attn_k_nope", x), g * nope, nope);
+      const Row rest = Slice(Apply(b + "attn_k_nope", inputs), g * nope, nope);
       key.insert(key.end(), rest.begin(), rest.end());
     }
   }
   if (s.rotates_first()) Rotate(key, position, Frequencies(layer, group), r / 2);
-  HeadNorm(b + "attn_k_norm.weight", static_cast<size_t>(g), key);
+  if (!s.whole_norms) HeadNorm(b + "attn_k_norm.weight", static_cast<size_t>(g), key);
   if (!s.rotates_first()) Rotate(key, position, Frequencies(layer, group), r / 2);
   return key;
 }
 
 inline TinyModel::Row TinyModel::Value(const std::string& b, int layer, const Row& x, int g) const {
   const TinyShape& s = shape_;
-  if (!s.joint() && !s.value_latent()) return Slice(Apply(b + "attn_v", x), g * s.head, s.head);
-  const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_v_a"), x);
+  const Row inputs = LatentInput(b, x);
+  if (!s.joint() && !s.value_latent()) {
+    return Slice(Apply(b + "attn_v", inputs), g * s.head, s.head);
+  }
+  const Row c = Apply(b + (s.joint() ? "attn_kv_a" : "attn_v_a"), inputs);
   const Tensor& up = Get(b + "attn_v_b.weight");
   const int rank = s.layer(layer).rank;
   Row value(static_cast<size_t>(s.head));
@@ -333,11 +402,7 @@ inline TinyModel::Row TinyModel::Attend(const std::string& b, int layer, const s
   Row out;
   for (int h = 0; h < s.heads; ++h) {
     const int g = h / (s.heads / s.kv_heads);
-    Row q = Slice(queries, h * s.query(layer), s.query(layer));
-    const float* frequencies = Frequencies(layer, s.groups(layer) == 1 ? 0 : g);
-    if (s.rotates_first()) Rotate(q, query, frequencies, s.rope(layer) / 2);
-    HeadNorm(b + "attn_q_norm.weight", 0, q);
-    if (!s.rotates_first()) Rotate(q, query, frequencies, s.rope(layer) / 2);
+    const Row q = Query(b, layer, queries, query, h);
     Row scores;
     double high = -1e300;
     for (size_t t = begin; t <= query; ++t) {

@@ -211,7 +211,7 @@ class WeightsLoader {
                  "has " + std::to_string(rows) + " rows, expected 1 to 1048576");
       return offset;
     }
-    a.latent.push_back({find_.RequiredLinear(name, rows, weights_->shape_.embedding), offset});
+    a.latent.push_back({find_.RequiredLinear(name, rows, a.input_length), offset});
     a.layout.latent += static_cast<int32_t>(rows);
     return offset;
   }
@@ -220,6 +220,7 @@ class WeightsLoader {
   int32_t NopeLength(const std::string& block, int32_t rope_dim) {
     const ModelShape& s = weights_->shape_;
     const std::string query = block + "attn_q.weight";
+    if (NormsWholeHeads(block)) return s.head_length;
     const int64_t rest = s.head_length - rope_dim;
     if (!s.converted || !find_.Has(query)) return static_cast<int32_t>(std::max<int64_t>(0, rest));
     const int64_t rows = find_.Rows(query), nope = rows / s.heads - rope_dim;
@@ -258,13 +259,18 @@ class WeightsLoader {
         frequencies += layout.rope_dim / 2;
       }
     }
+    const int64_t keys = int64_t{s.kv_heads} * s.head_length;
+    const bool whole = NormsWholeHeads(block);
+    if (whole) ReadWholeHeads(block, a);
+    a.input_length = whole ? d + keys : d;
     a.q = find_.RequiredLinear(block + "attn_q", int64_t{s.heads} * a.query_length(), d);
     if (layout.rope_dim > 0) {
-      a.k_rope =
-          find_.RequiredLinear(block + "attn_k", int64_t{layout.rope_groups} * layout.rope_dim, d);
+      a.k_rope = find_.RequiredLinear(
+          block + "attn_k", int64_t{layout.rope_groups} * layout.rope_dim, whole ? keys : d);
     }
     a.output = find_.RequiredLinear(block + "attn_output", d, int64_t{s.heads} * s.value_length);
     ReadLatent(block, a);
+    if (whole) return;
     a.q_norm = find_.OptionalHeadNorm(block + "attn_q_norm.weight", s.heads, s.head_length);
     a.k_norm = find_.OptionalHeadNorm(block + "attn_k_norm.weight", s.kv_heads, s.head_length);
     const bool norms_queries = a.q_norm.weight != nullptr;
@@ -276,6 +282,28 @@ class WeightsLoader {
       return;
     }
     if (a.k_norm.weight != nullptr) PrepareKeyNorm(block, a);
+  }
+
+  // Told by tensors that no other form has.
+  bool NormsWholeHeads(const std::string& block) const {
+    return weights_->shape_.converted &&
+           (find_.Has(block + "attn_k_in.weight") || find_.Has(block + "attn_q_rope.weight"));
+  }
+
+  void ReadWholeHeads(const std::string& block, AttentionWeights& a) {
+    const ModelShape& s = weights_->shape_;
+    const int64_t d = s.head_length;
+    a.k_in = find_.RequiredLinear(block + "attn_k_in", s.kv_heads * d, s.embedding);
+    if (a.layout.rope_dim > 0) {
+      a.q_rope = HeadMatrices(block + "attn_q_rope.weight", d, a.layout.rope_dim, s.heads);
+    }
+    a.q_norm = find_.RequiredHeadNorm(block + "attn_q_norm.weight", s.heads, d);
+    a.k_norm = find_.RequiredHeadNorm(block + "attn_k_norm.weight", s.kv_heads, d);
+    if (weights_->norm_after_rope_) {
+      find_.Fail(MLA_BAD_FILE, block + "attn_k_in.weight",
+                 "is of heads that are normed before they are rotated, expected key "
+                 "'mha2mla.attention.norm_after_rope' to be false");
+    }
   }
 
   void ReadLatent(const std::string& block, AttentionWeights& a) {
@@ -300,7 +328,7 @@ class WeightsLoader {
         if (!find_.status().ok()) return;
         std::fill(layout.key_segment.begin(), layout.key_segment.end(), segment);
         const int64_t rank = layout.segments[static_cast<size_t>(segment)].length;
-        a.k_up = UpProjection(block + "attn_k_b.weight", a.nope_dim, rank);
+        a.k_up = HeadMatrices(block + "attn_k_b.weight", a.nope_dim, rank, s.kv_heads);
       } else {
         const int32_t offset =
             AddLatent(block + "attn_k_nope", int64_t{s.kv_heads} * a.nope_dim, a);
@@ -314,7 +342,7 @@ class WeightsLoader {
       if (!find_.status().ok()) return;
       std::fill(layout.value_segment.begin(), layout.value_segment.end(), segment);
       const int64_t rank = layout.segments[static_cast<size_t>(segment)].length;
-      a.v_up = UpProjection(block + "attn_v_b.weight", rank, s.value_length);
+      a.v_up = HeadMatrices(block + "attn_v_b.weight", rank, s.value_length, s.kv_heads);
     } else {
       const int32_t offset = AddLatent(block + "attn_v", int64_t{s.kv_heads} * s.value_length, a);
       const int32_t first = AddSegments(offset, s.kv_heads, s.value_length, layout);
@@ -323,9 +351,8 @@ class WeightsLoader {
     }
   }
 
-  // dims {cols, rows, kv_heads}.
-  Matrix UpProjection(const std::string& name, int64_t cols, int64_t rows) {
-    const int64_t heads = weights_->shape_.kv_heads;
+  // dims {cols, rows, heads}.
+  Matrix HeadMatrices(const std::string& name, int64_t cols, int64_t rows, int64_t heads) {
     const Matrix matrix = find_.RequiredFloatMatrix(name, heads * rows, cols);
     if (!matrix.empty() && find_.Dim(name, 1) != rows && heads > 1) {
       find_.Fail(MLA_BAD_FILE, name,

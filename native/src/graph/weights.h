@@ -41,9 +41,14 @@ struct AttentionWeights {
   LayerLayout layout;
   Linear q;                        // [heads * (R + n), D], a head's rows: R rotary, then n others
   Linear k_rope;                   // [G * R, D]
-  std::vector<LatentPart> latent;  // covers [0, C)
-  Matrix k_up;                     // [kv_heads * rank, n], empty where keys are not factored
-  Matrix v_up;                     // [kv_heads * d_v, rank], empty where values are not factored
+  std::vector<LatentPart> latent;  // covers [0, C), each [its rows, input_length]
+  // Where whole heads are normed before they are split: q is [heads * d, D] and n = d; whole keys
+  // k_in x are normed too; k_rope reads those, [G * R, kv_heads * d], and the latent x beside them.
+  Linear k_in;               // [kv_heads * d, D], else empty
+  Matrix q_rope;             // [heads * R, d], of a head's normed query; empty where R = 0
+  int64_t input_length = 0;  // D, or D + kv_heads * d
+  Matrix k_up;               // [kv_heads * rank, n], empty where keys are not factored
+  Matrix v_up;               // [kv_heads * d_v, rank], empty where values are not factored
   Matrix k_up_rows;  // k_up transposed a KV head: [kv_heads * n, rank]; with a key scalar only
   HeadNorm q_norm, k_norm;
   Linear output;                          // [D, heads * d_v]
@@ -53,8 +58,11 @@ struct AttentionWeights {
   // What a head's value is after v_up (or in the latent, where there is none).
   int32_t value_length = 0;
 
-  // A head's whole query: d where rotary dims are the head's own, more where heads share them.
-  int32_t query_length() const { return layout.rope_dim + nope_dim; }
+  bool norms_whole_heads() const { return !k_in.empty(); }
+  // A head's row of q: d where rotary dims are the head's own, more where heads share them.
+  int32_t query_length() const { return nope_offset() + nope_dim; }
+  // Where its n others begin.
+  int32_t nope_offset() const { return norms_whole_heads() ? 0 : layout.rope_dim; }
 };
 
 struct LayerWeights {

@@ -16,6 +16,15 @@ TinyModel Converted() {
   return TinyModel(shape, 1);
 }
 
+TinyModel WholeNorms() {
+  TinyShape shape;
+  shape.compression = Compression::kJoint;
+  shape.whole_norms = true;
+  shape.rope_groups = 1;
+  shape.rope_dim = 6;
+  return TinyModel(shape, 1);
+}
+
 void ExpectError(TinyModel& model, mla_status code, const std::string& name,
                  const std::string& words) {
   const Status status = Weights::Load(model.File()).status();
@@ -24,8 +33,7 @@ void ExpectError(TinyModel& model, mla_status code, const std::string& name,
   EXPECT_NE(status.message().find(words), std::string::npos) << status.message();
 }
 
-TEST(WeightsTest, EveryMissingTensorIsNamed) {
-  const TinyModel whole = Converted();
+void ExpectEveryMissingTensorIsNamed(const TinyModel& whole) {
   TinyModel names = whole;
   for (const auto& [name, tensor] : names.tensors()) {
     if (name == "output.weight") continue;  // tied to the embedding when absent
@@ -38,8 +46,12 @@ TEST(WeightsTest, EveryMissingTensorIsNamed) {
   }
 }
 
-TEST(WeightsTest, EveryWrongShapeIsNamed) {
-  const TinyModel whole = Converted();
+TEST(WeightsTest, EveryMissingTensorIsNamed) {
+  ExpectEveryMissingTensorIsNamed(Converted());
+  ExpectEveryMissingTensorIsNamed(WholeNorms());
+}
+
+void ExpectEveryWrongShapeIsNamed(const TinyModel& whole) {
   TinyModel names = whole;
   for (const auto& [name, tensor] : names.tensors()) {
     TinyModel model = whole;
@@ -50,6 +62,18 @@ TEST(WeightsTest, EveryWrongShapeIsNamed) {
     wrong.data.resize(static_cast<size_t>(elements));
     ExpectError(model, MLA_BAD_FILE, name, "expected");
   }
+}
+
+TEST(WeightsTest, EveryWrongShapeIsNamed) {
+  ExpectEveryWrongShapeIsNamed(Converted());
+  ExpectEveryWrongShapeIsNamed(WholeNorms());
+}
+
+TEST(WeightsTest, WholeHeadsNormedAfterRotationAreRefused) {
+  TinyShape shape = WholeNorms().shape();
+  shape.norm_after_rope = true;
+  TinyModel model(shape, 1);
+  ExpectError(model, MLA_BAD_FILE, "attn_k_in.weight", "attention.norm_after_rope");
 }
 
 TEST(WeightsTest, EveryMissingKeyIsNamed) {

@@ -28,7 +28,7 @@ class Arena {
 // The largest sizes over the layers.
 struct Extent {
   int64_t k_rope = 0, latent = 0, k_nope = 0, key_rank = 0, value_rank = 0, cos_sin = 0, nope = 0,
-          query = 0;
+          query = 0, input = 0, whole_keys = 0, q_rope = 0;
 
   explicit Extent(const Weights& weights) {
     for (const LayerWeights& layer : weights.layers()) {
@@ -43,6 +43,9 @@ struct Extent {
       if (!a.v_up.empty()) value_rank = std::max<int64_t>(value_rank, l.value_length(0));
       nope = std::max<int64_t>(nope, a.nope_dim);
       query = std::max<int64_t>(query, a.query_length());
+      input = std::max(input, a.input_length);
+      whole_keys = std::max(whole_keys, a.k_in.w.rows);
+      if (!a.q_rope.empty()) q_rope = std::max<int64_t>(q_rope, l.rope_dim);
     }
   }
 };
@@ -52,8 +55,9 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   const Extent extent(weights);
   const int64_t n = w.max_rows;
   w.hidden = arena.Floats(n * s.embedding);
-  w.normed = arena.Floats(n * s.embedding);
+  w.normed = arena.Floats(n * extent.input);
   w.q = arena.Floats(n * s.heads * extent.query);
+  w.q_rope = arena.Floats(n * s.heads * extent.q_rope);
   w.k_rope = arena.Floats(n * extent.k_rope);
   w.latent = arena.Floats(n * extent.latent);
   w.scalars = arena.Floats(n * s.kv_heads);
@@ -65,8 +69,9 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   w.up = arena.Floats(n * s.feed_forward);
   w.cos_sin = arena.Floats(n * extent.cos_sin);
   const int64_t widest =
-      std::max({int64_t{s.embedding}, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
+      std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
   w.prepared = arena.Take(PreparedInput::Bytes(n, widest));
+  w.prepared_keys = arena.Take(PreparedInput::Bytes(n, extent.whole_keys));
   // One token multiplies the rows of a group of heads at once, so that a job has at least that
   // many.
   const int64_t job_rows = std::max<int64_t>(n, s.group());

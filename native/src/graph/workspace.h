@@ -18,8 +18,9 @@ class Workspace {
 
   int32_t max_rows;
   float* hidden;           // [rows][D] the residual stream
-  float* normed;           // [rows][D]
+  float* normed;           // [rows][D], of a layer that norms whole keys [rows][D + kv_heads * d]
   float* q;                // [rows][heads * d]
+  float* q_rope;           // [rows][heads * R], of a layer that norms whole queries
   float* k_rope;           // [rows][G * R]
   float* latent;           // [rows][C]
   float* scalars;          // [rows][kv_heads]
@@ -31,6 +32,7 @@ class Workspace {
   float* up;               // [rows][feed_forward]
   float* cos_sin;          // [rows][tables of the layer][R]
   uint8_t* prepared;       // the input of the projection at hand
+  uint8_t* prepared_keys;  // whole keys, the second input of a layer that norms them
   uint8_t* head_prepared;  // the input of the absorbed projection at hand
 
   int64_t bytes() const { return buffer_.size() + attention_.size(); }
