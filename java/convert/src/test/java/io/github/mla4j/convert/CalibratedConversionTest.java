@@ -6,10 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.mla4j.BadFileException;
+import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CacheType;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Model;
+import io.github.mla4j.Prefill;
 import io.github.mla4j.Session;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.gguf.Gguf;
@@ -36,7 +37,7 @@ class CalibratedConversionTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias"})
+  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
   void withNothingRemovedTheModelIsTheSame(String model) throws IOException {
     Converter.convert(request(model, 0, 0), ProgressListener.none());
     assertTrue(difference(model) < 2e-3);
@@ -46,11 +47,19 @@ class CalibratedConversionTest {
    * Every rotation gone into the latent or kept by hand: sizes as told, and the model still runs.
    */
   @ParameterizedTest
-  @CsvSource({"0, 9", "2, 1", "10, 20", "32, 32"})
-  void sizesAreTakenAsTold(int ropeDims, int rank) throws IOException {
+  @CsvSource({
+    "llama-gqa, 0, 9",
+    "llama-gqa, 2, 1",
+    "llama-gqa, 10, 20",
+    "llama-gqa, 32, 32",
+    "qwen3-qknorm, 0, 9",
+    "qwen3-qknorm, 10, 20",
+    "qwen3-qknorm, 64, 128"
+  })
+  void sizesAreTakenAsTold(String model, int ropeDims, int rank) throws IOException {
     CalibratedRequest request =
         new CalibratedRequest(
-            Fixtures.source("llama-gqa"),
+            Fixtures.source(model),
             output(),
             0,
             OptionalInt.of(ropeDims),
@@ -63,7 +72,7 @@ class CalibratedConversionTest {
             Optional.of(TensorType.F32));
     ConversionReport report = Converter.convert(request, ProgressListener.none());
     assertEquals(report.layers() * (ropeDims + rank), report.convertedElements());
-    assertTrue(Double.isFinite(difference("llama-gqa")));
+    assertTrue(Double.isFinite(difference(model)));
   }
 
   @ParameterizedTest
@@ -84,13 +93,14 @@ class CalibratedConversionTest {
     }
   }
 
-  @Test
-  void moreCacheIsNearerToTheSource() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"llama-gqa", "qwen3-qknorm"})
+  void moreCacheIsNearerToTheSource(String model) throws IOException {
     double[] seen = new double[3];
     double[] reductions = {0.25, 0.5, 0.85};
     for (int i = 0; i < seen.length; i++) {
-      Converter.convert(request("llama-gqa", reductions[i], 0), ProgressListener.none());
-      seen[i] = difference("llama-gqa");
+      Converter.convert(request(model, reductions[i], 0), ProgressListener.none());
+      seen[i] = difference(model);
     }
     assertTrue(seen[0] < seen[1] && seen[1] < seen[2], Arrays.toString(seen));
   }
@@ -104,13 +114,22 @@ class CalibratedConversionTest {
     assertArrayEquals(first, Files.readAllBytes(output()));
   }
 
+  /** All that the file says of its cache, and prompts taken in either form. */
   @Test
-  void normedHeadsAreRefusedInWords() {
-    CalibratedRequest request = request("qwen3-qknorm", 0.5, 0);
-    BadFileException failure =
-        assertThrows(
-            BadFileException.class, () -> Converter.convert(request, ProgressListener.none()));
-    assertTrue(failure.getMessage().contains("--method mha2mla"), failure.getMessage());
+  void normedHeadsAreCachedLikeOthers() throws IOException {
+    ConversionReport report =
+        Converter.convert(request("qwen3-qknorm", 0.5, 3), ProgressListener.none());
+    assertEquals(2 * 64, report.convertedElements());
+    try (Model model = Model.load(output())) {
+      assertEquals(
+          4.0 * report.convertedElements(),
+          model.cacheBytesPerToken(CacheOptions.of(CacheType.F32)));
+      float[][] absorbed = logits(model, Prefill.ABSORBED);
+      float[][] expanded = logits(model, Prefill.EXPANDED);
+      for (int t = 0; t < absorbed.length; t++) {
+        assertArrayEquals(absorbed[t], expanded[t], 2e-4f);
+      }
+    }
   }
 
   @Test
@@ -194,7 +213,12 @@ class CalibratedConversionTest {
   }
 
   private static float[][] logits(Model model) {
-    try (Session session = model.newSession(options -> options.cache(CacheType.F32))) {
+    return logits(model, Prefill.AUTO);
+  }
+
+  private static float[][] logits(Model model, Prefill prefill) {
+    try (Session session =
+        model.newSession(options -> options.cache(CacheType.F32).prefill(prefill))) {
       return session.logitsAll(TOKENS);
     }
   }

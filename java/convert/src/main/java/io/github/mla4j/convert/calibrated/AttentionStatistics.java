@@ -57,7 +57,7 @@ final class AttentionStatistics {
     this.bases = bases;
     this.random = new Random(seed);
     int d = config.headLength();
-    long width = config.embeddingLength();
+    long width = LatentInput.length(config);
     for (ComponentBlock block : blocks) {
       components.add(doubles(3L * block.components(), 3L * block.components()));
     }
@@ -79,12 +79,12 @@ final class AttentionStatistics {
     return components.get(block).div(new Scalar(componentSamples / blocks.size()));
   }
 
-  /** C = E[x xᵀ], [D, D]. */
+  /** C = E[z zᵀ], [Z, Z], z being the latent's input ({@link LatentInput}). */
   Tensor inputs() {
     return inputs.div(new Scalar(windows));
   }
 
-  /** C_k = E over queries of the covariance of x over their softmax, [D, D]. */
+  /** C_k = E over queries of the covariance of z over their softmax, [Z, Z]. */
   Tensor attendedInputs() {
     return attendedInputs.div(new Scalar(windows));
   }
@@ -126,17 +126,18 @@ final class AttentionStatistics {
     int t = Math.toIntExact(x.size(0));
     Tensor q = layer.queries(x);
     Tensor k = layer.keys(x);
-    inputs.add_(x.t().mm(x).to(ScalarType.Double), new Scalar(1.0 / t));
+    Tensor z = LatentInput.of(config, x, k);
+    inputs.add_(z.t().mm(z).to(ScalarType.Double), new Scalar(1.0 / t));
     Tensor rows = q.reshape(config.kvHeadCount(), -1, config.headLength());
     queries.add_(
         rows.transpose(1, 2).matmul(rows).to(ScalarType.Double), new Scalar(1.0 / rows.size(1)));
 
     long[] at = sample(t);
     Tensor p = softmaxRows(q, k, at);
-    Tensor mean = p.matmul(x).reshape(-1, config.embeddingLength());
+    Tensor mean = p.matmul(z).reshape(-1, LatentInput.length(config));
     Tensor weight = p.sum(0, 1).unsqueeze(1);
     attendedInputs.add_(
-        x.mul(weight).t().mm(x).sub(mean.t().mm(mean)).to(ScalarType.Double),
+        z.mul(weight).t().mm(z).sub(mean.t().mm(mean)).to(ScalarType.Double),
         new Scalar(1.0 / mean.size(0)));
     for (int b = 0; b < blocks.size(); b++) {
       accumulateComponents(b, q, k, p, at);

@@ -2,7 +2,6 @@ package io.github.mla4j.convert.calibrated;
 
 import static org.bytedeco.pytorch.global.torch.manual_seed;
 
-import io.github.mla4j.BadFileException;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.recipe.LatentLayer;
 import io.github.mla4j.convert.recipe.LatentModel;
@@ -10,7 +9,6 @@ import io.github.mla4j.convert.recipe.OutputTensor;
 import io.github.mla4j.convert.recipe.SourceTensors;
 import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.source.ModelConfig;
-import io.github.mla4j.convert.source.ModelFamily;
 import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.WeightTensor;
 import io.github.mla4j.convert.torch.TorchScope;
@@ -50,19 +48,12 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   /**
    * @param windows token ids; the last window is the one that choices are measured on
    * @throws IllegalArgumentException if the settings do not fit the model, or no window has text
-   * @throws BadFileException if the model's heads are normed
    */
   public CalibratedModel(ModelSource source, CalibratedSettings settings, int[][] windows) {
     this.source = source;
     this.config = source.config();
     this.settings = settings;
     settings.check(config);
-    if (config.family() == ModelFamily.QWEN3) {
-      throw new BadFileException(
-          source.name()
-              + ": models with key norms (qwen3) are not converted by method calibrated: use"
-              + " --method mha2mla");
-    }
     this.blocks = ComponentBlock.of(config);
     manual_seed(settings.seed());
     TorchScope.runWithoutGradients(

@@ -55,7 +55,7 @@ public record CalibratedSettings(
 
   /** The rank at which factoring loses nothing. */
   static int maxRank(ModelConfig config) {
-    return Math.min(2 * config.kvRows(), config.embeddingLength());
+    return Math.min(2 * config.kvRows(), LatentInput.length(config));
   }
 
   /** Elements that a layer may cache a token. */

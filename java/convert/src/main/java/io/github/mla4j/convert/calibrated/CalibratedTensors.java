@@ -23,6 +23,7 @@ final class CalibratedTensors {
   List<OutputTensor> of(LatentAttention latent) {
     matrix("attn_q.weight", latent.query());
     bias("attn_q.bias", latent.queryBias());
+    latent.whole().ifPresent(this::wholeHeads);
     if (latent.rotaryKey().size(0) > 0) {
       matrix("attn_k.weight", latent.rotaryKey());
       bias("attn_k.bias", latent.rotaryKeyBias());
@@ -34,6 +35,16 @@ final class CalibratedTensors {
     matrix("attn_output.weight", latent.output());
     bias("attn_output.bias", latent.outputBias());
     return tensors;
+  }
+
+  private void wholeHeads(WholeHeads heads) {
+    vector("attn_q_norm.weight", heads.queryNorm());
+    if (heads.rotaryQuery().size(1) > 0) {
+      factors("attn_q_rope.weight", heads.rotaryQuery());
+    }
+    matrix("attn_k_in.weight", heads.key());
+    bias("attn_k_in.bias", heads.keyBias());
+    vector("attn_k_norm.weight", heads.keyNorm());
   }
 
   private void matrix(String suffix, Tensor values) {
@@ -59,7 +70,11 @@ final class CalibratedTensors {
   /** A bias of zeros is not written. */
   private void bias(String suffix, Tensor values) {
     if (values.count_nonzero().item_long() > 0) {
-      tensors.add(OutputTensor.vector(inLayer(layer, suffix), TensorValues.floats(values)));
+      vector(suffix, values);
     }
+  }
+
+  private void vector(String suffix, Tensor values) {
+    tensors.add(OutputTensor.vector(inLayer(layer, suffix), TensorValues.floats(values)));
   }
 }

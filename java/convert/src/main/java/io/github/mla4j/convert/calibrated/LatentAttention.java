@@ -5,20 +5,24 @@ import static org.bytedeco.pytorch.global.torch.linear;
 
 import io.github.mla4j.convert.source.ModelConfig;
 import java.util.Arrays;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 
 /**
  * A converted layer's attention as PyTorch computes it; what the engine does after absorbing, and
- * differentiable.
+ * differentiable. The latent is made of z ({@link LatentInput}), of Z elements: x alone, or x and
+ * normed keys.
  *
- * @param query [heads · (R + d), D]: a head's R rotary rows, then its d others
- * @param queryBias [heads · (R + d)]
- * @param rotaryKey [G · R, D]
+ * @param query [heads · (R + d), D]: a head's R rotary rows, then its d others; the d others alone
+ *     where heads are normed whole
+ * @param queryBias of the same rows
+ * @param whole what heads pass through before they are split, where they are normed
+ * @param rotaryKey [G · R, D], of normed keys [G · R, kvHeads · d]
  * @param rotaryKeyBias [G · R]
  * @param frequencies inverse frequencies, [G · R/2]
- * @param down [C, D]
+ * @param down [C, Z]
  * @param keyUp [kvHeads, d, C]
  * @param valueUp [kvHeads, d, C]
  * @param output [D, heads · d]
@@ -27,6 +31,7 @@ import org.bytedeco.pytorch.TensorVector;
 record LatentAttention(
     Tensor query,
     Tensor queryBias,
+    Optional<WholeHeads> whole,
     Tensor rotaryKey,
     Tensor rotaryKeyBias,
     double[] frequencies,
@@ -45,9 +50,12 @@ record LatentAttention(
             .view(config.kvHeadCount(), 1, config.headLength())
             .expand(config.kvHeadCount(), config.groupSize(), config.headLength())
             .reshape(1, -1);
+    boolean whole = LatentInput.normsHeads(config);
+    int heads = config.headCount();
     return new LatentAttention(
-        rotary.query(),
-        rotary.queryBias(),
+        whole ? layer.query : eachHead(heads, rotary.query(), layer.query),
+        whole ? layer.queryBias : eachHead(heads, rotary.queryBias(), layer.queryBias),
+        whole ? Optional.of(wholeHeads(config, layer, rotary)) : Optional.empty(),
         rotary.key(),
         rotary.keyBias(),
         rotary.frequencies(),
@@ -58,8 +66,56 @@ record LatentAttention(
         layer.outputBias.add(valueBias.mm(layer.output.t()).squeeze(0)));
   }
 
+  /** A head's rows of the one, then its rows of the other. */
+  private static Tensor eachHead(int heads, Tensor first, Tensor then) {
+    long width = then.dim() == 2 ? then.size(1) : 1;
+    long rotary = first.size(0) / heads;
+    Tensor both =
+        cat(
+            new TensorVector(
+                first.view(heads, rotary, width), then.view(heads, then.size(0) / heads, width)),
+            1);
+    return then.dim() == 2 ? both.reshape(-1, width) : both.reshape(-1);
+  }
+
+  private static WholeHeads wholeHeads(ModelConfig config, PlainLayer layer, RotaryPart rotary) {
+    int d = config.headLength();
+    return new WholeHeads(
+        layer.queryNorm.orElseThrow(),
+        rotary.query().view(config.headCount(), rotary.query().size(0) / config.headCount(), d),
+        layer.key,
+        layer.keyBias,
+        layer.keyNorm.orElseThrow());
+  }
+
   int ropeDims(ModelConfig config) {
-    return Math.toIntExact(query.size(0)) / config.headCount() - config.headLength();
+    return whole
+        .map(heads -> Math.toIntExact(heads.rotaryQuery().size(1)))
+        .orElseGet(() -> Math.toIntExact(query.size(0)) / config.headCount() - config.headLength());
+  }
+
+  /** Rotary parts of queries before rotation and the others, and what cached parts are made of. */
+  private record Parts(
+      Tensor rotaryQuery, Tensor otherQuery, Tensor rotaryInput, Tensor latentInput) {}
+
+  private Parts parts(ModelConfig config, Tensor x) {
+    int r = ropeDims(config);
+    int d = config.headLength();
+    Tensor q =
+        linear(x, query, new TensorOptional(queryBias))
+            .view(x.size(0), config.headCount(), -1)
+            .transpose(0, 1);
+    if (whole.isEmpty()) {
+      return new Parts(q.narrow(2, 0, r), q.narrow(2, r, d), x, x);
+    }
+    WholeHeads heads = whole.get();
+    Tensor normed = RmsNorm.of(config, q, heads.queryNorm());
+    Tensor keys = heads.keys(config, x);
+    return new Parts(
+        normed.matmul(heads.rotaryQuery().transpose(1, 2)),
+        normed,
+        keys,
+        LatentInput.beside(x, keys));
   }
 
   /**
@@ -70,24 +126,18 @@ record LatentAttention(
     int r = ropeDims(config);
     long t = x.size(0);
     int kvHeads = config.kvHeadCount();
-    Tensor q =
-        linear(x, query, new TensorOptional(queryBias))
-            .view(t, config.headCount(), -1)
-            .transpose(0, 1);
-    Tensor c = x.mm(down.t());
+    Parts parts = parts(config, x);
+    Tensor q = parts.otherQuery();
+    Tensor c = parts.latentInput().mm(down.t());
     Tensor k = c.matmul(keyUp.transpose(1, 2));
     Tensor v = c.matmul(valueUp.transpose(1, 2));
     if (r > 0) {
       long groups = rotaryKey.size(0) / r;
       Tensor rotary =
-          linear(x, rotaryKey, new TensorOptional(rotaryKeyBias))
+          linear(parts.rotaryInput(), rotaryKey, new TensorOptional(rotaryKeyBias))
               .view(t, groups, r)
               .transpose(0, 1);
-      q =
-          cat(
-              new TensorVector(
-                  rotate(config, q.narrow(2, 0, r)), q.narrow(2, r, config.headLength())),
-              2);
+      q = cat(new TensorVector(rotate(config, parts.rotaryQuery()), q), 2);
       Tensor shared = rotate(config, rotary).expand(kvHeads, t, r);
       k = cat(new TensorVector(shared, k), 2);
     }

@@ -7,6 +7,7 @@ import static org.bytedeco.pytorch.global.torch.linalg_cholesky_ex;
 import static org.bytedeco.pytorch.global.torch.linalg_eigh;
 import static org.bytedeco.pytorch.global.torch.linalg_solve;
 import static org.bytedeco.pytorch.global.torch.linalg_solve_triangular;
+import static org.bytedeco.pytorch.global.torch.zeros_like;
 
 import io.github.mla4j.convert.source.ModelConfig;
 import org.bytedeco.pytorch.Scalar;
@@ -20,7 +21,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * The latent of a layer: the best factors of rank C for its keys (besides rotary parts) and values
  * together, in a metric of what they do. Stacks L·W·R over the KV heads; L is E[q qᵀ]^½/√d for keys
- * and (Σ_h W_o,hᵀ W_o,h)^½ for values, R Rᵀ = C_k/tr C_k + C/tr C. Double precision.
+ * and (Σ_h W_o,hᵀ W_o,h)^½ for values, R Rᵀ = C_k/tr C_k + C/tr C. W is a map of the latent's input
+ * ({@link LatentInput}), of Z elements. Double precision.
  */
 final class LatentFactor {
   // Of the greatest eigenvalue: what is less has not been seen and must not be divided by.
@@ -30,21 +32,22 @@ final class LatentFactor {
   private final int d;
   private final Tensor keyMetric; // L of keys, [kvHeads, d, d]
   private final Tensor valueMetric; // L of values, [kvHeads, d, d]
-  private final Tensor inputMetric; // R, [D, D], lower triangular
-  private final Tensor keys; // L W R, [kvHeads · d, D]
-  private final Tensor values; // L W R, [kvHeads · d, D]
+  private final Tensor inputMetric; // R, [Z, Z], lower triangular
+  private final Tensor keys; // L W R, [kvHeads · d, Z]
+  private final Tensor values; // L W R, [kvHeads · d, Z]
 
   /**
    * The factors.
    *
-   * @param down [C, D]
+   * @param down [C, Z]
    * @param keyUp [kvHeads, d, C]
    * @param valueUp [kvHeads, d, C]
    */
   record Factors(Tensor down, Tensor keyUp, Tensor valueUp) {}
 
   /**
-   * @param otherKeys keys besides rotary parts, [kvHeads · d, D]
+   * @param otherKeys keys besides rotary parts, [kvHeads · d, D] of x, or [kvHeads · d, kvHeads ·
+   *     d] of normed keys
    */
   LatentFactor(
       ModelConfig config, PlainLayer layer, AttentionStatistics statistics, Tensor otherKeys) {
@@ -59,8 +62,14 @@ final class LatentFactor {
             .div(new Scalar(attended.trace().item_double()))
             .add_(inputs.div(new Scalar(inputs.trace().item_double())));
     inputMetric = triangularRoot(metric);
-    keys = weighted(keyMetric, otherKeys);
-    values = weighted(valueMetric, layer.value);
+    Tensor keyMap = otherKeys;
+    Tensor valueMap = layer.value;
+    if (LatentInput.normsHeads(config)) {
+      keyMap = LatentInput.beside(zeros_like(layer.value), otherKeys);
+      valueMap = LatentInput.beside(layer.value, zeros_like(otherKeys));
+    }
+    keys = weighted(keyMetric, keyMap);
+    values = weighted(valueMetric, valueMap);
   }
 
   /** Σ over a KV head's query heads of W_oᵀ W_o, [kvHeads, d, d]. */
@@ -113,7 +122,7 @@ final class LatentFactor {
    * Factors with the keys' block scaled by {@code balance} after both blocks are brought to equal
    * norm.
    *
-   * @param rank C, at most the rows of keys and values and at most D
+   * @param rank C, at most the rows of keys and values and at most Z
    */
   Factors factor(int rank, double balance) {
     double norm = keys.norm().item_double();
@@ -129,7 +138,7 @@ final class LatentFactor {
         unweighted(valueMetric, up.narrow(0, rows, rows), rank));
   }
 
-  /** The strongest right singular vectors as columns, [D, rank], from the smaller Gram matrix. */
+  /** The strongest right singular vectors as columns, [Z, rank], from the smaller Gram matrix. */
   private static Tensor rightVectors(Tensor matrix, int rank) {
     if (matrix.size(0) >= matrix.size(1)) {
       return strongest(matrix.t().mm(matrix), rank);

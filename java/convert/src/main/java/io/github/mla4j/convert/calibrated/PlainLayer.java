@@ -2,7 +2,6 @@ package io.github.mla4j.convert.calibrated;
 
 import static io.github.mla4j.convert.source.DecoderTensors.inLayer;
 import static org.bytedeco.pytorch.global.torch.linear;
-import static org.bytedeco.pytorch.global.torch.rms_norm;
 import static org.bytedeco.pytorch.global.torch.silu;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
@@ -11,7 +10,6 @@ import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.WeightTensor;
 import java.util.Optional;
 import org.bytedeco.pytorch.AbstractTensor;
-import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 
@@ -37,6 +35,8 @@ final class PlainLayer {
   final Tensor valueBias;
   final Tensor output; // [D, heads · d]
   final Tensor outputBias;
+  final Optional<Tensor> queryNorm; // [d]
+  final Optional<Tensor> keyNorm; // [d]
 
   PlainLayer(ModelSource source, int layer) {
     this.source = source;
@@ -51,6 +51,8 @@ final class PlainLayer {
     valueBias = bias("attn_v", config.kvRows());
     output = matrix("attn_output");
     outputBias = bias("attn_output", config.embeddingLength());
+    queryNorm = headNorm("attn_q_norm.weight");
+    keyNorm = headNorm("attn_k_norm.weight");
     feedForwardNorm = vector("ffn_norm.weight").orElseThrow();
     gate = matrix("ffn_gate");
     up = matrix("ffn_up");
@@ -72,19 +74,25 @@ final class PlainLayer {
     return vector(module + ".bias").orElseGet(() -> zeros(length));
   }
 
+  private Optional<Tensor> headNorm(String name) {
+    return LatentInput.normsHeads(config) ? vector(name) : Optional.empty();
+  }
+
   /** What the attention reads: the normed residual stream, [T, D]. */
   Tensor attentionInput(Tensor stream) {
-    return norm(stream, attentionNorm);
+    return RmsNorm.of(config, stream, attentionNorm);
   }
 
-  /** Queries before rotation, [heads, T, d]. */
+  /** Queries before rotation, normed where the family norms them, [heads, T, d]. */
   Tensor queries(Tensor x) {
-    return heads(linear(x, query, new TensorOptional(queryBias)), config.headCount());
+    Tensor rows = heads(linear(x, query, new TensorOptional(queryBias)), config.headCount());
+    return queryNorm.map(weight -> RmsNorm.of(config, rows, weight)).orElse(rows);
   }
 
-  /** Keys before rotation, [kvHeads, T, d]. */
+  /** Keys before rotation, normed where the family norms them, [kvHeads, T, d]. */
   Tensor keys(Tensor x) {
-    return heads(linear(x, key, new TensorOptional(keyBias)), config.kvHeadCount());
+    Tensor rows = heads(linear(x, key, new TensorOptional(keyBias)), config.kvHeadCount());
+    return keyNorm.map(weight -> RmsNorm.of(config, rows, weight)).orElse(rows);
   }
 
   private Tensor values(Tensor x) {
@@ -105,15 +113,7 @@ final class PlainLayer {
 
   /** The residual stream after the layer's MLP, given it before, [T, D]. */
   Tensor afterFeedForward(Tensor stream) {
-    Tensor x = norm(stream, feedForwardNorm);
+    Tensor x = RmsNorm.of(config, stream, feedForwardNorm);
     return stream.add(linear(silu(linear(x, gate)).mul_(linear(x, up)), down));
-  }
-
-  private Tensor norm(Tensor x, Tensor weight) {
-    return rms_norm(
-        x,
-        new long[] {config.embeddingLength()},
-        new TensorOptional(weight),
-        new DoubleOptional(config.rmsEpsilon()));
   }
 }

@@ -46,6 +46,7 @@ final class Refinement {
         new LatentAttention(
             moving(start.query()),
             biased ? moving(start.queryBias()) : start.queryBias(),
+            start.whole().map(heads -> heads.withMaps(Refinement::moving)),
             moving(start.rotaryKey()),
             biased ? moving(start.rotaryKeyBias()) : start.rotaryKeyBias(),
             start.frequencies(),
@@ -76,16 +77,20 @@ final class Refinement {
   }
 
   private static List<Tensor> tensors(LatentAttention attention) {
-    return List.of(
-        attention.query(),
-        attention.queryBias(),
-        attention.rotaryKey(),
-        attention.rotaryKeyBias(),
-        attention.down(),
-        attention.keyUp(),
-        attention.valueUp(),
-        attention.output(),
-        attention.outputBias());
+    List<Tensor> tensors =
+        new ArrayList<>(
+            List.of(
+                attention.query(),
+                attention.queryBias(),
+                attention.rotaryKey(),
+                attention.rotaryKeyBias(),
+                attention.down(),
+                attention.keyUp(),
+                attention.valueUp(),
+                attention.output(),
+                attention.outputBias()));
+    attention.whole().ifPresent(heads -> tensors.addAll(heads.maps()));
+    return tensors;
   }
 
   private void step(

@@ -9,11 +9,12 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * A layer's queries and keys split into the components that rotate and the rest. Biases ride along
- * as one more column of the weights.
+ * as one more column of the weights. Where heads are normed before they are split, a head's query
+ * is made of its normed query (d in place of D below), keys of all normed keys (kvHeads · d).
  *
- * @param query [heads · (R + d), D]: a head's R rotary rows, then all its d others
- * @param queryBias [heads · (R + d)]
- * @param key [G · R, D]
+ * @param query rotary part of queries, [heads · R, D]; the rest is whole queries
+ * @param queryBias [heads · R]
+ * @param key rotary part of keys, [G · R, D]
  * @param keyBias [G · R]
  * @param frequencies inverse frequencies, [G · R/2]
  * @param otherKeys what is left of the keys, with the gains of the rotations removed, [kvHeads · d,
@@ -50,7 +51,6 @@ record RotaryPart(
     private final ModelConfig config;
     private final int keep;
     private final int groups;
-    private final int width; // D, and one for the bias
     private final float[][] queryRows;
     private final float[][] keyRows;
     private final float[][] rotaryQueries;
@@ -62,17 +62,30 @@ record RotaryPart(
       this.config = config;
       this.keep = keep;
       this.groups = groups;
-      this.width = config.embeddingLength() + 1;
-      this.queryRows = rows(layer.query, layer.queryBias);
-      this.keyRows = rows(layer.key, layer.keyBias);
-      this.rotaryQueries = new float[config.headCount() * 2 * keep][width];
-      this.rotaryKeys = new float[groups * 2 * keep][width];
-      this.otherKeys = new float[config.kvRows()][width];
+      boolean whole = LatentInput.normsHeads(config);
+      this.queryRows =
+          whole
+              ? identities(config.headCount(), config.headLength())
+              : rows(layer.query, layer.queryBias);
+      this.keyRows = whole ? identities(1, config.kvRows()) : rows(layer.key, layer.keyBias);
+      this.rotaryQueries = new float[config.headCount() * 2 * keep][queryRows[0].length];
+      this.rotaryKeys = new float[groups * 2 * keep][keyRows[0].length];
+      this.otherKeys = new float[config.kvRows()][keyRows[0].length];
     }
 
-    private float[][] rows(Tensor weight, Tensor bias) {
+    /** Identities below each other, without biases. */
+    private static float[][] identities(int count, int size) {
+      float[][] rows = new float[count * size][size + 1];
+      for (int i = 0; i < rows.length; i++) {
+        rows[i][i % size] = 1;
+      }
+      return rows;
+    }
+
+    private static float[][] rows(Tensor weight, Tensor bias) {
       float[] values = TensorValues.floats(weight);
       float[] last = TensorValues.floats(bias);
+      int width = values.length / last.length + 1;
       float[][] rows = new float[last.length][width];
       for (int i = 0; i < rows.length; i++) {
         System.arraycopy(values, i * (width - 1), rows[i], 0, width - 1);
@@ -90,7 +103,7 @@ record RotaryPart(
         int j = c / block.frequencies();
         int f = c % block.frequencies();
         boolean rotates = next < kept.length && kept[next] == c;
-        float[][] component = new float[2][width];
+        float[][] component = new float[2][keyRows[0].length];
         for (int g = 0; g < block.kvHeads(); g++) {
           int u = (f * block.kvHeads() + g) * block.kvHeads() + j;
           addProduct(
@@ -147,7 +160,7 @@ record RotaryPart(
         float[][] to,
         int re,
         int im) {
-      for (int i = 0; i < width; i++) {
+      for (int i = 0; i < to[re].length; i++) {
         double x = from[fromRe][i];
         double y = from[fromIm][i];
         to[re][i] += (float) (real * x - imaginary * y);
@@ -156,34 +169,29 @@ record RotaryPart(
     }
 
     RotaryPart part() {
-      int d = config.headLength();
-      float[][] queries = new float[config.headCount() * (2 * keep + d)][];
-      for (int head = 0; head < config.headCount(); head++) {
-        int start = head * (2 * keep + d);
-        System.arraycopy(rotaryQueries, head * 2 * keep, queries, start, 2 * keep);
-        System.arraycopy(queryRows, head * d, queries, start + 2 * keep, d);
-      }
+      int queryWidth = queryRows[0].length - 1;
+      int keyWidth = keyRows[0].length - 1;
       return new RotaryPart(
-          weights(queries),
-          bias(queries),
-          weights(rotaryKeys),
-          bias(rotaryKeys),
+          weights(rotaryQueries, queryWidth),
+          bias(rotaryQueries, queryWidth),
+          weights(rotaryKeys, keyWidth),
+          bias(rotaryKeys, keyWidth),
           frequencies.stream().mapToDouble(Double::doubleValue).toArray(),
-          weights(otherKeys));
+          weights(otherKeys, keyWidth));
     }
 
-    private Tensor weights(float[][] rows) {
-      float[] all = new float[rows.length * (width - 1)];
+    private static Tensor weights(float[][] rows, int width) {
+      float[] all = new float[rows.length * width];
       for (int i = 0; i < rows.length; i++) {
-        System.arraycopy(rows[i], 0, all, i * (width - 1), width - 1);
+        System.arraycopy(rows[i], 0, all, i * width, width);
       }
-      return AbstractTensor.create(all, rows.length, width - 1);
+      return AbstractTensor.create(all, rows.length, width);
     }
 
-    private Tensor bias(float[][] rows) {
+    private static Tensor bias(float[][] rows, int width) {
       float[] last = new float[rows.length];
       for (int i = 0; i < rows.length; i++) {
-        last[i] = rows[i][width - 1];
+        last[i] = rows[i][width];
       }
       return AbstractTensor.create(last, last.length);
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.convert.source.HuggingFaceSource;
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.source.ModelFamily;
 import io.github.mla4j.convert.torch.TensorValues;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.io.IOException;
@@ -24,7 +25,7 @@ final class AttentionStatisticsTest {
   private static final int T = 16;
 
   @ParameterizedTest
-  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias"})
+  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
   void componentsOfAFrequencyAddUpToItsPartOfTheScore(String model) throws IOException {
     try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       TorchScope.runWithoutGradients(() -> check(source));
@@ -102,10 +103,10 @@ final class AttentionStatisticsTest {
     Sums(ModelConfig config, PlainLayer layer, Tensor xs) {
       int d = config.headLength();
       int pairs = d / 2;
-      int width = config.embeddingLength();
       float[] q = TensorValues.floats(layer.queries(xs));
       float[] k = TensorValues.floats(layer.keys(xs));
-      float[] x = TensorValues.floats(xs);
+      float[] x = inputs(config, TensorValues.floats(xs), k);
+      int width = x.length / T;
       double[] inverse = config.rope().inverse();
       scores = new double[2][pairs][pairs];
       inputs = new double[width][width];
@@ -156,6 +157,24 @@ final class AttentionStatisticsTest {
           addCovariance(attended, columns, weights, queries);
         }
       }
+    }
+
+    /** What the latent is made of: x, and keys beside it where they are normed. */
+    private static float[] inputs(ModelConfig config, float[] x, float[] keys) {
+      if (config.family() != ModelFamily.QWEN3) {
+        return x;
+      }
+      int d = config.headLength();
+      int width = config.embeddingLength() + config.kvRows();
+      float[] z = new float[T * width];
+      for (int t = 0; t < T; t++) {
+        System.arraycopy(x, t * config.embeddingLength(), z, t * width, config.embeddingLength());
+        for (int head = 0; head < config.kvHeadCount(); head++) {
+          System.arraycopy(
+              keys, (head * T + t) * d, z, t * width + config.embeddingLength() + head * d, d);
+        }
+      }
+      return z;
     }
 
     private static void addCovariance(
