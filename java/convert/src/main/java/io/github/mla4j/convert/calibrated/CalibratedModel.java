@@ -128,12 +128,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   private LatentAttention best(PlainLayer layer, List<Tensor> inputs, List<Tensor> outputs) {
     // With a single window there is none to set aside.
     int measured = Math.max(1, inputs.size() - 1);
-    List<ComponentBasis> bases = new ArrayList<>();
-    for (ComponentBlock block : blocks) {
-      ComponentBasis.Builder builder = new ComponentBasis.Builder(block);
-      inputs.subList(0, measured).forEach(x -> builder.add(layer.keys(x)));
-      bases.add(builder.build());
-    }
+    List<ComponentBasis> bases =
+        ComponentBasis.of(blocks, workers, measured, w -> layer.keys(inputs.get(w)));
     AttentionStatistics statistics = measure(layer, bases, inputs.subList(0, measured));
     List<ComponentChoice> choices = new ArrayList<>();
     for (int b = 0; b < blocks.size(); b++) {
@@ -149,7 +145,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     for (LayerSizes sizes : LayerSizes.candidates(config, settings, blocks.size(), wide)) {
       RotaryPart rotary =
           RotaryPart.split(config, layer, blocks, bases, choices, sizes.ropePairs());
-      LatentFactor factor = new LatentFactor(config, layer, statistics, rotary.otherKeys());
+      LatentFactor factor =
+          new LatentFactor(config, layer, statistics, rotary.otherKeys(), workers);
       for (double balance : wide ? USUAL_BALANCE : BALANCES) {
         cancelIfInterrupted();
         LatentAttention candidate =

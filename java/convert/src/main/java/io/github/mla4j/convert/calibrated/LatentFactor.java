@@ -10,6 +10,8 @@ import static org.bytedeco.pytorch.global.torch.linalg_solve_triangular;
 import static org.bytedeco.pytorch.global.torch.zeros_like;
 
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.TorchScope;
+import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.T_TensorTensor_T;
@@ -22,7 +24,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * The latent of a layer: the best factors of rank C for its keys (besides rotary parts) and values
  * together, in a metric of what they do. Stacks L·W·R over the KV heads; L is E[q qᵀ]^½/√d for keys
  * and (Σ_h W_o,hᵀ W_o,h)^½ for values, R Rᵀ = C_k/tr C_k + C/tr C. W is a map of the latent's input
- * ({@link LatentInput}), of Z elements. Double precision.
+ * ({@link LatentInput}), of Z elements. Double precision: singles halve the time of a wide layer's
+ * decomposition, but lose what is below 10⁻⁷ of the strongest direction, and there are such layers.
  */
 final class LatentFactor {
   // Of the greatest eigenvalue: what is less has not been seen and must not be divided by.
@@ -30,6 +33,7 @@ final class LatentFactor {
 
   private final int kvHeads;
   private final int d;
+  private final WindowWorkers workers;
   private final Tensor keyMetric; // L of keys, [kvHeads, d, d]
   private final Tensor valueMetric; // L of values, [kvHeads, d, d]
   private final Tensor inputMetric; // R, [Z, Z], lower triangular
@@ -46,30 +50,44 @@ final class LatentFactor {
   record Factors(Tensor down, Tensor keyUp, Tensor valueUp) {}
 
   /**
+   * The large matrices belong to the {@code TorchScope} around the constructor.
+   *
    * @param otherKeys keys besides rotary parts, [kvHeads · d, D] of x, or [kvHeads · d, kvHeads ·
    *     d] of normed keys
+   * @param workers on which keys and values are worked on side by side
    */
   LatentFactor(
-      ModelConfig config, PlainLayer layer, AttentionStatistics statistics, Tensor otherKeys) {
+      ModelConfig config,
+      PlainLayer layer,
+      AttentionStatistics statistics,
+      Tensor otherKeys,
+      WindowWorkers workers) {
     kvHeads = config.kvHeadCount();
     d = config.headLength();
+    this.workers = workers;
     keyMetric = root(statistics.queries()).div_(new Scalar(Math.sqrt(d)));
-    valueMetric = root(outputGram(config, layer));
-    Tensor attended = statistics.attendedInputs();
-    Tensor inputs = statistics.inputs();
-    Tensor metric =
-        attended
-            .div(new Scalar(attended.trace().item_double()))
-            .add_(inputs.div(new Scalar(inputs.trace().item_double())));
-    inputMetric = triangularRoot(metric);
+    valueMetric = TorchScope.nested(() -> root(outputGram(config, layer)));
+    inputMetric = TorchScope.nested(() -> triangularRoot(metric(statistics)));
     Tensor keyMap = otherKeys;
     Tensor valueMap = layer.value;
     if (LatentInput.normsHeads(config)) {
       keyMap = LatentInput.beside(zeros_like(layer.value), otherKeys);
       valueMap = LatentInput.beside(layer.value, zeros_like(otherKeys));
     }
-    keys = weighted(keyMetric, keyMap);
-    values = weighted(valueMetric, valueMap);
+    List<Tensor> maps = List.of(keyMap, valueMap);
+    List<Tensor> metrics = List.of(keyMetric, valueMetric);
+    List<Tensor> both = workers.map(2, i -> weighted(metrics.get(i), maps.get(i)).mm(inputMetric));
+    keys = both.get(0);
+    values = both.get(1);
+  }
+
+  /** C_k/tr C_k + C/tr C. */
+  private static Tensor metric(AttentionStatistics statistics) {
+    Tensor attended = statistics.attendedInputs();
+    Tensor inputs = statistics.inputs();
+    return attended
+        .div(new Scalar(attended.trace().item_double()))
+        .add_(inputs.div(new Scalar(inputs.trace().item_double())));
   }
 
   /** Σ over a KV head's query heads of W_oᵀ W_o, [kvHeads, d, d]. */
@@ -107,15 +125,17 @@ final class LatentFactor {
       T_TensorTensor_T root =
           linalg_cholesky_ex(metric.add(identity.mul(new Scalar(jitter * mean))));
       if (root.get1().item_int() == 0) {
-        return root.get0();
+        return new Tensor(root.get0()); // the pair owns its own
       }
     }
     throw new ArithmeticException("the calibration's covariances are not finite");
   }
 
-  private Tensor weighted(Tensor metric, Tensor weight) {
-    Tensor heads = weight.to(ScalarType.Double).view(kvHeads, d, -1);
-    return metric.matmul(heads).reshape((long) kvHeads * d, -1).mm(inputMetric);
+  /** L W. */
+  private static Tensor weighted(Tensor metric, Tensor weight) {
+    Tensor heads =
+        weight.to(ScalarType.Double).view(metric.size(0), metric.size(1), weight.size(1));
+    return metric.matmul(heads).reshape(-1, weight.size(1));
   }
 
   /**
@@ -125,24 +145,40 @@ final class LatentFactor {
    * @param rank C, at most the rows of keys and values and at most Z
    */
   Factors factor(int rank, double balance) {
-    double norm = keys.norm().item_double();
-    double scale = norm > 0 ? balance * values.norm().item_double() / norm : 1;
-    Tensor stacked = cat(new TensorVector(keys.mul(new Scalar(scale)), values), 0);
-    Tensor right = rightVectors(stacked, rank);
-    Tensor up = stacked.mm(right);
-    long rows = (long) kvHeads * d;
-    Tensor down = linalg_solve_triangular(inputMetric.t(), right, true).t();
-    return new Factors(
-        down.to(ScalarType.Float).contiguous(),
-        unweighted(keyMetric, up.narrow(0, 0, rows).div(new Scalar(scale)), rank),
-        unweighted(valueMetric, up.narrow(0, rows, rows), rank));
+    List<Tensor> factors = TorchScope.nestedAll(() -> factors(rank, balance));
+    return new Factors(factors.get(0), factors.get(1), factors.get(2));
   }
 
-  /** The strongest right singular vectors as columns, [Z, rank], from the smaller Gram matrix. */
-  private static Tensor rightVectors(Tensor matrix, int rank) {
-    if (matrix.size(0) >= matrix.size(1)) {
-      return strongest(matrix.t().mm(matrix), rank);
+  private List<Tensor> factors(int rank, double balance) {
+    double norm = keys.norm().item_double();
+    double scale = norm > 0 ? balance * values.norm().item_double() / norm : 1;
+    Tensor scaled = keys.mul(new Scalar(scale));
+    Tensor right = TorchScope.nested(() -> rightVectors(scaled, rank));
+    return workers.map(
+        3,
+        i ->
+            switch (i) {
+              case 0 ->
+                  linalg_solve_triangular(inputMetric.t(), right, true)
+                      .t()
+                      .to(ScalarType.Float)
+                      .contiguous();
+              case 1 -> unweighted(keyMetric, scaled.mm(right).div_(new Scalar(scale)), rank);
+              default -> unweighted(valueMetric, values.mm(right), rank);
+            });
+  }
+
+  /**
+   * The strongest right singular vectors of keys and values, one below the other, as columns [Z,
+   * rank], from the smaller Gram matrix.
+   */
+  private Tensor rightVectors(Tensor scaled, int rank) {
+    List<Tensor> blocks = List.of(scaled, values);
+    if (scaled.size(0) + values.size(0) >= scaled.size(1)) {
+      List<Tensor> grams = workers.map(2, i -> blocks.get(i).t().mm(blocks.get(i)));
+      return strongest(grams.get(0).add_(grams.get(1)), rank);
     }
+    Tensor matrix = cat(new TensorVector(scaled, values), 0);
     Tensor left = strongest(matrix.mm(matrix.t()), rank);
     Tensor right = matrix.t().mm(left);
     return right.div(

@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.torch;
 
+import java.util.List;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
@@ -49,6 +50,19 @@ public final class TorchScope {
    */
   public static Tensor nested(Supplier<Tensor> body) {
     return adopt(computeWithoutGradients(() -> keep(body.get())));
+  }
+
+  /** Like {@link #nested}, for several tensors. */
+  public static List<Tensor> nestedAll(Supplier<List<Tensor>> body) {
+    List<Tensor> tensors =
+        computeWithoutGradients(
+            () -> {
+              List<Tensor> made = body.get();
+              made.forEach(TorchScope::keep);
+              return made;
+            });
+    tensors.forEach(TorchScope::adopt);
+    return tensors;
   }
 
   /** Gives an object that {@link #keep} made permanent to the scope around the call. */

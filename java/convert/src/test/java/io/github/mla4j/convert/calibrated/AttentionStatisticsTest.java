@@ -38,10 +38,11 @@ final class AttentionStatisticsTest {
     Tensor x = input(config.embeddingLength());
     List<ComponentBlock> blocks = ComponentBlock.of(config);
     assertEquals(1, blocks.size());
-    ComponentBasis.Builder basis = new ComponentBasis.Builder(blocks.get(0));
-    basis.add(layer.keys(x));
-    AttentionStatistics statistics =
-        new AttentionStatistics(config, layer, blocks, List.of(basis.build()), 3);
+    List<ComponentBasis> bases;
+    try (WindowWorkers workers = new WindowWorkers()) {
+      bases = ComponentBasis.of(blocks, workers, 1, w -> layer.keys(x));
+    }
+    AttentionStatistics statistics = new AttentionStatistics(config, layer, blocks, bases, 3);
     statistics.add(x);
 
     Sums expected = new Sums(config, layer, x);

@@ -11,12 +11,20 @@ import java.util.List;
 import java.util.Random;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** One layer's attention, converted and fitted, against the source's. */
 final class LayerConversionTest {
   private static final int T = 48;
+
+  private final WindowWorkers workers = new WindowWorkers();
+
+  @AfterEach
+  void stop() {
+    workers.close();
+  }
 
   @ParameterizedTest
   @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
@@ -53,7 +61,7 @@ final class LayerConversionTest {
   }
 
   /** The second layer of a model, and random windows. */
-  private static final class Layer {
+  private final class Layer {
     final ModelConfig config;
     final PlainLayer plain;
     final List<Tensor> inputs;
@@ -77,9 +85,8 @@ final class LayerConversionTest {
 
     LatentAttention converted(int ropePairs, int rank) {
       List<ComponentBlock> blocks = ComponentBlock.of(config);
-      ComponentBasis.Builder builder = new ComponentBasis.Builder(blocks.get(0));
-      inputs.forEach(x -> builder.add(plain.keys(x)));
-      List<ComponentBasis> bases = List.of(builder.build());
+      List<ComponentBasis> bases =
+          ComponentBasis.of(blocks, workers, inputs.size(), w -> plain.keys(inputs.get(w)));
       AttentionStatistics statistics = new AttentionStatistics(config, plain, blocks, bases, 1);
       inputs.forEach(statistics::add);
       int count = blocks.get(0).components();
@@ -93,7 +100,8 @@ final class LayerConversionTest {
               bases,
               List.of(new ComponentChoice(covariance, count)),
               ropePairs);
-      LatentFactor factor = new LatentFactor(config, plain, statistics, rotary.otherKeys());
+      LatentFactor factor =
+          new LatentFactor(config, plain, statistics, rotary.otherKeys(), workers);
       return LatentAttention.of(config, plain, rotary, factor.factor(rank, 2));
     }
 
