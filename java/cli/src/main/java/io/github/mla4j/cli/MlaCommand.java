@@ -21,6 +21,7 @@ import picocli.CommandLine.Spec;
       RunCommand.class,
       ChatCommand.class,
       ConvertCommand.class,
+      HealCommand.class,
       EvalCommand.class,
       InspectCommand.class,
       LogitsCommand.class,

@@ -2,6 +2,7 @@ package io.github.mla4j.convert;
 
 import io.github.mla4j.convert.calibration.IdFile;
 import io.github.mla4j.convert.output.ModelMetadata;
+import io.github.mla4j.convert.output.Sha256;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.gguf.Gguf;
 import io.github.mla4j.gguf.GgufWriter;

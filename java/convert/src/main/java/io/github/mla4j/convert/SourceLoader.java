@@ -4,6 +4,7 @@ import io.github.mla4j.convert.output.LatentModelWriter;
 import io.github.mla4j.convert.output.OutputTypes;
 import io.github.mla4j.convert.output.PlainModelWriter;
 import io.github.mla4j.convert.output.Provenance;
+import io.github.mla4j.convert.output.Sha256;
 import io.github.mla4j.convert.recipe.PaperModel;
 import io.github.mla4j.gguf.Gguf;
 import io.github.mla4j.gguf.GgufWriter;

@@ -9,6 +9,7 @@ import io.github.mla4j.CacheType;
 import io.github.mla4j.MlaException;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
+import io.github.mla4j.convert.output.Sha256;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.convert.source.GgufSource;
 import io.github.mla4j.gguf.Gguf;

@@ -6,19 +6,20 @@ import io.github.mla4j.gguf.GgufWriter;
 import io.github.mla4j.gguf.TensorType;
 
 /** Writes tensors slice by slice, as stored where the type stays. */
-final class TensorWriter {
+public final class TensorWriter {
   // Elements in memory at a time.
   private static final int SLICE = 1 << 20;
 
   private final GgufWriter writer;
   private final OutputTypes types;
 
-  TensorWriter(GgufWriter writer, OutputTypes types) {
+  public TensorWriter(GgufWriter writer, OutputTypes types) {
     this.writer = writer;
     this.types = types;
   }
 
-  void write(OutputTensor tensor) {
+  /** Writes one tensor in the type chosen for it. */
+  public void write(OutputTensor tensor) {
     WeightTensor data = tensor.data();
     TensorType type = types.of(tensor);
     writer.beginTensor(tensor.name(), type, tensor.dims());

@@ -7,11 +7,11 @@ import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 
 /** A tensor of an open GGUF file. */
-final class StoredTensor implements WeightTensor {
+public final class StoredTensor implements WeightTensor {
   private final Gguf file;
   private final GgufTensor tensor;
 
-  StoredTensor(Gguf file, GgufTensor tensor) {
+  public StoredTensor(Gguf file, GgufTensor tensor) {
     this.file = file;
     this.tensor = tensor;
   }

@@ -2,6 +2,7 @@ package io.github.mla4j.convert.torch;
 
 import static org.bytedeco.pytorch.global.torch.zeros_like;
 
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -64,22 +65,29 @@ public final class AdamW implements AutoCloseable {
    * @param step number of this step, the first being 1
    */
   public void step(List<Tensor> gradients, long step, double learningRate) {
+    updates(gradients, step, learningRate).forEach(Runnable::run);
+  }
+
+  /** What {@link #step} does, a part for each parameter; they may run at the same time. */
+  public List<Runnable> updates(List<Tensor> gradients, long step, double learningRate) {
     Iterator<Tensor> next = gradients.iterator();
     double meanBias = 1 - Math.pow(firstDecay, step);
     double squareBias = 1 - Math.pow(secondDecay, step);
-    TorchScope.runWithoutGradients(
-        () ->
-            parameters
-                .all()
-                .forEach(
-                    (name, tensor) ->
-                        update(
-                            tensor,
-                            next.next(),
-                            moments.get(name),
-                            learningRate,
-                            meanBias,
-                            squareBias)));
+    List<Runnable> updates = new ArrayList<>();
+    parameters
+        .all()
+        .forEach(
+            (name, tensor) -> {
+              Tensor gradient = next.next();
+              Moments moment = moments.get(name);
+              updates.add(
+                  () ->
+                      TorchScope.runWithoutGradients(
+                          () ->
+                              update(
+                                  tensor, gradient, moment, learningRate, meanBias, squareBias)));
+            });
+    return updates;
   }
 
   private void update(

@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.grad;
 import static org.bytedeco.pytorch.global.torch.set_num_threads;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -14,6 +15,7 @@ import org.bytedeco.openblas.global.openblas;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Computes gradients of one batch on several cores, a share of the batch on each.
@@ -45,14 +47,18 @@ public final class GradientWorkers implements AutoCloseable {
     openblas.blas_set_num_threads(1);
   }
 
-  /** What one share of the batch gave; the vector owns the tensors and is kept until released. */
-  private record Share(double loss, TensorVector gradients) {}
+  /**
+   * What one share of the batch gave.
+   *
+   * @param gradients of the same number and shapes in every share; each owns its memory
+   */
+  public record Share(double loss, List<Tensor> gradients) {}
 
   /**
    * The mean loss and its gradients.
    *
    * @param loss mean loss of the batch
-   * @param gradients one for each parameter, in the parameters' order
+   * @param gradients in the order in which shares give them, float32
    */
   public record Result(double loss, List<Tensor> gradients) {}
 
@@ -60,25 +66,60 @@ public final class GradientWorkers implements AutoCloseable {
    * Averages the gradients of several losses. The result does not depend on the number of threads.
    *
    * @param losses each gives a scalar tensor, computed in a scope and on a thread of its own
-   * @return tensors that are freed with the caller's {@link TorchScope}
+   * @return gradients in the parameters' order, freed with the caller's {@link TorchScope}
    */
   public Result differentiate(List<Supplier<Tensor>> losses) {
+    List<Supplier<Share>> shares = new ArrayList<>();
+    losses.forEach(loss -> shares.add(() -> differentiate(loss.get())));
+    return average(shares);
+  }
+
+  private Share differentiate(Tensor loss) {
+    TensorVector gradients =
+        grad(new TensorVector(loss), new TensorVector(parameters.toArray(new Tensor[0])));
+    // The vector's elements are its own.
+    List<Tensor> copies = Arrays.stream(gradients.get()).map(Tensor::new).toList();
+    return new Share(loss.item_float(), copies);
+  }
+
+  /**
+   * Averages shares that compute their gradients themselves. The result does not depend on the
+   * number of threads.
+   *
+   * @param shares each computed in a scope and on a thread of its own
+   * @return gradients that are freed with the caller's {@link TorchScope}
+   */
+  public Result average(List<Supplier<Share>> shares) {
     List<Future<Share>> pending = new ArrayList<>();
-    for (Supplier<Tensor> loss : losses) {
-      pending.add(threads.submit(() -> TorchScope.compute(() -> share(loss))));
+    for (Supplier<Share> share : shares) {
+      pending.add(threads.submit(() -> TorchScope.compute(() -> kept(share.get()))));
     }
-    List<Share> shares = new ArrayList<>();
+    List<Share> done = new ArrayList<>();
     try {
       for (Future<Share> future : pending) {
-        shares.add(await(future));
+        done.add(await(future));
       }
-      return mean(shares);
+      return mean(done);
     } finally {
-      shares.forEach(share -> TorchScope.release(share.gradients));
+      done.forEach(share -> share.gradients.forEach(TorchScope::release));
     }
   }
 
-  private static Share await(Future<Share> future) {
+  /** Does several things at the same time, each in a scope of its own. */
+  public void run(List<Runnable> parts) {
+    List<Future<?>> pending = new ArrayList<>();
+    for (Runnable part : parts) {
+      pending.add(threads.submit(() -> TorchScope.run(part)));
+    }
+    pending.forEach(GradientWorkers::await);
+  }
+
+  private static Share kept(Share share) {
+    share.gradients.forEach(TorchScope::keep);
+    return share;
+  }
+
+  private static <T> T await(Future<T> future) {
     try {
       return future.get();
     } catch (InterruptedException e) {
@@ -90,24 +131,17 @@ public final class GradientWorkers implements AutoCloseable {
     }
   }
 
-  private Share share(Supplier<Tensor> loss) {
-    Tensor scalar = loss.get();
-    TensorVector gradients =
-        grad(new TensorVector(scalar), new TensorVector(parameters.toArray(new Tensor[0])));
-    return new Share(scalar.item_float(), TorchScope.keep(gradients));
-  }
-
-  private Result mean(List<Share> shares) {
+  private static Result mean(List<Share> shares) {
     Scalar weight = new Scalar(1.0 / shares.size());
-    List<Tensor> sums = new ArrayList<>();
-    for (int i = 0; i < parameters.size(); i++) {
-      Tensor sum = shares.get(0).gradients.get(i).mul(weight);
+    List<Tensor> means = new ArrayList<>();
+    for (int i = 0; i < shares.get(0).gradients.size(); i++) {
+      Tensor mean = shares.get(0).gradients.get(i).to(ScalarType.Float).mul(weight);
       for (Share share : shares.subList(1, shares.size())) {
-        sum.add_(share.gradients.get(i), weight);
+        mean.add_(share.gradients.get(i), weight);
       }
-      sums.add(sum);
+      means.add(mean);
     }
-    return new Result(shares.stream().mapToDouble(Share::loss).average().orElseThrow(), sums);
+    return new Result(shares.stream().mapToDouble(Share::loss).average().orElseThrow(), means);
   }
 
   @Override

@@ -14,8 +14,29 @@ import org.bytedeco.pytorch.Tensor;
  * freed far too late, because a handle of a few bytes on the heap may hold megabytes of native
  * memory.
  */
-public final class TorchScope {
-  private TorchScope() {}
+public final class TorchScope implements AutoCloseable {
+  private final PointerScope scope;
+
+  private TorchScope(PointerScope scope) {
+    this.scope = scope;
+  }
+
+  /**
+   * For bodies that throw checked exceptions: until it is closed, by the same thread, native
+   * objects belong to it and no history for gradients is recorded.
+   */
+  @SuppressWarnings("resource") // the guard is native, and freed with the scope
+  public static TorchScope withoutGradients() {
+    TorchScope opened = new TorchScope(new PointerScope());
+    new NoGradGuard();
+    return opened;
+  }
+
+  /** Frees every native object made since. */
+  @Override
+  public void close() {
+    scope.close();
+  }
 
   /** Runs {@code body} and frees every native object it made. */
   @SuppressWarnings("try")

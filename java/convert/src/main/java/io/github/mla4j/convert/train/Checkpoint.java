@@ -2,22 +2,18 @@ package io.github.mla4j.convert.train;
 
 import io.github.mla4j.convert.torch.AdamW;
 import io.github.mla4j.convert.torch.Parameters;
+import io.github.mla4j.convert.torch.TensorArchive;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.AbstractTensor;
-import org.bytedeco.pytorch.InputArchive;
-import org.bytedeco.pytorch.OutputArchive;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * All that a run needs to go on after a kill, in PyTorch's archive format: weights, the optimizer's
- * moments, the number of steps done and which texts they were done on. Randomness is derived from
- * the step and needs no state.
+ * All that a run needs to go on after a kill: weights, the optimizer's moments, the number of steps
+ * done and which texts they were done on. Randomness is derived from the step and needs no state.
  */
 final class Checkpoint {
   private static final String STEP = "step";
@@ -33,25 +29,23 @@ final class Checkpoint {
    *
    * @param texts identifies what the model is trained on
    */
+  @SuppressWarnings("try") // the scope is there to be closed
   static void write(Path file, long step, long texts, Parameters parameters, AdamW optimizer)
       throws IOException {
-    Path fresh = file.resolveSibling(file.getFileName() + ".tmp");
-    TorchScope.runWithoutGradients(
-        () -> {
-          OutputArchive archive = new OutputArchive();
-          archive.write(STEP, AbstractTensor.create(step));
-          archive.write(TEXTS, AbstractTensor.create(texts));
-          parameters.all().forEach((name, tensor) -> archive.write(key(WEIGHT, name), tensor));
-          optimizer
-              .moments()
-              .forEach(
-                  (name, moments) -> {
-                    archive.write(key(MEAN, name), moments.mean());
-                    archive.write(key(SQUARE, name), moments.square());
-                  });
-          archive.save_to(fresh.toString());
-        });
-    Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    try (TorchScope scope = TorchScope.withoutGradients()) {
+      Map<String, Tensor> tensors = new LinkedHashMap<>();
+      tensors.put(STEP, AbstractTensor.create(step));
+      tensors.put(TEXTS, AbstractTensor.create(texts));
+      parameters.all().forEach((name, tensor) -> tensors.put(WEIGHT + name, tensor));
+      optimizer
+          .moments()
+          .forEach(
+              (name, moments) -> {
+                tensors.put(MEAN + name, moments.mean());
+                tensors.put(SQUARE + name, moments.square());
+              });
+      TensorArchive.write(file, tensors);
+    }
   }
 
   /**
@@ -60,55 +54,23 @@ final class Checkpoint {
    * @return the number of steps done
    * @throws IOException when the file is damaged, of another model or from other texts
    */
+  @SuppressWarnings("try") // the scope is there to be closed
   static long read(Path file, long texts, Parameters parameters, AdamW optimizer)
       throws IOException {
-    try {
-      return TorchScope.computeWithoutGradients(
-          () -> {
-            InputArchive archive = new InputArchive();
-            archive.load_from(file.toString());
-            if (read(archive, TEXTS).item_long() != texts) {
-              throw new IllegalArgumentException("it was trained on other texts");
-            }
-            for (Map.Entry<String, Tensor> parameter : parameters.all().entrySet()) {
-              String name = parameter.getKey();
-              AdamW.Moments moments = optimizer.moments().get(name);
-              copy(archive, key(WEIGHT, name), parameter.getValue());
-              copy(archive, key(MEAN, name), moments.mean());
-              copy(archive, key(SQUARE, name), moments.square());
-            }
-            return read(archive, STEP).item_long();
-          });
-    } catch (RuntimeException e) {
-      throw new IOException(file + " is no checkpoint of this run: " + firstLine(e), e);
+    try (TorchScope scope = TorchScope.withoutGradients()) {
+      TensorArchive archive = TensorArchive.open(file);
+      if (archive.read(TEXTS).item_long() != texts) {
+        throw new IOException(
+            file + " is no checkpoint of this run: it was trained on other texts");
+      }
+      for (Map.Entry<String, Tensor> parameter : parameters.all().entrySet()) {
+        String name = parameter.getKey();
+        AdamW.Moments moments = optimizer.moments().get(name);
+        archive.copy(WEIGHT + name, parameter.getValue());
+        archive.copy(MEAN + name, moments.mean());
+        archive.copy(SQUARE + name, moments.square());
+      }
+      return archive.read(STEP).item_long();
     }
-  }
-
-  /** PyTorch's messages go on with a C++ stack trace. */
-  private static String firstLine(RuntimeException e) {
-    return String.valueOf(e.getMessage()).lines().findFirst().orElse("");
-  }
-
-  private static void copy(InputArchive archive, String key, Tensor into) {
-    Tensor stored = read(archive, key);
-    if (!Arrays.equals(stored.shape(), into.shape())) {
-      throw new IllegalArgumentException(
-          "%s has shape %s, expected %s"
-              .formatted(key, Arrays.toString(stored.shape()), Arrays.toString(into.shape())));
-    }
-    into.copy_(stored);
-  }
-
-  private static Tensor read(InputArchive archive, String key) {
-    Tensor tensor = new Tensor();
-    if (!archive.try_read(key, tensor)) {
-      throw new IllegalArgumentException("no tensor " + key);
-    }
-    return tensor;
-  }
-
-  /** The archive's names are attributes of a module, in which dots would nest. */
-  private static String key(String kind, String name) {
-    return kind + name.replace('.', '/');
   }
 }

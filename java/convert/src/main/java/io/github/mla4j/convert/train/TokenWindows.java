@@ -7,7 +7,7 @@ import java.util.SplittableRandom;
  * cut at other places. What batch a step gets depends on the seed and the step alone, so a resumed
  * run goes on as if it had never stopped. Not thread-safe.
  */
-final class TokenWindows {
+public final class TokenWindows {
   private final int[] tokens;
   private final int length;
   private final long seed;
@@ -20,7 +20,7 @@ final class TokenWindows {
    * @param tokens the text
    * @param length tokens that the model sees of a window; it holds one more, the last target
    */
-  TokenWindows(int[] tokens, int length, long seed) {
+  public TokenWindows(int[] tokens, int length, long seed) {
     this.tokens = tokens;
     this.length = length;
     this.seed = seed;
@@ -33,7 +33,7 @@ final class TokenWindows {
   }
 
   /** Windows dealt out before the order is drawn anew. */
-  int perEpoch() {
+  public int perEpoch() {
     return perEpoch;
   }
 
@@ -43,7 +43,7 @@ final class TokenWindows {
    * @param step the first being 0
    * @return {@code batch} windows of length + 1 side by side
    */
-  long[] batch(long step, int batch) {
+  public long[] batch(long step, int batch) {
     long[] out = new long[batch * (length + 1)];
     for (int row = 0; row < batch; row++) {
       long index = step * batch + row;

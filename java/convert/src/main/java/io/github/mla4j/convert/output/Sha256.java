@@ -1,4 +1,4 @@
-package io.github.mla4j.convert;
+package io.github.mla4j.convert.output;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -10,13 +10,13 @@ import java.util.HexFormat;
 import java.util.List;
 
 /** Hashes of files. */
-final class Sha256 {
+public final class Sha256 {
   private static final int SLICE = 1 << 20;
 
   private Sha256() {}
 
   /** Of the files' bytes, one file after the other, in hexadecimal. */
-  static String of(List<Path> files) throws IOException {
+  public static String of(List<Path> files) throws IOException {
     MessageDigest digest = digest();
     byte[] slice = new byte[SLICE];
     for (Path file : files) {
@@ -30,7 +30,7 @@ final class Sha256 {
   }
 
   /** Of bytes in memory, in hexadecimal. */
-  static String of(byte[] bytes) {
+  public static String of(byte[] bytes) {
     return HexFormat.of().formatHex(digest().digest(bytes));
   }
 

@@ -1,4 +1,4 @@
-package io.github.mla4j.convert;
+package io.github.mla4j.convert.output;
 
 import io.github.mla4j.gguf.GgufWriter;
 import java.io.IOException;
@@ -9,7 +9,7 @@ import java.nio.file.Path;
 /**
  * A GGUF file being written, whose temporary file is removed even if the process is told to end.
  */
-final class OutputFile implements AutoCloseable {
+public final class OutputFile implements AutoCloseable {
   private final GgufWriter writer;
   private final Thread onExit;
 
@@ -22,7 +22,17 @@ final class OutputFile implements AutoCloseable {
   /**
    * @throws IllegalArgumentException if {@code output} is the source, or a directory
    */
-  static OutputFile create(Path output, Path source) throws IOException {
+  public static OutputFile create(Path output, Path source) throws IOException {
+    check(output, source);
+    return new OutputFile(GgufWriter.create(output));
+  }
+
+  /**
+   * Refuses what {@link #create} would, before the work whose result is to be written.
+   *
+   * @throws IllegalArgumentException if {@code output} is the source, or a directory
+   */
+  public static void check(Path output, Path source) throws IOException {
     Path folder = output.toAbsolutePath().getParent();
     if (!Files.isDirectory(folder)) {
       throw new NoSuchFileException(folder.toString());
@@ -33,10 +43,10 @@ final class OutputFile implements AutoCloseable {
     if (Files.exists(output) && Files.isSameFile(output, source)) {
       throw new IllegalArgumentException(output + ": is the source: expected another file");
     }
-    return new OutputFile(GgufWriter.create(output));
   }
 
-  GgufWriter writer() {
+  /** What the file is written with; closed with this object. */
+  public GgufWriter writer() {
     return writer;
   }
 

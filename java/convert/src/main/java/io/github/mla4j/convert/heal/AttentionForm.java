@@ -1,0 +1,96 @@
+package io.github.mla4j.convert.heal;
+
+import io.github.mla4j.convert.source.ModelConfig;
+import java.util.Arrays;
+import java.util.OptionalInt;
+
+/**
+ * Sizes of a layer's attention. Plain and converted layers are one form; which of its parts a layer
+ * has is told by its tensors (native/README.md).
+ *
+ * @param headLength d of the source: scores are scaled by 1/√d
+ * @param ropeGroups G, rotary keys of a token
+ * @param ropeDims R, dims of each
+ * @param otherDims n, dims of a head's query and key besides the rotary ones
+ * @param frequencies inverse frequencies of a group's R/2 pairs: a row each group, or a single row
+ *     for all
+ * @param rotaryFactor multiplies cosines and sines
+ * @param normsAfterRotation whether head norms follow the rotation
+ * @param window tokens that attention reaches back, where limited
+ */
+record AttentionForm(
+    int heads,
+    int kvHeads,
+    int headLength,
+    int ropeGroups,
+    int ropeDims,
+    int otherDims,
+    double[][] frequencies,
+    double rotaryFactor,
+    double normEpsilon,
+    boolean normsAfterRotation,
+    OptionalInt window) {
+
+  /** Of a model that is not converted: every dim of every head is rotary. */
+  static AttentionForm plain(ModelConfig config) {
+    return new AttentionForm(
+        config.headCount(),
+        config.kvHeadCount(),
+        config.headLength(),
+        config.kvHeadCount(),
+        config.headLength(),
+        0,
+        new double[][] {config.rope().inverse()},
+        config.rope().attentionFactor(),
+        config.rmsEpsilon(),
+        false,
+        config.slidingWindow());
+  }
+
+  /**
+   * Of a converted layer.
+   *
+   * @param queryRows rows of its query matrix
+   * @param frequencies [G · R/2], group after group
+   */
+  static AttentionForm converted(
+      ModelConfig config,
+      int ropeGroups,
+      int ropeDims,
+      int queryRows,
+      double[] frequencies,
+      boolean normsAfterRotation) {
+    return new AttentionForm(
+        config.headCount(),
+        config.kvHeadCount(),
+        config.headLength(),
+        ropeGroups,
+        ropeDims,
+        queryRows / config.headCount() - ropeDims,
+        rows(frequencies, ropeGroups),
+        config.rope().attentionFactor(),
+        config.rmsEpsilon(),
+        normsAfterRotation,
+        config.slidingWindow());
+  }
+
+  private static double[][] rows(double[] frequencies, int groups) {
+    double[][] rows = new double[groups][];
+    for (int g = 0; g < groups; g++) {
+      int each = frequencies.length / groups;
+      rows[g] = Arrays.copyOfRange(frequencies, g * each, (g + 1) * each);
+    }
+    boolean alike = Arrays.stream(rows).allMatch(row -> Arrays.equals(row, rows[0]));
+    return alike && groups > 1 ? new double[][] {rows[0]} : rows;
+  }
+
+  /** Width of a head's query and key. */
+  int queryLength() {
+    return ropeDims + otherDims;
+  }
+
+  /** Query heads that share a key/value head. */
+  int groupSize() {
+    return heads / kvHeads;
+  }
+}

@@ -1,0 +1,108 @@
+package io.github.mla4j.convert.heal;
+
+import static org.bytedeco.pytorch.global.torch.empty;
+import static org.bytedeco.pytorch.global.torch.linear;
+import static org.bytedeco.pytorch.global.torch.randn;
+
+import io.github.mla4j.MlaException;
+import io.github.mla4j.Status;
+import io.github.mla4j.convert.source.WeightTensor;
+import io.github.mla4j.convert.torch.TorchScope;
+import java.util.Optional;
+import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.DeviceOptional;
+import org.bytedeco.pytorch.LayoutOptional;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Where tensors live, and the type that matrices are multiplied in. Residual streams, norms,
+ * parameters and their moments are float32 whatever that type is.
+ *
+ * @param compute float32 or bfloat16
+ */
+record TorchPlace(Device device, ScalarType compute) {
+  // Elements in memory at a time while a tensor is read.
+  private static final int SLICE = 1 << 22;
+
+  /**
+   * @throws MlaException if the machine has no such device, or PyTorch was not built for it
+   */
+  static TorchPlace of(HealDevice device, Optional<Precision> precision) {
+    if (device == HealDevice.CUDA && !torch.cuda_is_available()) {
+      throw new MlaException(
+          Status.UNSUPPORTED,
+          "device cuda: PyTorch sees none; it needs an NVIDIA driver, and the natives of"
+              + " org.bytedeco:pytorch-platform-gpu on the class path instead of those for the"
+              + " CPU");
+    }
+    Device place = new Device(device.torchName());
+    return new TorchPlace(
+        place, precision.map(Precision::type).orElseGet(() -> fastestType(place)));
+  }
+
+  /** Bfloat16 where this machine multiplies it faster, as with AVX-512 BF16, AMX or a GPU. */
+  private static ScalarType fastestType(Device device) {
+    return TorchScope.computeWithoutGradients(
+        () -> {
+          Tensor x = randn(256, 1024).to(device, ScalarType.Float);
+          Tensor w = randn(1024, 1024).to(device, ScalarType.Float);
+          double single = seconds(x, w);
+          double half =
+              seconds(x.to(device, ScalarType.BFloat16), w.to(device, ScalarType.BFloat16));
+          return half < 0.8 * single ? ScalarType.BFloat16 : ScalarType.Float;
+        });
+  }
+
+  /** Of the fastest of a few products; the first one also prepares. */
+  private static double seconds(Tensor x, Tensor w) {
+    double best = Double.POSITIVE_INFINITY;
+    for (int i = 0; i < 4; i++) {
+      long begin = System.nanoTime();
+      linear(x, w).sum().item_float(); // waits for a GPU
+      best = Math.min(best, (System.nanoTime() - begin) * 1e-9);
+    }
+    return best;
+  }
+
+  boolean isCpu() {
+    return device.is_cpu();
+  }
+
+  Tensor place(Tensor tensor, ScalarType type) {
+    return tensor.to(device, type);
+  }
+
+  /** An uninitialized tensor. */
+  Tensor allocate(ScalarType type, long... shape) {
+    return empty(
+        shape,
+        new ScalarTypeOptional(type),
+        new LayoutOptional(),
+        new DeviceOptional(device),
+        new BoolOptional(),
+        new MemoryFormatOptional());
+  }
+
+  /** A matrix [rows, columns] in {@code type}. */
+  Tensor load(WeightTensor weight, ScalarType type) {
+    Tensor all = allocate(type, weight.rows(), weight.columns());
+    int step = Math.max(1, SLICE / Math.max(1, weight.columns()));
+    for (int first = 0; first < weight.rows(); first += step) {
+      int row = first;
+      int count = Math.min(step, weight.rows() - row);
+      float[] values = new float[count * weight.columns()];
+      weight.read(row, count, values, 0);
+      TorchScope.runWithoutGradients(
+          () ->
+              all.narrow(0, row, count)
+                  .copy_(AbstractTensor.create(values, count, weight.columns())));
+    }
+    return all;
+  }
+}
