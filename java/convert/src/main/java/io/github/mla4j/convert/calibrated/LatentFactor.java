@@ -24,8 +24,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * The latent of a layer: the best factors of rank C for its keys (besides rotary parts) and values
  * together, in a metric of what they do. Stacks L·W·R over the KV heads; L is E[q qᵀ]^½/√d for keys
  * and (Σ_h W_o,hᵀ W_o,h)^½ for values, R Rᵀ = C_k/tr C_k + C/tr C. W is a map of the latent's input
- * ({@link LatentInput}), of Z elements. Double precision: singles halve the time of a wide layer's
- * decomposition, but lose what is below 10⁻⁷ of the strongest direction, and there are such layers.
+ * ({@link LatentInput}), of Z elements. Double precision: singles would halve the time of a wide
+ * layer's decomposition, but lose what is below 10⁻⁷ of the strongest direction.
  */
 final class LatentFactor {
   // Of the greatest eigenvalue: what is less has not been seen and must not be divided by.
