@@ -37,10 +37,10 @@ public record CalibratedRequest(
     long seed,
     Optional<TensorType> type) {
   /** Enough for statistics and for one of them to choose by. */
-  public static final int DEFAULT_WINDOWS = 16;
+  public static final int DEFAULT_WINDOWS = 32;
 
   /** Tokens of a window. */
-  public static final int DEFAULT_WINDOW_TOKENS = 1024;
+  public static final int DEFAULT_WINDOW_TOKENS = 512;
 
   /** Steps of fitting a layer: quality against time, see java/convert/README.md. */
   public static final int DEFAULT_REFINE_STEPS = 32;

@@ -35,6 +35,9 @@ public final class Converter {
   // The strengths of rotary pairs, means over tokens, settle soon.
   private static final int STRENGTH_WINDOWS = 8;
 
+  /** Of a calibrated conversion's time, what spreading the budget was seen to take. */
+  private static final double MEASURING_SHARE = 0.15;
+
   private final OpenedSource source;
   private final Path sourcePath;
   private final Path output;
@@ -71,14 +74,17 @@ public final class Converter {
       Mha2MlaSettings settings =
           new Mha2MlaSettings(request.rope(), request.ropeDims(), request.svd(), request.rank());
       boolean measured = request.rope() == RopeSelection.TWO_NORM;
-      int stages = source instanceof OpenedSource.Plain && measured ? 2 : 1;
+      double[] shares =
+          source instanceof OpenedSource.Plain && measured
+              ? new double[] {0.5, 0.5}
+              : new double[] {1};
       Converter converter =
           new Converter(
               source,
               request.source(),
               request.output(),
               request.type(),
-              new ProgressTracker(listener, source.config().blockCount(), stages));
+              new ProgressTracker(listener, source.config().blockCount(), shares));
       if (source instanceof OpenedSource.Plain plain) {
         settings.check(source.config());
         return converter.convertPlain(
@@ -111,28 +117,30 @@ public final class Converter {
       if (!(source instanceof OpenedSource.Plain plain)) {
         throw new IllegalArgumentException(request.source() + ": is converted already");
       }
+      CalibratedSettings settings =
+          new CalibratedSettings(
+              request.reduction(),
+              request.ropeDims(),
+              request.rank(),
+              request.refineSteps(),
+              request.seed());
+      settings.check(source.config());
+      double measuring = settings.spreads(source.config()) ? MEASURING_SHARE : 0;
       return new Converter(
               source,
               request.source(),
               request.output(),
               request.type(),
-              new ProgressTracker(listener, source.config().blockCount(), 1))
-          .convertCalibrated(plain, request);
+              new ProgressTracker(listener, source.config().blockCount(), measuring, 1 - measuring))
+          .convertCalibrated(plain, request, settings);
     } catch (ClosedByInterruptException e) {
       throw cancelled();
     }
   }
 
-  private ConversionReport convertCalibrated(OpenedSource.Plain plain, CalibratedRequest request)
+  private ConversionReport convertCalibrated(
+      OpenedSource.Plain plain, CalibratedRequest request, CalibratedSettings settings)
       throws IOException {
-    CalibratedSettings settings =
-        new CalibratedSettings(
-            request.reduction(),
-            request.ropeDims(),
-            request.rank(),
-            request.refineSteps(),
-            request.seed());
-    settings.check(plain.config());
     int[][] windows =
         CalibrationTokens.read(
             request.calibration(),
@@ -141,6 +149,10 @@ public final class Converter {
             request.windows(),
             request.windowTokens());
     try (CalibratedModel model = new CalibratedModel(plain.model(), settings, windows)) {
+      if (settings.spreads(plain.config())) {
+        progress.begin("measuring");
+        model.measure(progress::layerDone);
+      }
       return writeLatent(model, settings, Optional.of(request.calibration()));
     }
   }
@@ -169,7 +181,7 @@ public final class Converter {
               source,
               output,
               type,
-              new ProgressTracker(listener, opened.config().blockCount(), 1));
+              new ProgressTracker(listener, opened.config().blockCount(), 1.0));
       return opened instanceof OpenedSource.Paper paper
           ? converter.packPaper(paper, Optional.empty())
           : converter.packPlain((OpenedSource.Plain) opened);

@@ -10,21 +10,27 @@ final class ProgressTracker {
   private final ProgressListener listener;
   private final Instant start = Instant.now();
   private final int layers;
-  private final int stages;
-  private int stage;
+  private final double[] shares;
+  private double begun; // shares of the stages that are over
+  private int stage = -1;
   private String name = "";
 
   /**
-   * @param stages passes over the layers, taken to last alike
+   * @param shares of the time that each pass over the layers takes, 1 together; a pass of share 0
+   *     never begins
    */
-  ProgressTracker(ProgressListener listener, int layers, int stages) {
+  ProgressTracker(ProgressListener listener, int layers, double... shares) {
     this.listener = listener;
     this.layers = layers;
-    this.stages = stages;
+    this.shares = shares;
   }
 
   void begin(String stageName) {
     name = stageName;
+    do {
+      begun += stage < 0 ? 0 : shares[stage];
+      stage++;
+    } while (shares[stage] == 0);
     tell(0);
   }
 
@@ -33,16 +39,13 @@ final class ProgressTracker {
    */
   void layerDone(int done) {
     tell(done);
-    if (done == layers) {
-      stage++;
-    }
     if (Thread.interrupted()) {
       throw new CancelledException("the conversion was cancelled");
     }
   }
 
   private void tell(int done) {
-    double fraction = ((double) stage * layers + done) / ((double) stages * layers);
+    double fraction = begun + shares[stage] * done / layers;
     Duration elapsed = Duration.between(start, Instant.now());
     Optional<Duration> remaining =
         fraction > 0

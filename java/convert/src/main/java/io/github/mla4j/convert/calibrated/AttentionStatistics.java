@@ -27,7 +27,7 @@ final class AttentionStatistics {
   private static final int QUERIES = 24;
 
   /** Those of them that the components' covariance, which costs more, is taken over. */
-  private static final int COMPONENT_QUERIES = 8;
+  private static final int COMPONENT_QUERIES = 4;
 
   /** The first positions see too few keys to tell anything. */
   private static final int EARLIEST = 32;

@@ -12,37 +12,54 @@ import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.WeightTensor;
 import io.github.mla4j.convert.torch.TorchScope;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Deque;
 import java.util.List;
+import java.util.function.IntConsumer;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * The source converted by recipe {@code calibrated}. For every layer: which rotary components stay
- * ({@link ComponentBasis}, {@link ComponentChoice}), the latent ({@link LatentFactor}), the shares
- * of both that leave the least error of the attention's output on a window set aside, and, if
- * wished, {@link Refinement}. The calibration windows pass through the layers beside the
- * conversion, so memory holds one layer and the windows' residual streams. Layers are made in
- * order, each once. Not thread-safe.
+ * The source converted by recipe {@code calibrated}. First, {@link #measure}: how the budget is
+ * spread over the layers ({@link SensitivityProbe}, {@link BudgetSpread}). Then for every layer:
+ * which rotary components stay ({@link ComponentBasis}, {@link ComponentChoice}), the latent
+ * ({@link LatentFactor}), the shares of both that leave the least error of the attention's output
+ * on a window set aside; and, if wished, {@link Refinement}: of each layer alone, so that the
+ * residual stream behind its attention is the source's again, then of a few neighbours together, so
+ * that the stream behind them is.
+ *
+ * <p>The calibration windows pass through the layers beside the conversion, so memory holds the
+ * layers that are fitted together (one, of a wide model) and the windows' residual streams. Layers
+ * are made in order, each once. Not thread-safe.
  */
 public final class CalibratedModel implements LatentModel, AutoCloseable {
   private static final double[] BALANCES = {1.5, 2, 3};
-
-  /**
-   * Above this width one decomposition takes tens of seconds: the usual share and balance are
-   * taken.
-   */
-  private static final int WIDE = 2048;
-
   private static final double[] USUAL_BALANCE = {2};
+
+  /** Layers fitted together: more were no better for the same number of steps. */
+  private static final int NEIGHBOURS = 4;
+
+  private static final double ALONE_RATE = 5e-3;
+  private static final double TOGETHER_RATE = 2e-3;
+
+  /** Steps of fitting neighbours together, for each step of fitting a layer alone. */
+  private static final double TOGETHER_STEPS = 1.5;
 
   private final ModelSource source;
   private final ModelConfig config;
   private final CalibratedSettings settings;
+  private final boolean wide;
   private final List<ComponentBlock> blocks;
-  private final List<Tensor> streams = new ArrayList<>(); // of the source, [T, D] a window
-  private final List<Tensor> drifted = new ArrayList<>(); // of the layers converted so far
+  private final int[] elements; // that each layer may cache
+  private List<Tensor> streams; // of the source, [T, D] a window
+  private List<Tensor> drifted; // of the layers converted so far; the same tensors at first
   private final WindowWorkers workers = new WindowWorkers();
+  private final Deque<LatentLayer> made = new ArrayDeque<>();
   private int next;
 
   /**
@@ -54,18 +71,28 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     this.config = source.config();
     this.settings = settings;
     settings.check(config);
+    this.wide = settings.wide(config);
     this.blocks = ComponentBlock.of(config);
+    this.elements = new int[config.blockCount()];
+    Arrays.fill(elements, settings.elements(config));
     manual_seed(settings.seed());
-    TorchScope.runWithoutGradients(
-        () -> {
-          for (int[] window : windows) {
-            Tensor stream = embed(window);
-            streams.add(TorchScope.keep(stream));
-            if (settings.refineSteps() > 0) {
-              drifted.add(TorchScope.keep(stream.clone()));
-            }
-          }
-        });
+    streams =
+        TorchScope.computeWithoutGradients(
+            () -> Stream.of(windows).map(this::embed).map(TorchScope::keep).toList());
+    drifted = streams;
+  }
+
+  /**
+   * Spreads the budget over the layers, where the settings say so; to be called before the first
+   * layer is made.
+   *
+   * @param layerDone told how many layers have been measured
+   */
+  public void measure(IntConsumer layerDone) {
+    List<LayerSensitivity> layers =
+        new SensitivityProbe(source, settings, workers).measure(streams, layerDone);
+    int[] spread = BudgetSpread.of(layers, settings.totalElements(config));
+    System.arraycopy(spread, 0, elements, 0, spread.length);
   }
 
   private Tensor embed(int[] tokens) {
@@ -97,18 +124,77 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     if (index != next++) {
       throw new IllegalStateException("layer " + index + " out of order");
     }
-    return TorchScope.computeWithoutGradients(() -> convert(index));
+    if (made.isEmpty()) {
+      int count = Math.min(fitsTogether() ? NEIGHBOURS : 1, config.blockCount() - index);
+      TorchScope.runWithoutGradients(() -> convert(index, count));
+    }
+    return made.remove();
   }
 
-  private LatentLayer convert(int index) {
-    PlainLayer layer = new PlainLayer(source, index);
-    List<Tensor> inputs = workers.map(streams.size(), w -> layer.attentionInput(streams.get(w)));
-    List<Tensor> outputs = workers.map(streams.size(), w -> layer.attention(inputs.get(w)));
-    LatentAttention latent = best(layer, inputs, outputs);
-    if (settings.refineSteps() > 0) {
-      latent = refined(layer, latent, outputs);
+  private boolean fitsTogether() {
+    return settings.refineSteps() > 0 && !wide;
+  }
+
+  /** Neighbouring layers; the streams pass through them. */
+  private void convert(int first, int count) {
+    List<PlainLayer> layers = new ArrayList<>();
+    List<LatentAttention> latents = new ArrayList<>();
+    List<Tensor> clean = streams;
+    List<Tensor> drift = drifted;
+    for (int i = 0; i < count; i++) {
+      cancelIfInterrupted();
+      PlainLayer layer = new PlainLayer(source, first + i);
+      List<Tensor> before = clean;
+      List<Tensor> inputs = workers.map(before.size(), w -> layer.attentionInput(before.get(w)));
+      List<Tensor> outputs = workers.map(before.size(), w -> layer.attention(inputs.get(w)));
+      List<Tensor> between = workers.map(before.size(), w -> before.get(w).add(outputs.get(w)));
+      LatentAttention latent = best(layer, elements[first + i], inputs, outputs);
+      if (settings.refineSteps() > 0) {
+        latent = fitAlone(layer, latent, drift, between);
+        if (i + 1 < count) {
+          drift = behind(layer, latent, drift);
+        }
+      }
+      clean = workers.map(before.size(), w -> layer.afterFeedForward(between.get(w)));
+      layers.add(layer);
+      latents.add(latent);
     }
-    advance(streams, layer, outputs);
+    if (count > 1) {
+      latents = fitTogether(layers, latents, clean);
+    }
+    for (int i = 0; i < count; i++) {
+      made.add(written(first + i, latents.get(i)));
+    }
+    if (settings.refineSteps() > 0) {
+      drift = drifted;
+      for (int i = 0; i < count; i++) {
+        drift = behind(layers.get(i), latents.get(i), drift);
+      }
+      drifted = replaced(drifted == streams ? List.of() : drifted, drift);
+      streams = replaced(streams, clean);
+    } else {
+      streams = replaced(streams, clean);
+      drifted = streams;
+    }
+  }
+
+  /** The streams kept from now on, instead of others. */
+  private static List<Tensor> replaced(List<Tensor> old, List<Tensor> by) {
+    by.forEach(TorchScope::keep);
+    old.forEach(TorchScope::release);
+    return by;
+  }
+
+  /** The streams behind a converted layer. */
+  private List<Tensor> behind(PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
+    return workers.map(streams.size(), w -> behind(layer, latent, streams.get(w)));
+  }
+
+  private Tensor behind(PlainLayer layer, LatentAttention latent, Tensor stream) {
+    return layer.afterFeedForward(stream.add(latent.forward(config, layer.attentionInput(stream))));
+  }
+
+  private LatentLayer written(int index, LatentAttention latent) {
     List<OutputTensor> tensors = new ArrayList<>(new CalibratedTensors(source, index).of(latent));
     tensors.addAll(SourceTensors.besidesAttention(source, index));
     float[] frequencies = new float[latent.frequencies().length];
@@ -125,35 +211,23 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   }
 
   /** The conversion whose output is nearest to the source's on the last window. */
-  private LatentAttention best(PlainLayer layer, List<Tensor> inputs, List<Tensor> outputs) {
+  private LatentAttention best(
+      PlainLayer layer, int budget, List<Tensor> inputs, List<Tensor> outputs) {
     // With a single window there is none to set aside.
     int measured = Math.max(1, inputs.size() - 1);
-    List<ComponentBasis> bases =
-        ComponentBasis.of(blocks, workers, measured, w -> layer.keys(inputs.get(w)));
-    AttentionStatistics statistics = measure(layer, bases, inputs.subList(0, measured));
-    List<ComponentChoice> choices = new ArrayList<>();
-    for (int b = 0; b < blocks.size(); b++) {
-      double[] covariance = new double[9 * blocks.get(b).components() * blocks.get(b).components()];
-      statistics.components(b).contiguous().data_ptr_double().get(covariance);
-      choices.add(new ComponentChoice(covariance, blocks.get(b).components()));
-    }
+    MeasuredLayer conversions =
+        new MeasuredLayer(
+            config, layer, blocks, workers, settings.seed(), inputs.subList(0, measured));
     Tensor x = inputs.get(inputs.size() - 1);
     Tensor wanted = outputs.get(outputs.size() - 1);
     LatentAttention best = null;
     double least = Double.POSITIVE_INFINITY;
-    boolean wide = config.embeddingLength() > WIDE;
-    for (LayerSizes sizes : LayerSizes.candidates(config, settings, blocks.size(), wide)) {
-      RotaryPart rotary =
-          RotaryPart.split(config, layer, blocks, bases, choices, sizes.ropePairs());
-      LatentFactor factor =
-          new LatentFactor(config, layer, statistics, rotary.otherKeys(), workers);
+    for (LayerSizes sizes : LayerSizes.candidates(config, settings, budget, blocks.size(), !wide)) {
+      MeasuredLayer.Split split = conversions.keeping(sizes.ropePairs());
       for (double balance : wide ? USUAL_BALANCE : BALANCES) {
         cancelIfInterrupted();
-        LatentAttention candidate =
-            LatentAttention.of(config, layer, rotary, factor.factor(sizes.rank(), balance));
-        double error =
-            TorchScope.computeWithoutGradients(
-                () -> LayerError.of(candidate.forward(config, x), wanted).item_double());
+        LatentAttention candidate = split.of(sizes.rank(), balance);
+        double error = LayerError.of(candidate.forward(config, x), wanted).item_double();
         if (best == null || error < least) {
           best = candidate;
           least = error;
@@ -163,63 +237,62 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     return best;
   }
 
-  /** Sums in the order of the windows, however many are measured at a time. */
-  private AttentionStatistics measure(
-      PlainLayer layer, List<ComponentBasis> bases, List<Tensor> inputs) {
-    AttentionStatistics all = statistics(layer, bases, 0);
-    for (int first = 0; first < inputs.size(); first += workers.count()) {
-      int start = first;
-      int count = Math.min(workers.count(), inputs.size() - start);
-      AttentionStatistics[] parts = new AttentionStatistics[count];
-      TorchScope.runWithoutGradients(
-          () -> {
-            List<List<Tensor>> sums =
-                workers.mapAll(
-                    count,
-                    i -> {
-                      parts[i] = statistics(layer, bases, start + i);
-                      parts[i].add(inputs.get(start + i));
-                      return parts[i].sums();
-                    });
-            for (int i = 0; i < count; i++) {
-              all.merge(sums.get(i), 1, parts[i].componentSamples());
-            }
-          });
-    }
-    return all;
+  /**
+   * Fits a layer to inputs that have drifted, towards a residual stream that has not.
+   *
+   * @param between the source's streams between attention and MLP
+   */
+  private LatentAttention fitAlone(
+      PlainLayer layer, LatentAttention latent, List<Tensor> drift, List<Tensor> between) {
+    int windows = drift.size();
+    List<Tensor> inputs = workers.map(windows, w -> layer.attentionInput(drift.get(w)));
+    List<Tensor> weights = workers.map(windows, w -> tokenWeights(between.get(w)));
+    List<Tensor> wanted =
+        workers.map(windows, w -> between.get(w).sub(drift.get(w)).mul_(weights.get(w)));
+    return new Refinement(settings.refineSteps(), ALONE_RATE)
+        .refine(
+            List.of(latent),
+            windows,
+            (attentions, w) ->
+                LayerError.of(
+                    attentions.get(0).forward(config, inputs.get(w)).mul(weights.get(w)),
+                    wanted.get(w)))
+        .get(0);
   }
 
-  private AttentionStatistics statistics(PlainLayer layer, List<ComponentBasis> bases, int window) {
-    return new AttentionStatistics(config, layer, blocks, bases, settings.seed() + window);
+  /**
+   * Fits neighbours so that what enters the first of them, drifted, leaves the last as the source's
+   * stream.
+   */
+  private List<LatentAttention> fitTogether(
+      List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
+    int windows = clean.size();
+    List<Tensor> weights = workers.map(windows, w -> tokenWeights(clean.get(w)));
+    List<Tensor> wanted = workers.map(windows, w -> clean.get(w).mul(weights.get(w)));
+    int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
+    return new Refinement(steps, TOGETHER_RATE)
+        .refine(
+            latents,
+            windows,
+            (attentions, w) -> {
+              Tensor stream = drifted.get(w);
+              for (int i = 0; i < layers.size(); i++) {
+                stream = behind(layers.get(i), attentions.get(i), stream);
+              }
+              return LayerError.of(stream.mul(weights.get(w)), wanted.get(w));
+            });
   }
 
-  /** Fits the layer to inputs that have drifted, towards a residual stream that has not. */
-  private LatentAttention refined(PlainLayer layer, LatentAttention latent, List<Tensor> outputs) {
-    List<Tensor> inputs = new ArrayList<>();
-    List<Tensor> wanted = new ArrayList<>();
-    for (int w = 0; w < drifted.size(); w++) {
-      Tensor stream = drifted.get(w);
-      Tensor clean = streams.get(w);
-      Tensor output = outputs.get(w);
-      inputs.add(TorchScope.nested(() -> layer.attentionInput(stream)));
-      wanted.add(TorchScope.nested(() -> clean.add(output).sub_(stream)));
-    }
-    cancelIfInterrupted();
-    LatentAttention refined =
-        new Refinement(config, settings.refineSteps()).refine(latent, inputs, wanted);
-    List<Tensor> changes = workers.map(inputs.size(), w -> refined.forward(config, inputs.get(w)));
-    advance(drifted, layer, changes);
-    return refined;
-  }
-
-  private void advance(List<Tensor> streams, PlainLayer layer, List<Tensor> changes) {
-    List<Tensor> after =
-        workers.map(
-            streams.size(), w -> layer.afterFeedForward(streams.get(w).add(changes.get(w))));
-    for (int w = 0; w < streams.size(); w++) {
-      TorchScope.release(streams.get(w));
-      streams.set(w, TorchScope.keep(after.get(w)));
-    }
+  /**
+   * One over the root mean square of each token, [T, 1]: what reads a stream norms it first, and
+   * the first token's is a hundred times as large as others'.
+   */
+  private static Tensor tokenWeights(Tensor stream) {
+    return stream
+        .square()
+        .mean(new long[] {1}, true, new ScalarTypeOptional())
+        .add_(new Scalar(1e-12))
+        .rsqrt_();
   }
 
   private static void cancelIfInterrupted() {
@@ -231,9 +304,11 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   @Override
   public void close() {
     workers.close();
+    if (drifted != streams) {
+      drifted.forEach(TorchScope::release);
+    }
     streams.forEach(TorchScope::release);
-    drifted.forEach(TorchScope::release);
-    streams.clear();
-    drifted.clear();
+    streams = List.of();
+    drifted = streams;
   }
 }

@@ -17,6 +17,8 @@ import java.util.OptionalInt;
 public record CalibratedSettings(
     double reduction, OptionalInt ropeDims, OptionalInt rank, int refineSteps, long seed)
     implements RecipeKeys {
+  // Above it one decomposition takes tens of seconds.
+  private static final int WIDE = 2048;
 
   /**
    * Checks the choices against a model's sizes.
@@ -58,7 +60,25 @@ public record CalibratedSettings(
     return Math.min(2 * config.kvRows(), LatentInput.length(config));
   }
 
-  /** Elements that a layer may cache a token. */
+  /**
+   * Whether a model is so wide that the usual rotary share and balance are taken for every layer,
+   * the budget is spread evenly, and layers are fitted one by one.
+   */
+  boolean wide(ModelConfig config) {
+    return config.embeddingLength() > WIDE;
+  }
+
+  /** Whether the budget is spread over the layers by what each of them needs. */
+  public boolean spreads(ModelConfig config) {
+    return rank.isEmpty() && reduction > 0 && !wide(config) && config.blockCount() > 1;
+  }
+
+  /** Elements that all layers together may cache a token. */
+  int totalElements(ModelConfig config) {
+    return (int) Math.floor((1 - reduction) * 2 * config.kvRows() * config.blockCount() + 1e-6);
+  }
+
+  /** Elements that a layer may cache a token where the budget is spread evenly. */
   int elements(ModelConfig config) {
     return (int) Math.floor((1 - reduction) * 2 * config.kvRows() + 1e-6);
   }

@@ -21,11 +21,11 @@ record LayerSizes(int ropePairs, int rank) {
   /**
    * What is tried for a layer: one choice where the settings fix it, else several shares.
    *
-   * @param wide whether the layer is so wide that one share has to do
+   * @param budget elements that the layer may cache
+   * @param several whether several shares are tried, not only the usual one
    */
   static List<LayerSizes> candidates(
-      ModelConfig config, CalibratedSettings settings, int blocks, boolean wide) {
-    int budget = settings.elements(config);
+      ModelConfig config, CalibratedSettings settings, int budget, int blocks, boolean several) {
     int full = CalibratedSettings.maxRank(config);
     int mostPairs = config.kvRows() / blocks / 2;
     if (settings.ropeDims().isPresent()) {
@@ -38,7 +38,7 @@ record LayerSizes(int ropePairs, int rank) {
       return List.of(
           new LayerSizes(Math.min(mostPairs, left / (2 * blocks)), settings.rank().getAsInt()));
     }
-    return DoubleStream.of(wide ? USUAL_SHARE : ROTARY_SHARES)
+    return DoubleStream.of(several ? ROTARY_SHARES : USUAL_SHARE)
         .map(share -> Math.max(share, 1 - (double) full / budget))
         .mapToInt(share -> Math.min(mostPairs, (int) Math.round(share * budget / (2 * blocks))))
         .distinct()

@@ -114,6 +114,6 @@ final class PlainLayer {
   /** The residual stream after the layer's MLP, given it before, [T, D]. */
   Tensor afterFeedForward(Tensor stream) {
     Tensor x = RmsNorm.of(config, stream, feedForwardNorm);
-    return stream.add(linear(silu(linear(x, gate)).mul_(linear(x, up)), down));
+    return stream.add(linear(silu(linear(x, gate)).mul(linear(x, up)), down));
   }
 }

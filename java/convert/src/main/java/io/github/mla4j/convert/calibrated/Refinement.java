@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.calibrated;
 
-import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.GradientWorkers;
 import io.github.mla4j.convert.torch.Parameters;
 import io.github.mla4j.convert.torch.TorchScope;
@@ -11,65 +11,81 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Fits a converted layer's attention to what would bring the residual stream back to the source's,
- * given inputs that the layers before it, already converted, have made. Adam on two windows a step,
- * in turn; every tensor moves by a share of its own size, and that share falls to zero.
+ * Fits converted attentions to a loss over windows: Adam on two windows a step, in turn; every
+ * tensor moves by a share of its own size, and that share falls to zero.
  */
 final class Refinement {
   // One for each of two cores; the same everywhere, so that results are too.
   private static final int WINDOWS_A_STEP = 2;
 
-  private static final double RATE = 5e-3;
+  /** Steps in which the share rises, while Adam's means are still of few gradients. */
+  private static final int WARM_UP = 5;
+
   private static final double FIRST_DECAY = 0.9;
   private static final double SECOND_DECAY = 0.98;
-  private static final double EPSILON = 1e-8;
+  // Gradients of a loss that is a share of a whole model's stream are small.
+  private static final double EPSILON = 1e-12;
   // A tensor of zeros, such as the output's bias, has no size of its own.
   private static final double SMALLEST_SIZE = 1e-3;
 
-  private final ModelConfig config;
   private final int steps;
+  private final double rate;
 
-  Refinement(ModelConfig config, int steps) {
-    this.config = config;
+  /**
+   * @param steps of two windows
+   * @param rate share of a tensor's size (root mean square) that its elements move in a step
+   */
+  Refinement(int steps, double rate) {
     this.steps = steps;
+    this.rate = rate;
+  }
+
+  /** A scalar tensor for a window, with gradients. */
+  @FunctionalInterface
+  interface Loss {
+    Tensor of(List<LatentAttention> attentions, int window);
   }
 
   /**
-   * Returns a new attention; the given one stays as it is.
+   * Returns new attentions; the given ones stay as they are.
    *
-   * @param inputs what the attention reads, [T, D] a window
-   * @param wanted what it should add to the residual stream, [T, D] a window
+   * @param windows how many the loss knows
    */
-  LatentAttention refine(LatentAttention start, List<Tensor> inputs, List<Tensor> wanted) {
-    boolean biased = start.queryBias().count_nonzero().item_long() > 0;
-    LatentAttention moving =
-        new LatentAttention(
-            moving(start.query()),
-            biased ? moving(start.queryBias()) : start.queryBias(),
-            start.whole().map(heads -> heads.withMaps(Refinement::moving)),
-            moving(start.rotaryKey()),
-            biased ? moving(start.rotaryKeyBias()) : start.rotaryKeyBias(),
-            start.frequencies(),
-            moving(start.down()),
-            moving(start.keyUp()),
-            moving(start.valueUp()),
-            moving(start.output()),
-            moving(start.outputBias()));
+  List<LatentAttention> refine(List<LatentAttention> start, int windows, Loss loss) {
+    List<LatentAttention> moving = start.stream().map(Refinement::moving).toList();
     try (Parameters parameters = new Parameters()) {
-      for (Tensor tensor : tensors(moving)) {
-        if (tensor.requires_grad() && tensor.numel() > 0) {
-          parameters.add(Integer.toString(parameters.all().size()), tensor);
+      for (LatentAttention attention : moving) {
+        for (Tensor tensor : tensors(attention)) {
+          if (tensor.requires_grad() && tensor.numel() > 0) {
+            parameters.add(Integer.toString(parameters.all().size()), tensor);
+          }
         }
       }
       try (GradientWorkers workers = new GradientWorkers(parameters, WINDOWS_A_STEP)) {
         List<Moment> moments = parameters.all().values().stream().map(Moment::new).toList();
         for (int step = 0; step < steps; step++) {
-          step(moving, moments, workers, inputs, wanted, step);
+          step(moving, moments, workers, windows, loss, step);
         }
       }
     }
-    tensors(moving).forEach(tensor -> tensor.requires_grad_(false));
+    moving.forEach(attention -> tensors(attention).forEach(tensor -> tensor.requires_grad_(false)));
     return moving;
+  }
+
+  private static LatentAttention moving(LatentAttention start) {
+    boolean biased = start.queryBias().count_nonzero().item_long() > 0;
+    return new LatentAttention(
+        moving(start.query()),
+        biased ? moving(start.queryBias()) : start.queryBias(),
+        start.whole().map(heads -> heads.withMaps(Refinement::moving)),
+        moving(start.rotaryKey()),
+        biased ? moving(start.rotaryKeyBias()) : start.rotaryKeyBias(),
+        start.frequencies(),
+        moving(start.down()),
+        moving(start.keyUp()),
+        moving(start.valueUp()),
+        moving(start.output()),
+        moving(start.outputBias()));
   }
 
   private static Tensor moving(Tensor tensor) {
@@ -94,19 +110,21 @@ final class Refinement {
   }
 
   private void step(
-      LatentAttention moving,
+      List<LatentAttention> moving,
       List<Moment> moments,
       GradientWorkers workers,
-      List<Tensor> inputs,
-      List<Tensor> wanted,
+      int windows,
+      Loss loss,
       int step) {
+    if (Thread.interrupted()) {
+      throw new CancelledException("the conversion was cancelled");
+    }
     List<Supplier<Tensor>> losses = new ArrayList<>();
     for (int i = 0; i < WINDOWS_A_STEP; i++) {
-      int window = (step * WINDOWS_A_STEP + i) % inputs.size();
-      losses.add(
-          () -> LayerError.of(moving.forward(config, inputs.get(window)), wanted.get(window)));
+      int window = (step * WINDOWS_A_STEP + i) % windows;
+      losses.add(() -> loss.of(moving, window));
     }
-    double share = RATE * (1 - (double) step / steps);
+    double share = rate * Math.min(1, (step + 1.0) / WARM_UP) * (1 - (double) step / steps);
     TorchScope.runWithoutGradients(
         () -> {
           List<Tensor> gradients = workers.differentiate(losses).gradients();

@@ -50,7 +50,15 @@ final class LayerConversionTest {
             Layer layer = new Layer(source);
             LatentAttention start = layer.converted(8, source.config().kvRows() / 2);
             LatentAttention fitted =
-                new Refinement(source.config(), 60).refine(start, layer.inputs, layer.wanted);
+                new Refinement(60, 5e-3)
+                    .refine(
+                        List.of(start),
+                        layer.inputs.size(),
+                        (attentions, w) ->
+                            LayerError.of(
+                                attentions.get(0).forward(source.config(), layer.inputs.get(w)),
+                                layer.wanted.get(w)))
+                    .get(0);
             for (int w = 0; w < layer.inputs.size(); w++) {
               double before = layer.error(start, w);
               double after = layer.error(fitted, w);
@@ -84,25 +92,9 @@ final class LayerConversionTest {
     }
 
     LatentAttention converted(int ropePairs, int rank) {
-      List<ComponentBlock> blocks = ComponentBlock.of(config);
-      List<ComponentBasis> bases =
-          ComponentBasis.of(blocks, workers, inputs.size(), w -> plain.keys(inputs.get(w)));
-      AttentionStatistics statistics = new AttentionStatistics(config, plain, blocks, bases, 1);
-      inputs.forEach(statistics::add);
-      int count = blocks.get(0).components();
-      double[] covariance = new double[9 * count * count];
-      statistics.components(0).contiguous().data_ptr_double().get(covariance);
-      RotaryPart rotary =
-          RotaryPart.split(
-              config,
-              plain,
-              blocks,
-              bases,
-              List.of(new ComponentChoice(covariance, count)),
-              ropePairs);
-      LatentFactor factor =
-          new LatentFactor(config, plain, statistics, rotary.otherKeys(), workers);
-      return LatentAttention.of(config, plain, rotary, factor.factor(rank, 2));
+      return new MeasuredLayer(config, plain, ComponentBlock.of(config), workers, 1, inputs)
+          .keeping(ropePairs)
+          .of(rank, 2);
     }
 
     double error(LatentAttention latent, int window) {

@@ -1,0 +1,101 @@
+package io.github.mla4j.convert.calibrated;
+
+import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.TorchScope;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A layer of the source with what its attention does on the calibration windows, from which
+ * conversions of any size are made. Its tensors belong to the {@code TorchScope} in which it is
+ * measured.
+ */
+final class MeasuredLayer {
+  private final ModelConfig config;
+  private final PlainLayer layer;
+  private final List<ComponentBlock> blocks;
+  private final WindowWorkers workers;
+  private final List<ComponentBasis> bases;
+  private final AttentionStatistics statistics;
+  private final List<ComponentChoice> choices = new ArrayList<>();
+
+  /**
+   * @param seed of the queries that are sampled
+   * @param inputs what the attention reads, [T, D] a window
+   */
+  MeasuredLayer(
+      ModelConfig config,
+      PlainLayer layer,
+      List<ComponentBlock> blocks,
+      WindowWorkers workers,
+      long seed,
+      List<Tensor> inputs) {
+    this.config = config;
+    this.layer = layer;
+    this.blocks = blocks;
+    this.workers = workers;
+    this.bases = ComponentBasis.of(blocks, workers, inputs.size(), w -> layer.keys(inputs.get(w)));
+    this.statistics = measure(seed, inputs);
+    for (int b = 0; b < blocks.size(); b++) {
+      double[] covariance = new double[9 * blocks.get(b).components() * blocks.get(b).components()];
+      statistics.components(b).contiguous().data_ptr_double().get(covariance);
+      choices.add(new ComponentChoice(covariance, blocks.get(b).components()));
+    }
+  }
+
+  /** Sums in the order of the windows, however many are measured at a time. */
+  private AttentionStatistics measure(long seed, List<Tensor> inputs) {
+    AttentionStatistics all = statistics(seed);
+    for (int first = 0; first < inputs.size(); first += workers.count()) {
+      int start = first;
+      int count = Math.min(workers.count(), inputs.size() - start);
+      AttentionStatistics[] parts = new AttentionStatistics[count];
+      TorchScope.runWithoutGradients(
+          () -> {
+            List<List<Tensor>> sums =
+                workers.mapAll(
+                    count,
+                    i -> {
+                      parts[i] = statistics(seed + start + i);
+                      parts[i].add(inputs.get(start + i));
+                      return parts[i].sums();
+                    });
+            for (int i = 0; i < count; i++) {
+              all.merge(sums.get(i), 1, parts[i].componentSamples());
+            }
+          });
+    }
+    return all;
+  }
+
+  private AttentionStatistics statistics(long seed) {
+    return new AttentionStatistics(config, layer, blocks, bases, seed);
+  }
+
+  /** Conversions that keep the rotation of so many components of each block. */
+  Split keeping(int ropePairs) {
+    RotaryPart rotary = RotaryPart.split(config, layer, blocks, bases, choices, ropePairs);
+    return new Split(
+        rotary, new LatentFactor(config, layer, statistics, rotary.otherKeys(), workers));
+  }
+
+  /** The layer with its rotary part chosen, and a latent of any rank. */
+  final class Split {
+    private final RotaryPart rotary;
+    private final LatentFactor factor;
+
+    private Split(RotaryPart rotary, LatentFactor factor) {
+      this.rotary = rotary;
+      this.factor = factor;
+    }
+
+    /**
+     * @param rank C
+     * @param balance of keys against values, see {@link LatentFactor#factor}
+     */
+    LatentAttention of(int rank, double balance) {
+      return LatentAttention.of(config, layer, rotary, factor.factor(rank, balance));
+    }
+  }
+}
