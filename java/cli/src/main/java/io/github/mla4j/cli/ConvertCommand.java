@@ -95,20 +95,33 @@ final class ConvertCommand implements Callable<Integer> {
   @Option(
       names = "--windows",
       paramLabel = "N",
-      description = "calibrated: windows of the calibration text, at most (default: 16).")
+      description =
+          "calibrated: windows of the calibration text, at most (default: "
+              + CalibratedRequest.DEFAULT_WINDOWS
+              + ").")
   private Integer windows;
 
   @Option(
       names = "--ctx",
       paramLabel = "N",
-      description = "calibrated: tokens of a window, at most (default: 1024).")
+      description =
+          "calibrated: tokens of a window, at most (default: "
+              + CalibratedRequest.DEFAULT_WINDOW_TOKENS
+              + ").")
   private Integer windowTokens;
+
+  @Option(
+      names = "--even",
+      description =
+          "calibrated: every layer caches as much (default: layers that need more cache more).")
+  private boolean even;
 
   @Option(
       names = "--refine",
       paramLabel = "N",
       description =
-          "calibrated: steps of fitting each layer to its drifted input; 0: none (default: "
+          "calibrated: steps of fitting each layer to its drifted input, and half as many again of "
+              + "fitting neighbours together; 0: none (default: "
               + CalibratedRequest.DEFAULT_REFINE_STEPS
               + ").")
   private Integer refine;
@@ -212,6 +225,7 @@ final class ConvertCommand implements Callable<Integer> {
         reduction == null ? 0 : reduction / 100,
         given(ropeDims),
         given(rank),
+        !even,
         calibration.chosen().orElseGet(Calibration.Bundled::new),
         given(windows).orElse(CalibratedRequest.DEFAULT_WINDOWS),
         given(windowTokens).orElse(CalibratedRequest.DEFAULT_WINDOW_TOKENS),
@@ -230,6 +244,7 @@ final class ConvertCommand implements Callable<Integer> {
     refuse(windowTokens, "--ctx", Method.CALIBRATED);
     refuse(refine, "--refine", Method.CALIBRATED);
     refuse(seed, "--seed", Method.CALIBRATED);
+    refuse(even ? true : null, "--even", Method.CALIBRATED);
     Optional<Calibration> measured = calibration.chosen();
     if (rope == null || svd == null || ropeDims == null) {
       throw wrong("--method mha2mla needs --rope, --rope-dims and --svd");

@@ -94,6 +94,7 @@ final class DemoCommand implements Callable<Integer> {
             reduction / 100,
             OptionalInt.empty(),
             OptionalInt.empty(),
+            true,
             new Calibration.Text(folder.calibration(budget.calibrationCharacters())),
             CalibratedRequest.DEFAULT_WINDOWS,
             budget.windowTokens(),

@@ -15,7 +15,9 @@ import java.util.OptionalInt;
  * @param reduction share of the source's cached elements that is removed, rotary part included; at
  *     least 0 and below 1
  * @param ropeDims rotary dims a group of every layer; empty: chosen layer by layer
- * @param rank latent dims of every layer; empty: what the reduction leaves beside the rotary dims
+ * @param rank latent dims of every layer; empty: what the layer's share of the budget leaves beside
+ *     the rotary dims
+ * @param spread whether layers that need more may cache more; else every layer caches as much
  * @param calibration the text that the source is measured on
  * @param windows of that text, at most
  * @param windowTokens tokens of a window, at most; the model's context limits it too
@@ -30,6 +32,7 @@ public record CalibratedRequest(
     double reduction,
     OptionalInt ropeDims,
     OptionalInt rank,
+    boolean spread,
     Calibration calibration,
     int windows,
     int windowTokens,
@@ -62,6 +65,7 @@ public record CalibratedRequest(
         reduction,
         OptionalInt.empty(),
         OptionalInt.empty(),
+        true,
         new Calibration.Bundled(),
         DEFAULT_WINDOWS,
         DEFAULT_WINDOW_TOKENS,

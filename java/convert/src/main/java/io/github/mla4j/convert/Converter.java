@@ -122,6 +122,7 @@ public final class Converter {
               request.reduction(),
               request.ropeDims(),
               request.rank(),
+              request.spread(),
               request.refineSteps(),
               request.seed());
       settings.check(source.config());

@@ -42,6 +42,7 @@ final class CalibratedQualityTest {
             0.5,
             OptionalInt.empty(),
             OptionalInt.empty(),
+            true,
             new Calibration.Text(text),
             4,
             64,

@@ -11,11 +11,17 @@ import java.util.OptionalInt;
  * @param reduction share of cached elements removed
  * @param ropeDims R of every group, where it is not chosen layer by layer
  * @param rank C, where it is not what the reduction leaves
+ * @param spread whether layers share the budget by what each of them needs
  * @param refineSteps of fitting a layer
  * @param seed of what is sampled
  */
 public record CalibratedSettings(
-    double reduction, OptionalInt ropeDims, OptionalInt rank, int refineSteps, long seed)
+    double reduction,
+    OptionalInt ropeDims,
+    OptionalInt rank,
+    boolean spread,
+    int refineSteps,
+    long seed)
     implements RecipeKeys {
   // Above it one decomposition takes tens of seconds.
   private static final int WIDE = 2048;
@@ -70,7 +76,7 @@ public record CalibratedSettings(
 
   /** Whether the budget is spread over the layers by what each of them needs. */
   public boolean spreads(ModelConfig config) {
-    return rank.isEmpty() && reduction > 0 && !wide(config) && config.blockCount() > 1;
+    return spread && rank.isEmpty() && reduction > 0 && !wide(config) && config.blockCount() > 1;
   }
 
   /** Elements that all layers together may cache a token. */

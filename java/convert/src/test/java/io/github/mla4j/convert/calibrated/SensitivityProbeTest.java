@@ -36,7 +36,7 @@ class SensitivityProbeTest {
   @ValueSource(strings = {"llama-gqa", "qwen2-bias", "qwen3-qknorm"})
   void onePassTellsWhatOneConversionALayerWould(String model) throws IOException {
     CalibratedSettings settings =
-        new CalibratedSettings(0.7, OptionalInt.empty(), OptionalInt.empty(), 0, 1);
+        new CalibratedSettings(0.7, OptionalInt.empty(), OptionalInt.empty(), true, 0, 1);
     try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       TorchScope.runWithoutGradients(
           () -> {

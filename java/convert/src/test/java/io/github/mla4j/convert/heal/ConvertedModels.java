@@ -40,6 +40,7 @@ final class ConvertedModels {
             reduction,
             OptionalInt.empty(),
             OptionalInt.empty(),
+            true,
             new Calibration.Ids(Files.writeString(folder.resolve("ids.txt"), ids)),
             2,
             64,
