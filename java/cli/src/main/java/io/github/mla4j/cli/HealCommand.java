@@ -117,7 +117,9 @@ final class HealCommand implements Callable<Integer> {
   @Option(
       names = "--rate",
       paramLabel = "R",
-      description = "Peak of the learning rate (default: 4e-4 for short, 1e-4 for paper).")
+      description =
+          "Peak of the learning rate: for short a share of every tensor's size (default: 2e-3), for "
+              + "paper the same for all tensors (default: 1e-4).")
   private Double rate;
 
   @Option(

@@ -2,6 +2,7 @@ package io.github.mla4j.convert.heal;
 
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.List;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -26,16 +27,22 @@ record Decoder(Tensor embedding, List<DecoderLayer> layers, RmsNorm outputNorm, 
   }
 
   /**
-   * What the head reads, [batch · T, D], without a trace for gradients.
+   * Runs forward without a trace for gradients.
    *
    * @param ids [batch, T] of int64
+   * @param streamAfter told of the residual stream after every layer, [batch · T, D] in float32,
+   *     which the next layer changes
+   * @return what the head reads, [batch · T, D]
    */
-  Tensor lastState(Tensor ids) {
+  Tensor lastState(Tensor ids, Consumer<Tensor> streamAfter) {
     return TorchScope.nested(
         () -> {
           int batch = Math.toIntExact(ids.size(0));
           Tensor stream = embed(ids);
-          layers.forEach(layer -> layer.forward(stream, batch));
+          for (DecoderLayer layer : layers) {
+            layer.forward(stream, batch);
+            streamAfter.accept(stream);
+          }
           return outputNorm.apply(stream, outputNorm.inverse(stream));
         });
   }

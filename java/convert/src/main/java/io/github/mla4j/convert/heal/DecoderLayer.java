@@ -110,8 +110,12 @@ final class DecoderLayer {
         () -> {
           Tensor between = trace.between;
           Tensor inverse = trace.betweenInverse;
-          Tensor y = feedForwardNorm.apply(between, inverse);
-          Tensor byY = feedForward.backward(y, trace.inner, byStream.to(compute), gradients);
+          Tensor byY =
+              feedForward.backward(
+                  () -> feedForwardNorm.apply(between, inverse),
+                  trace.inner,
+                  byStream.to(compute),
+                  gradients);
           if (gradients.wants(prefix + FEED_FORWARD_NORM)) {
             gradients.add(
                 prefix + FEED_FORWARD_NORM, feedForwardNorm.weightGradient(between, inverse, byY));

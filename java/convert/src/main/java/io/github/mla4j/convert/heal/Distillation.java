@@ -12,6 +12,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Student and teacher in memory, and the gradients of what the student learns of a text. */
 final class Distillation implements AutoCloseable {
+  // Of a layer's stream beside the divergence; see java/convert/README.md for what was measured.
+  private static final double STREAM_WEIGHT = 0.3;
+
   private final Optional<DecoderModel> teacher;
   private final DecoderModel student;
   private final NextTokenLoss loss;
@@ -76,11 +79,13 @@ final class Distillation implements AutoCloseable {
     Tensor ids = rows.narrow(1, 0, length);
     Tensor next = rows.narrow(1, 1, length).reshape(-1);
     try (Gradients gradients = new Gradients(trained().all().keySet());
-        WindowPass pass = new WindowPass(student.decoder(), ids)) {
+        WindowPass pass = new WindowPass(student.decoder(), ids);
+        StreamLoss streams = new StreamLoss(STREAM_WEIGHT, batch)) {
       Tensor state = pass.state();
-      Tensor wanted = teacher.map(model -> model.decoder().lastState(ids)).orElse(state);
+      Tensor wanted =
+          teacher.map(model -> model.decoder().lastState(ids, streams::teach)).orElse(state);
       NextTokenLoss.Result result = loss.of(state, wanted, next, gradients);
-      pass.backward(result.byState(), gradients);
+      pass.backward(result.byState(), teacher.map(model -> streams), gradients);
       return new GradientWorkers.Share(result.loss(), gradients.release());
     }
   }

@@ -5,6 +5,7 @@ import static org.bytedeco.pytorch.global.torch.silu;
 import static org.bytedeco.pytorch.global.torch.silu_backward;
 
 import java.util.Map;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -46,10 +47,10 @@ final class FeedForward {
   /**
    * The gradient by {@code x}; those by weights that are trained are added to {@code gradients}.
    *
-   * @param x what {@link #inner} was made of
+   * @param x what {@link #inner} was made of; asked for where weights are trained
    * @param byOutput the gradient by the output, [N, D]
    */
-  Tensor backward(Tensor x, Inner inner, Tensor byOutput, Gradients gradients) {
+  Tensor backward(Supplier<Tensor> x, Inner inner, Tensor byOutput, Gradients gradients) {
     Tensor opened = silu(inner.gated);
     if (gradients.wants(prefix + DOWN)) {
       gradients.add(prefix + DOWN, byOutput.t().mm(opened.mul(inner.raised)));
@@ -58,8 +59,8 @@ final class FeedForward {
     Tensor byRaised = opened.mul_(byProduct);
     Tensor byGated = silu_backward(byProduct.mul_(inner.raised), inner.gated);
     if (gradients.wants(prefix + GATE)) {
-      gradients.add(prefix + GATE, byGated.t().mm(x));
-      gradients.add(prefix + UP, byRaised.t().mm(x));
+      gradients.add(prefix + GATE, byGated.t().mm(x.get()));
+      gradients.add(prefix + UP, byRaised.t().mm(x.get()));
     }
     return byGated.mm(gate).addmm_(byRaised, up);
   }

@@ -46,7 +46,7 @@ public record HealRequest(
    * @param trained which tensors change
    * @param loss what is brought down
    * @param schedule of the learning rate
-   * @param rate on the plateau; empty: the schedule's own
+   * @param rate on the plateau, as the schedule means it; empty: the schedule's own
    * @param cache that the model learns to live with
    * @param windowTokens of a sequence
    * @param batch sequences of a step

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Supplier;
+import java.util.function.ToDoubleFunction;
 
 /** A run's loop: steps, checkpoints, reports. Not thread-safe. */
 final class HealRun implements AutoCloseable {
@@ -29,6 +30,7 @@ final class HealRun implements AutoCloseable {
   private final TorchPlace place;
   private final GradientWorkers workers;
   private final AdamW optimizer;
+  private final StepSizes sizes;
   private final HealCheckpoint checkpoint;
   private final LossHistory losses = new LossHistory();
   private RunClock clock;
@@ -52,6 +54,7 @@ final class HealRun implements AutoCloseable {
     this.windows = windows;
     this.place = place;
     optimizer = new AdamW(distillation.trained(), FIRST_DECAY, SECOND_DECAY, 0);
+    sizes = new StepSizes(distillation.trained());
     workers = new GradientWorkers(distillation.trained(), shares());
     checkpoint = new HealCheckpoint(checkpointFile, settings, distillation.trained(), optimizer);
     clock = new RunClock(length, Duration.ZERO, 0, System::nanoTime);
@@ -119,7 +122,7 @@ final class HealRun implements AutoCloseable {
             () -> {
               GradientWorkers.Result result = workers.average(shares(clock.steps()));
               GradientClip.clip(result.gradients(), LARGEST_GRADIENT);
-              workers.run(optimizer.updates(result.gradients(), clock.steps() + 1, rate));
+              workers.run(optimizer.updates(result.gradients(), clock.steps() + 1, rateOf(rate)));
               distillation.student().tensors().refresh();
               return result.loss();
             });
@@ -130,6 +133,10 @@ final class HealRun implements AutoCloseable {
     }
     losses.add(loss);
     clock.step(System.nanoTime() - begin);
+  }
+
+  private ToDoubleFunction<String> rateOf(double rate) {
+    return options.schedule().isRelative() ? name -> rate * sizes.of(name) : name -> rate;
   }
 
   private List<Supplier<GradientWorkers.Share>> shares(long step) {

@@ -6,17 +6,22 @@ package io.github.mla4j.convert.heal;
  * it.
  */
 public enum HealSchedule {
-  /** For minutes on a few cores. */
-  SHORT(4e-4, 0.04, 0.4),
-  /** The paper's, for billions of tokens: 900 steps up and 1,800 down of 18,000. */
-  PAPER(1e-4, 0.05, 0.1);
+  /** For minutes on a few cores. The rate is a share of every tensor's size. */
+  SHORT(2e-3, true, 0.04, 0.4),
+  /**
+   * The paper's, for billions of tokens: 900 steps up and 1,800 down of 18,000. The rate is the
+   * same for all tensors.
+   */
+  PAPER(1e-4, false, 0.05, 0.1);
 
   private final double rate;
+  private final boolean relative;
   private final double warmUp;
   private final double coolDown;
 
-  HealSchedule(double rate, double warmUp, double coolDown) {
+  HealSchedule(double rate, boolean relative, double warmUp, double coolDown) {
     this.rate = rate;
+    this.relative = relative;
     this.warmUp = warmUp;
     this.coolDown = coolDown;
   }
@@ -24,6 +29,11 @@ public enum HealSchedule {
   /** The rate on the plateau where none is given. */
   public double defaultRate() {
     return rate;
+  }
+
+  /** Whether the rate is a share of a tensor's size. */
+  boolean isRelative() {
+    return relative;
   }
 
   /**

@@ -6,6 +6,7 @@ import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 
 /** One pass of the student over a few sequences, forward and backward. Not thread-safe. */
@@ -44,9 +45,10 @@ final class WindowPass implements AutoCloseable {
    * Runs backward, once.
    *
    * @param byState the gradient by {@link #state}
+   * @param streams whose gradient comes on top, where the teacher's are known
    * @param gradients added to
    */
-  void backward(Tensor byState, Gradients gradients) {
+  void backward(Tensor byState, Optional<StreamLoss> streams, Gradients gradients) {
     RmsNorm norm = decoder.outputNorm();
     Tensor inverse = TorchScope.nested(() -> norm.inverse(last()));
     if (gradients.wants(DecoderTensors.OUTPUT_NORM)) {
@@ -56,7 +58,9 @@ final class WindowPass implements AutoCloseable {
     }
     Tensor byStream = TorchScope.nested(() -> norm.backward(last(), inverse, byState));
     for (int layer = decoder.layers().size() - 1; layer >= 0; layer--) {
+      int index = layer;
       try (DecoderLayer.Trace trace = traces.pop()) {
+        streams.ifPresent(loss -> loss.addGradient(index, trace.after(), byStream));
         decoder.layers().get(layer).backward(trace, last(), byStream, gradients);
       }
     }

@@ -7,6 +7,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToDoubleFunction;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
@@ -65,11 +66,16 @@ public final class AdamW implements AutoCloseable {
    * @param step number of this step, the first being 1
    */
   public void step(List<Tensor> gradients, long step, double learningRate) {
-    updates(gradients, step, learningRate).forEach(Runnable::run);
+    updates(gradients, step, name -> learningRate).forEach(Runnable::run);
   }
 
-  /** What {@link #step} does, a part for each parameter; they may run at the same time. */
-  public List<Runnable> updates(List<Tensor> gradients, long step, double learningRate) {
+  /**
+   * What {@link #step} does, a part for each parameter; they may run at the same time.
+   *
+   * @param learningRate of the parameter of this name
+   */
+  public List<Runnable> updates(
+      List<Tensor> gradients, long step, ToDoubleFunction<String> learningRate) {
     Iterator<Tensor> next = gradients.iterator();
     double meanBias = 1 - Math.pow(firstDecay, step);
     double squareBias = 1 - Math.pow(secondDecay, step);
@@ -79,13 +85,12 @@ public final class AdamW implements AutoCloseable {
         .forEach(
             (name, tensor) -> {
               Tensor gradient = next.next();
+              double rate = learningRate.applyAsDouble(name);
               Moments moment = moments.get(name);
               updates.add(
                   () ->
                       TorchScope.runWithoutGradients(
-                          () ->
-                              update(
-                                  tensor, gradient, moment, learningRate, meanBias, squareBias)));
+                          () -> update(tensor, gradient, moment, rate, meanBias, squareBias)));
             });
     return updates;
   }

@@ -106,7 +106,7 @@ class DecoderTest {
               ids[TOKENS.length + t] = TOKENS[t];
             }
             Tensor rows = AbstractTensor.create(ids, 2, TOKENS.length);
-            Tensor state = model.decoder().lastState(rows);
+            Tensor state = model.decoder().lastState(rows, stream -> {});
             check(expected, linear(state, model.decoder().head()));
             try (WindowPass pass = new WindowPass(model.decoder(), rows)) {
               check(expected, linear(pass.state(), model.decoder().head()));

@@ -65,7 +65,7 @@ class HealerTest {
         trained,
         loss,
         HealSchedule.SHORT,
-        OptionalDouble.of(3e-3),
+        OptionalDouble.of(1e-2),
         cache,
         64,
         2,

@@ -88,7 +88,7 @@ class WindowPassTest {
     try (Gradients gradients = new Gradients(names);
         WindowPass pass = new WindowPass(model.decoder(), ids)) {
       Tensor state = pass.state();
-      pass.backward(loss.of(state, state, next, gradients).byState(), gradients);
+      pass.backward(loss.of(state, state, next, gradients).byState(), Optional.empty(), gradients);
       List<Tensor> found = gradients.release();
       for (int i = 0; i < names.size(); i++) {
         Tensor weight = tensors.trained().all().get(names.get(i));
@@ -114,7 +114,7 @@ class WindowPassTest {
       DecoderModel model, Tensor ids, Tensor next, Tensor weight, Tensor direction, double step) {
     weight.add_(direction, new Scalar(step));
     try {
-      Tensor logits = linear(model.decoder().lastState(ids), model.decoder().head());
+      Tensor logits = linear(model.decoder().lastState(ids, stream -> {}), model.decoder().head());
       return cross_entropy_loss(logits.to(ScalarType.Double), next).item_double();
     } finally {
       weight.sub_(direction, new Scalar(step));
