@@ -45,12 +45,17 @@ final class CalibrationTokens {
     return cut(tokens, windows, Math.min(windowTokens, config.contextLength()));
   }
 
-  /** Whole windows; a text shorter than one is a window by itself. */
-  private static int[][] cut(int[] tokens, int windows, int length) {
-    int count = Math.min(windows, Math.max(1, tokens.length / length));
+  /**
+   * Whole windows, spread over the text, since what stands together is alike; a text shorter than
+   * one is a window by itself.
+   */
+  static int[][] cut(int[] tokens, int windows, int length) {
+    int most = Math.max(1, tokens.length / length);
+    int count = Math.min(windows, most);
     int[][] cut = new int[count][];
     for (int i = 0; i < count; i++) {
-      cut[i] = Arrays.copyOfRange(tokens, i * length, Math.min((i + 1) * length, tokens.length));
+      int start = (int) ((long) i * most / count) * length;
+      cut[i] = Arrays.copyOfRange(tokens, start, Math.min(start + length, tokens.length));
     }
     return cut;
   }
