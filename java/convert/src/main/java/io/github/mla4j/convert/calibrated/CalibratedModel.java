@@ -11,6 +11,7 @@ import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.WeightTensor;
+import io.github.mla4j.convert.torch.FastestType;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -20,9 +21,11 @@ import java.util.List;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * The source converted by recipe {@code calibrated}. First, {@link #measure}: how the budget is
@@ -59,6 +62,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   private List<Tensor> streams; // of the source, [T, D] a window
   private List<Tensor> drifted; // of the layers converted so far; the same tensors at first
   private final WindowWorkers workers = new WindowWorkers();
+  private final ScalarType rough; // of products that need not be exact
   private final Deque<LatentLayer> made = new ArrayDeque<>();
   private int next;
 
@@ -75,6 +79,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     this.blocks = ComponentBlock.of(config);
     this.elements = new int[config.blockCount()];
     Arrays.fill(elements, settings.elements(config));
+    this.rough = FastestType.of(new Device("cpu"));
     manual_seed(settings.seed());
     streams =
         TorchScope.computeWithoutGradients(
@@ -90,7 +95,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
    */
   public void measure(IntConsumer layerDone) {
     List<LayerSensitivity> layers =
-        new SensitivityProbe(source, settings, workers).measure(streams, layerDone);
+        new SensitivityProbe(source, settings, workers, rough).measure(streams, layerDone);
     int[] spread = BudgetSpread.of(layers, settings.totalElements(config));
     System.arraycopy(spread, 0, elements, 0, spread.length);
   }
@@ -155,7 +160,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
           drift = behind(layer, latent, drift);
         }
       }
-      clean = workers.map(before.size(), w -> layer.afterFeedForward(between.get(w)));
+      clean = workers.map(before.size(), w -> layer.feedForward.after(between.get(w)));
       layers.add(layer);
       latents.add(latent);
     }
@@ -187,11 +192,13 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
 
   /** The streams behind a converted layer. */
   private List<Tensor> behind(PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
-    return workers.map(streams.size(), w -> behind(layer, latent, streams.get(w)));
+    return workers.map(
+        streams.size(), w -> behind(layer, latent, layer.feedForward, streams.get(w)));
   }
 
-  private Tensor behind(PlainLayer layer, LatentAttention latent, Tensor stream) {
-    return layer.afterFeedForward(stream.add(latent.forward(config, layer.attentionInput(stream))));
+  private Tensor behind(
+      PlainLayer layer, LatentAttention latent, FeedForward feedForward, Tensor stream) {
+    return feedForward.after(stream.add(latent.forward(config, layer.attentionInput(stream))));
   }
 
   private LatentLayer written(int index, LatentAttention latent) {
@@ -267,6 +274,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   private List<LatentAttention> fitTogether(
       List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
     int windows = clean.size();
+    List<FeedForward> mlps = layers.stream().map(layer -> layer.feedForward.in(rough)).toList();
     List<Tensor> weights = workers.map(windows, w -> tokenWeights(clean.get(w)));
     List<Tensor> wanted = workers.map(windows, w -> clean.get(w).mul(weights.get(w)));
     int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
@@ -277,7 +285,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
             (attentions, w) -> {
               Tensor stream = drifted.get(w);
               for (int i = 0; i < layers.size(); i++) {
-                stream = behind(layers.get(i), attentions.get(i), stream);
+                stream = behind(layers.get(i), attentions.get(i), mlps.get(i), stream);
               }
               return LayerError.of(stream.mul(weights.get(w)), wanted.get(w));
             });

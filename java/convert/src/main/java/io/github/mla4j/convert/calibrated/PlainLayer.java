@@ -2,7 +2,6 @@ package io.github.mla4j.convert.calibrated;
 
 import static io.github.mla4j.convert.source.DecoderTensors.inLayer;
 import static org.bytedeco.pytorch.global.torch.linear;
-import static org.bytedeco.pytorch.global.torch.silu;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
 import io.github.mla4j.convert.source.ModelConfig;
@@ -22,11 +21,8 @@ final class PlainLayer {
   private final ModelConfig config;
   private final int layer;
   private final Tensor attentionNorm; // [D]
-  private final Tensor feedForwardNorm; // [D]
-  private final Tensor gate;
-  private final Tensor up;
-  private final Tensor down;
 
+  final FeedForward feedForward;
   final Tensor query; // [heads · d, D]
   final Tensor queryBias;
   final Tensor key; // [kvHeads · d, D]
@@ -53,10 +49,13 @@ final class PlainLayer {
     outputBias = bias("attn_output", config.embeddingLength());
     queryNorm = headNorm("attn_q_norm.weight");
     keyNorm = headNorm("attn_k_norm.weight");
-    feedForwardNorm = vector("ffn_norm.weight").orElseThrow();
-    gate = matrix("ffn_gate");
-    up = matrix("ffn_up");
-    down = matrix("ffn_down");
+    feedForward =
+        new FeedForward(
+            config,
+            vector("ffn_norm.weight").orElseThrow(),
+            matrix("ffn_gate"),
+            matrix("ffn_up"),
+            matrix("ffn_down"));
   }
 
   private Tensor matrix(String module) {
@@ -109,11 +108,5 @@ final class PlainLayer {
     Tensor mixed =
         CausalMix.apply(config, rotation.rotate(queries(x)), rotation.rotate(keys(x)), values(x));
     return linear(mixed, output, new TensorOptional(outputBias));
-  }
-
-  /** The residual stream after the layer's MLP, given it before, [T, D]. */
-  Tensor afterFeedForward(Tensor stream) {
-    Tensor x = RmsNorm.of(config, stream, feedForwardNorm);
-    return stream.add(linear(silu(linear(x, gate)).mul(linear(x, up)), down));
   }
 }

@@ -9,6 +9,7 @@ import java.util.function.IntConsumer;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Measures, in one pass over the layers, how much the model's predictions suffer from the
@@ -34,14 +35,20 @@ final class SensitivityProbe {
   private final CalibratedSettings settings;
   private final List<ComponentBlock> blocks;
   private final WindowWorkers workers;
+  private final ScalarType type;
   private final int even;
 
-  SensitivityProbe(ModelSource source, CalibratedSettings settings, WindowWorkers workers) {
+  /**
+   * @param type that MLPs are multiplied in
+   */
+  SensitivityProbe(
+      ModelSource source, CalibratedSettings settings, WindowWorkers workers, ScalarType type) {
     this.source = source;
     this.config = source.config();
     this.settings = settings;
     this.blocks = ComponentBlock.of(config);
     this.workers = workers;
+    this.type = type;
     this.even = settings.elements(config);
   }
 
@@ -107,7 +114,8 @@ final class SensitivityProbe {
       }
     }
     errors.add(layerErrors);
-    return workers.map(after.size(), i -> layer.afterFeedForward(after.get(i).add(changes.get(i))));
+    FeedForward feedForward = layer.feedForward.in(type);
+    return workers.map(after.size(), i -> feedForward.after(after.get(i).add(changes.get(i))));
   }
 
   /** Rising, the even one among them, all with room for the rotary dims asked for. */

@@ -1,16 +1,13 @@
 package io.github.mla4j.convert.heal;
 
 import static org.bytedeco.pytorch.global.torch.empty;
-import static org.bytedeco.pytorch.global.torch.linear;
-import static org.bytedeco.pytorch.global.torch.randn;
-import static org.bytedeco.pytorch.global.torch.set_num_threads;
 
 import io.github.mla4j.MlaException;
 import io.github.mla4j.Status;
 import io.github.mla4j.convert.source.WeightTensor;
+import io.github.mla4j.convert.torch.FastestType;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.Optional;
-import org.bytedeco.openblas.global.openblas;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
@@ -45,34 +42,7 @@ record TorchPlace(Device device, ScalarType compute) {
     }
     Device place = new Device(device.torchName());
     return new TorchPlace(
-        place, precision.map(Precision::type).orElseGet(() -> fastestType(place)));
-  }
-
-  /** Bfloat16 where this machine multiplies it faster, as with AVX-512 BF16, AMX or a GPU. */
-  private static ScalarType fastestType(Device device) {
-    // As healing computes: a core for each sequence.
-    set_num_threads(1);
-    openblas.blas_set_num_threads(1);
-    return TorchScope.computeWithoutGradients(
-        () -> {
-          Tensor x = randn(512, 512).to(device, ScalarType.Float);
-          Tensor w = randn(1536, 512).to(device, ScalarType.Float);
-          double single = seconds(x, w);
-          double half =
-              seconds(x.to(device, ScalarType.BFloat16), w.to(device, ScalarType.BFloat16));
-          return half < 0.8 * single ? ScalarType.BFloat16 : ScalarType.Float;
-        });
-  }
-
-  /** Of the fastest of a few products; the first one also prepares. */
-  private static double seconds(Tensor x, Tensor w) {
-    double best = Double.POSITIVE_INFINITY;
-    for (int i = 0; i < 8; i++) {
-      long begin = System.nanoTime();
-      linear(x, w).narrow(0, 0, 1).sum().item_float(); // waits for a GPU
-      best = Math.min(best, (System.nanoTime() - begin) * 1e-9);
-    }
-    return best;
+        place, precision.map(Precision::type).orElseGet(() -> FastestType.of(place)));
   }
 
   boolean isCpu() {

@@ -15,6 +15,7 @@ import java.util.OptionalInt;
 import java.util.Random;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -43,7 +44,8 @@ class SensitivityProbeTest {
             List<Tensor> streams = streams(source);
             List<Integer> told = new ArrayList<>();
             List<LayerSensitivity> measured =
-                new SensitivityProbe(source, settings, workers).measure(streams, told::add);
+                new SensitivityProbe(source, settings, workers, ScalarType.Float)
+                    .measure(streams, told::add);
             assertEquals(List.of(1, 2), told);
             int even = settings.elements(source.config());
             for (int l = 0; l < measured.size(); l++) {
@@ -99,10 +101,10 @@ class SensitivityProbeTest {
                 .of(size.rank(), 2)
                 .forward(source.config(), x);
       }
-      other = layer.afterFeedForward(other.add(change));
+      other = layer.feedForward.after(other.add(change));
       streams =
           streams.stream()
-              .map(h -> layer.afterFeedForward(h.add(layer.attention(layer.attentionInput(h)))))
+              .map(h -> layer.feedForward.after(h.add(layer.attention(layer.attentionInput(h)))))
               .toList();
     }
     return new NextTokens(source, workers).divergences(streams.get(2), List.of(other))[0];
