@@ -110,15 +110,15 @@ final class HealCommand implements Callable<Integer> {
       names = "--schedule",
       paramLabel = "short|paper",
       description =
-          "The learning rate: short goes down over the last 40 %% (default); paper is the paper's, "
-              + "5 %% up and 10 %% down.")
+          "The learning rate: short goes down all along (default); paper is the paper's, 5 %% up, "
+              + "then level, the last 10 %% down.")
   private HealSchedule schedule = HealSchedule.SHORT;
 
   @Option(
       names = "--rate",
       paramLabel = "R",
       description =
-          "Peak of the learning rate: for short a share of every tensor's size (default: 2e-3), for "
+          "Peak of the learning rate: for short a share of every tensor's size (default: 3e-3), for "
               + "paper the same for all tensors (default: 1e-4).")
   private Double rate;
 

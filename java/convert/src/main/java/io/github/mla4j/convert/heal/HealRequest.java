@@ -46,7 +46,7 @@ public record HealRequest(
    * @param trained which tensors change
    * @param loss what is brought down
    * @param schedule of the learning rate
-   * @param rate on the plateau, as the schedule means it; empty: the schedule's own
+   * @param rate at its peak, as the schedule means it; empty: the schedule's own
    * @param cache that the model learns to live with
    * @param windowTokens of a sequence
    * @param batch sequences of a step
@@ -114,7 +114,7 @@ public record HealRequest(
           Optional.empty());
     }
 
-    /** The rate on the plateau. */
+    /** The peak of the rate. */
     public double peakRate() {
       return rate.orElse(schedule.defaultRate());
     }
