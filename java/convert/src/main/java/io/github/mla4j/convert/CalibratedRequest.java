@@ -40,7 +40,7 @@ public record CalibratedRequest(
     long seed,
     Optional<TensorType> type) {
   /** Enough for statistics and for one of them to choose by. */
-  public static final int DEFAULT_WINDOWS = 32;
+  public static final int DEFAULT_WINDOWS = 48;
 
   /** Tokens of a window. */
   public static final int DEFAULT_WINDOW_TOKENS = 512;
