@@ -22,7 +22,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 final class AttentionStatisticsTest {
   // So short that every position of the second half is sampled.
-  private static final int T = 16;
+  private static final int T = 8;
 
   @ParameterizedTest
   @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
