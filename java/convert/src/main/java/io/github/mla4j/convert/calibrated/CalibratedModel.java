@@ -154,13 +154,17 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       List<Tensor> outputs = workers.map(before.size(), w -> layer.attention(inputs.get(w)));
       List<Tensor> between = workers.map(before.size(), w -> before.get(w).add(outputs.get(w)));
       LatentAttention latent = best(layer, elements[first + i], inputs, outputs);
+      TorchScope.free(inputs);
+      TorchScope.free(outputs);
       if (settings.refineSteps() > 0) {
         latent = fitAlone(layer, latent, drift, between);
         if (i + 1 < count) {
-          drift = behind(layer, latent, drift);
+          drift = passed(drift, drifted, behind(layer, latent, drift));
         }
       }
-      clean = workers.map(before.size(), w -> layer.feedForward.after(between.get(w)));
+      List<Tensor> after = workers.map(before.size(), w -> layer.feedForward.after(between.get(w)));
+      TorchScope.free(between);
+      clean = passed(before, streams, after);
       layers.add(layer);
       latents.add(latent);
     }
@@ -171,9 +175,9 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       made.add(written(first + i, latents.get(i)));
     }
     if (settings.refineSteps() > 0) {
-      drift = drifted;
+      drift = passed(drift, drifted, drifted);
       for (int i = 0; i < count; i++) {
-        drift = behind(layers.get(i), latents.get(i), drift);
+        drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), drift));
       }
       drifted = replaced(drifted == streams ? List.of() : drifted, drift);
       streams = replaced(streams, clean);
@@ -181,6 +185,14 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       streams = replaced(streams, clean);
       drifted = streams;
     }
+  }
+
+  /** The streams behind a layer; those before it are freed unless they entered the first one. */
+  private static List<Tensor> passed(List<Tensor> before, List<Tensor> first, List<Tensor> behind) {
+    if (before != first) {
+      TorchScope.free(before);
+    }
+    return behind;
   }
 
   /** The streams kept from now on, instead of others. */
@@ -256,15 +268,19 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     List<Tensor> weights = workers.map(windows, w -> tokenWeights(between.get(w)));
     List<Tensor> wanted =
         workers.map(windows, w -> between.get(w).sub(drift.get(w)).mul_(weights.get(w)));
-    return new Refinement(settings.refineSteps(), ALONE_RATE)
-        .refine(
-            List.of(latent),
-            windows,
-            (attentions, w) ->
-                LayerError.of(
-                    attentions.get(0).forward(config, inputs.get(w)).mul(weights.get(w)),
-                    wanted.get(w)))
-        .get(0);
+    LatentAttention fitted =
+        new Refinement(settings.refineSteps(), ALONE_RATE)
+            .refine(
+                List.of(latent),
+                windows,
+                (attentions, w) ->
+                    LayerError.of(
+                        attentions.get(0).forward(config, inputs.get(w)).mul(weights.get(w)),
+                        wanted.get(w)))
+            .get(0);
+    TorchScope.free(inputs);
+    TorchScope.free(wanted);
+    return fitted;
   }
 
   /**

@@ -76,7 +76,7 @@ final class SensitivityProbe {
       List<double[]> layerErrors = errors;
       all = TorchScope.nestedAll(() -> through(number, before, measured, sizes, layerErrors));
       // What this pass has made would else live to its end.
-      before.subList(index == 0 ? measured : 0, before.size()).forEach(Tensor::close);
+      TorchScope.free(before.subList(index == 0 ? measured : 0, before.size()));
       layerDone.accept(index + 1);
     }
     double[] divergences =

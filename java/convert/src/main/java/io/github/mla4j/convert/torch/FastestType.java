@@ -1,45 +1,47 @@
 package io.github.mla4j.convert.torch;
 
-import static org.bytedeco.pytorch.global.torch.linear;
-import static org.bytedeco.pytorch.global.torch.ones;
-import static org.bytedeco.pytorch.global.torch.set_num_threads;
-
-import org.bytedeco.openblas.global.openblas;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Device;
-import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The type in which a machine multiplies matrices fastest. */
 public final class FastestType {
+  /** Without one of these oneDNN multiplies bfloat16 slower than float32. */
+  private static final Set<String> BFLOAT16 = Set.of("avx512_bf16", "amx_bf16");
+
+  private static final Path CPU = Path.of("/proc/cpuinfo");
+
   private FastestType() {}
 
   /**
-   * Bfloat16 where it is clearly faster, as with AVX-512 BF16, AMX or a GPU; else float32. Takes
-   * some milliseconds. PyTorch and OpenBLAS are told to use one thread, process-wide: a core for
-   * each sequence.
+   * Bfloat16 on a GPU and on CPUs with instructions for it (half the time of float32 with AVX-512
+   * BF16), as far as the system tells; else float32. Asked, not timed: results must not depend on
+   * what else the machine is doing.
    */
   public static ScalarType of(Device device) {
-    set_num_threads(1);
-    openblas.blas_set_num_threads(1);
-    return TorchScope.computeWithoutGradients(
-        () -> {
-          Tensor x = ones(512, 512).to(device, ScalarType.Float);
-          Tensor w = ones(1536, 512).to(device, ScalarType.Float);
-          double single = seconds(x, w);
-          double half =
-              seconds(x.to(device, ScalarType.BFloat16), w.to(device, ScalarType.BFloat16));
-          return half < 0.8 * single ? ScalarType.BFloat16 : ScalarType.Float;
-        });
+    return !device.is_cpu() || hasBfloat16(cpuInfo()) ? ScalarType.BFloat16 : ScalarType.Float;
   }
 
-  /** Of the fastest of a few products; the first one also prepares. */
-  private static double seconds(Tensor x, Tensor w) {
-    double best = Double.POSITIVE_INFINITY;
-    for (int i = 0; i < 8; i++) {
-      long begin = System.nanoTime();
-      linear(x, w).narrow(0, 0, 1).sum().item_float(); // waits for a GPU
-      best = Math.min(best, (System.nanoTime() - begin) * 1e-9);
+  private static List<String> cpuInfo() {
+    try {
+      return Files.isReadable(CPU) ? Files.readAllLines(CPU) : List.of();
+    } catch (IOException e) {
+      return List.of();
     }
-    return best;
+  }
+
+  /**
+   * @param cpuInfo Linux's description of its processors, "name : value" a line
+   */
+  static boolean hasBfloat16(List<String> cpuInfo) {
+    return cpuInfo.stream()
+        .filter(line -> line.startsWith("flags"))
+        .flatMap(line -> Stream.of(line.split("\\s+")))
+        .anyMatch(BFLOAT16::contains);
   }
 }

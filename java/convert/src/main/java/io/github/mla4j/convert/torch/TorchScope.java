@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.torch;
 
+import java.util.Collection;
 import java.util.List;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
@@ -92,6 +93,13 @@ public final class TorchScope implements AutoCloseable {
     PointerScope.getInnerScope().attach(object);
     object.releaseReference();
     return object;
+  }
+
+  /** Frees objects of the innermost scope before it ends: large ones that are not needed again. */
+  @SuppressWarnings("resource") // that scope is its owner's to close
+  public static void free(Collection<? extends Pointer> objects) {
+    PointerScope scope = PointerScope.getInnerScope();
+    objects.forEach(scope::detach);
   }
 
   /** Like {@link #run}, and records no history for gradients. */
