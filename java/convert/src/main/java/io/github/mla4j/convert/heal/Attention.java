@@ -30,6 +30,7 @@ final class Attention {
   private static final String OUTPUT = "attn_output";
   private static final String Q_NORM = "attn_q_norm.weight";
   private static final String K_NORM = "attn_k_norm.weight";
+  private static final String Q_ROPE = "attn_q_rope.weight";
 
   // In the order of the cached row.
   private static final List<String> LATENT_PARTS =
@@ -205,23 +206,53 @@ final class Attention {
   private Inputs inputs(Tensor x) {
     long batch = x.size(0);
     long t = x.size(1);
-    Map<String, Tensor> latent = latent(x);
+    Tensor rotaryInput = x;
+    Tensor latentInput = x;
+    if (form.splitsNormedHeads()) {
+      rotaryInput = wholeKeys(x);
+      latentInput = cat(new TensorVector(x, rotaryInput), 2);
+    }
+    Map<String, Tensor> latent = latent(latentInput);
     long rows = batch * form.kvHeads();
     return new Inputs(
         queries(x).reshape(rows, form.groupSize(), t, form.queryLength()),
-        keys(x, latent).reshape(rows, t, form.queryLength()),
+        keys(rotaryInput, latent).reshape(rows, t, form.queryLength()),
         values(latent).reshape(rows, t, -1));
+  }
+
+  /** Normed keys of all heads, [batch, T, kvHeads · d]. */
+  private Tensor wholeKeys(Tensor x) {
+    return normed(heads(project(x, "attn_k_in"), form.kvHeads()), K_NORM)
+        .transpose(1, 2)
+        .reshape(x.size(0), x.size(1), -1);
+  }
+
+  /** Normed heads with their rotary parts, which are made of them, before them. */
+  private Tensor splitQueries(Tensor normed) {
+    if (form.ropeDims() == 0) {
+      return normed;
+    }
+    Tensor rotary =
+        tensors.get(Q_ROPE).view(form.heads(), form.ropeDims(), form.headLength()).transpose(1, 2);
+    return cat(new TensorVector(rotation.rotate(normed.matmul(rotary)), normed), 3);
   }
 
   private Tensor queries(Tensor x) {
     Tensor q = heads(project(x, "attn_q"), form.heads());
+    if (form.splitsNormedHeads()) {
+      return splitQueries(normed(q, Q_NORM));
+    }
     return form.normsAfterRotation() ? normed(rotated(q), Q_NORM) : rotated(normed(q, Q_NORM));
   }
 
-  /** [batch, kvHeads, T, R + n]. */
+  /**
+   * @param x what rotary keys are made of, [batch, T, any]
+   * @return [batch, kvHeads, T, R + n]
+   */
   private Tensor keys(Tensor x, Map<String, Tensor> latent) {
     TensorVector parts = new TensorVector();
-    boolean normedFirst = tensors.containsKey(K_NORM) && !form.normsAfterRotation();
+    boolean norms = tensors.containsKey(K_NORM) && !form.splitsNormedHeads();
+    boolean normedFirst = norms && !form.normsAfterRotation();
     if (form.ropeDims() > 0) {
       Tensor rotary = heads(project(x, "attn_k"), form.ropeGroups());
       Tensor turned = normedFirst ? rotary : rotation.rotate(rotary);
@@ -230,7 +261,7 @@ final class Attention {
     if (form.otherDims() > 0) {
       parts.push_back(otherKeys(latent));
     }
-    Tensor k = normed(cat(parts, 3), K_NORM);
+    Tensor k = norms ? normed(cat(parts, 3), K_NORM) : cat(parts, 3);
     return normedFirst ? rotated(k) : k;
   }
 

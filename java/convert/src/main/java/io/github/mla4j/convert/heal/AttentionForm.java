@@ -15,6 +15,8 @@ import java.util.OptionalInt;
  * @param frequencies inverse frequencies of a group's R/2 pairs: a row each group, or a single row
  *     for all
  * @param rotaryFactor multiplies cosines and sines
+ * @param splitsNormedHeads whether heads are made and normed whole, and rotary parts and the latent
+ *     made of them
  * @param normsAfterRotation whether head norms follow the rotation
  * @param window tokens that attention reaches back, where limited
  */
@@ -28,6 +30,7 @@ record AttentionForm(
     double[][] frequencies,
     double rotaryFactor,
     double normEpsilon,
+    boolean splitsNormedHeads,
     boolean normsAfterRotation,
     OptionalInt window) {
 
@@ -44,6 +47,7 @@ record AttentionForm(
         config.rope().attentionFactor(),
         config.rmsEpsilon(),
         false,
+        false,
         config.slidingWindow());
   }
 
@@ -52,6 +56,7 @@ record AttentionForm(
    *
    * @param queryRows rows of its query matrix
    * @param frequencies [G · R/2], group after group
+   * @param splitsNormedHeads whether its query matrix makes heads without rotary parts
    */
   static AttentionForm converted(
       ModelConfig config,
@@ -59,6 +64,7 @@ record AttentionForm(
       int ropeDims,
       int queryRows,
       double[] frequencies,
+      boolean splitsNormedHeads,
       boolean normsAfterRotation) {
     return new AttentionForm(
         config.headCount(),
@@ -66,10 +72,11 @@ record AttentionForm(
         config.headLength(),
         ropeGroups,
         ropeDims,
-        queryRows / config.headCount() - ropeDims,
+        queryRows / config.headCount() - (splitsNormedHeads ? 0 : ropeDims),
         rows(frequencies, ropeGroups),
         config.rope().attentionFactor(),
         config.rmsEpsilon(),
+        splitsNormedHeads,
         normsAfterRotation,
         config.slidingWindow());
   }

@@ -155,6 +155,7 @@ final class ConvertedFile implements TensorLookup, AutoCloseable {
               ropeDims,
               tensor(DecoderTensors.inLayer(layer, "attn_q.weight")).rows(),
               Arrays.copyOfRange(frequencies, next, next + count),
+              find(DecoderTensors.inLayer(layer, "attn_k_in.weight")).isPresent(),
               normsAfter);
       next += count;
     }

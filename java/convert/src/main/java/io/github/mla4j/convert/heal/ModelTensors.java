@@ -32,6 +32,7 @@ final class ModelTensors implements AutoCloseable {
                   "attn_norm.weight",
                   "attn_q_norm.weight",
                   "attn_k_norm.weight",
+                  "attn_q_rope.weight",
                   "attn_k_b.weight",
                   "attn_v_b.weight",
                   "ffn_norm.weight",
@@ -41,6 +42,7 @@ final class ModelTensors implements AutoCloseable {
               Stream.of(
                       "attn_q",
                       "attn_k",
+                      "attn_k_in",
                       "attn_kv_a",
                       "attn_k_a",
                       "attn_k_nope",

@@ -69,7 +69,7 @@ class DecoderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"llama-gqa, 0.6", "llama-mha, 0.3", "qwen2-bias, 0.5"})
+  @CsvSource({"llama-gqa, 0.6", "llama-mha, 0.3", "qwen2-bias, 0.5", "qwen3-qknorm, 0.5"})
   void calibrated(String model, double reduction) throws IOException {
     Path source = Fixtures.source(model);
     student(source, ConvertedModels.calibrated(source, folder, reduction, TensorType.F32));
