@@ -213,10 +213,10 @@ typedef struct mla_cache_options {
   int32_t latent;    // MLA_CACHE_*; default f16
   int32_t rope;      // default: f32 for f32, f16 for f16, int8 for the others
   int32_t group;     // elements per scale, 32 or 64; default 32
-  int32_t residual;  // newest tokens kept in f16, -1 for none; default 128 for int4 and int2, none
-                     // for the others
-  int32_t sink;  // first tokens kept in f16, -1 for none; default 4 for int4 and int2, none for the
-                 // others
+  int32_t residual;  // newest tokens, a query's own first, that it reads in f16, -1 for none;
+                     // default 128 for int4 and int2, none for the others
+  int32_t sink;  // first tokens kept in f16, at most 64, -1 for none; default 4 for int4 and int2,
+                 // none for the others
 } mla_cache_options;
 
 // The file stays mapped while the model lives. Loading validates every tensor's presence, type and
@@ -227,10 +227,12 @@ MLA_API mla_status mla_model_load_gguf(mla_gguf gguf, mla_model* out);
 // Sessions of the model keep its weights alive; new sessions cannot be made from a closed model.
 MLA_API mla_status mla_model_close(mla_model model);
 MLA_API mla_status mla_model_get_info(mla_model model, mla_model_info* info);
-// Bytes one token takes in the cache when the context is long (scales, padding and key scalars
-// counted); options may be null.
+// Bytes one token takes in the cache of a context of so many tokens: scales, padding, key scalars,
+// and its share of the window and the sink, which are held twice. context_length 0: of ever more
+// tokens, without that share. options may be null.
 MLA_API mla_status mla_model_cache_bytes_per_token(mla_model model,
-                                                   const mla_cache_options* options, double* bytes);
+                                                   const mla_cache_options* options,
+                                                   int32_t context_length, double* bytes);
 
 // ---- session
 // ----------------------------------------------------------------------------------------------------
@@ -276,6 +278,8 @@ MLA_API mla_status mla_session_append_scored(mla_session session, const int32_t*
 MLA_API mla_status mla_session_logits(mla_session session, float* out, int64_t capacity);
 MLA_API mla_status mla_session_length(mla_session session, int32_t* tokens);
 // Forgets all tokens from position `length` on. The current logits are gone until the next append.
+// Where the cache has a window (residual) and more was forgotten than it holds, the next append
+// evaluates the remaining tokens anew, so that logits are those of a session that never had more.
 MLA_API mla_status mla_session_rewind(mla_session session, int32_t length);
 // Bytes that the cache holds now (whole pages), and the bounded scratch memory besides it.
 MLA_API mla_status mla_session_memory(mla_session session, int64_t* cache_bytes,

@@ -101,14 +101,19 @@ mla_status mla_model_get_info(mla_model model, mla_model_info* info) {
 }
 
 mla_status mla_model_cache_bytes_per_token(mla_model model, const mla_cache_options* options,
-                                           double* bytes) {
+                                           int32_t context_length, double* bytes) {
   return Guard([&]() -> Status {
     if (bytes == nullptr) return NullArgument("bytes");
+    if (context_length < 0) {
+      return Status(MLA_INVALID_ARGUMENT, "context_length is " + std::to_string(context_length) +
+                                              ", expected 0 (no end) or a number of tokens");
+    }
     const auto weights = ModelHandles().Get(model);
     if (!weights.ok()) return weights.status();
     const auto cache = mla::ReadCacheOptions(options);
     if (!cache.ok()) return cache.status();
-    *bytes = mla::LatentCache::BytesPerToken(cache.value(), weights.value()->shape().cache_layouts);
+    *bytes = mla::LatentCache::BytesPerToken(cache.value(), weights.value()->shape().cache_layouts,
+                                             context_length);
     return {};
   });
 }

@@ -109,7 +109,7 @@ TEST(SessionApi, ClosingTwiceIsHarmlessAndClosedHandlesSaySo) {
     EXPECT_EQ(mla_session_close(handle), MLA_CLOSED);
     EXPECT_EQ(mla_model_close(handle), MLA_CLOSED);
     EXPECT_EQ(mla_model_get_info(handle, &info), MLA_CLOSED);
-    EXPECT_EQ(mla_model_cache_bytes_per_token(handle, nullptr, &bytes), MLA_CLOSED);
+    EXPECT_EQ(mla_model_cache_bytes_per_token(handle, nullptr, 0, &bytes), MLA_CLOSED);
   }
 }
 
@@ -129,7 +129,7 @@ TEST(SessionApi, NullPointersAreNamed) {
   EXPECT_FAILS(mla_model_load("x.gguf", nullptr), MLA_INVALID_ARGUMENT, "'out'");
   EXPECT_FAILS(mla_model_load_gguf(1, nullptr), MLA_INVALID_ARGUMENT, "'out'");
   EXPECT_FAILS(mla_model_get_info(model, nullptr), MLA_INVALID_ARGUMENT, "'info'");
-  EXPECT_FAILS(mla_model_cache_bytes_per_token(model, nullptr, nullptr), MLA_INVALID_ARGUMENT,
+  EXPECT_FAILS(mla_model_cache_bytes_per_token(model, nullptr, 0, nullptr), MLA_INVALID_ARGUMENT,
                "'bytes'");
   EXPECT_FAILS(mla_session_create(model, nullptr, nullptr), MLA_INVALID_ARGUMENT, "'out'");
   EXPECT_FAILS(mla_session_append(session, nullptr, 1), MLA_INVALID_ARGUMENT, "'tokens'");

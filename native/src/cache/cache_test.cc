@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,24 +22,32 @@ std::vector<float> RandomRow(std::mt19937& random, int64_t n) {
 }
 
 std::vector<float> ThroughCodec(const RowFormat& format, const std::vector<float>& row) {
-  std::vector<uint8_t> packed(static_cast<size_t>(format.stride), 0xee);
+  std::vector<uint8_t> page(static_cast<size_t>(format.page_value_bytes()), 0xee);
   std::vector<uint16_t> scales(static_cast<size_t>(format.page_scale_bytes() / 2) + 1);
   std::vector<float> back(row.size());
-  EncodeRow(format, row.data(), packed.data(), scales.data());
-  DecodeRow({format, packed.data(), scales.data(), 1}, 0, back.data());
+  EncodeRow(format, row.data(), page.data(), scales.data());
+  DecodeRow({format, page.data(), scales.data(), 1}, 0, back.data());
   return back;
+}
+
+double SquaredError(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i] - b[i]} * (a[i] - b[i]);
+  return sum;
 }
 
 TEST(RowFormat, CountsValuesAndScales) {
   auto bytes = [](CacheType type, int32_t length, int32_t group) {
     const RowFormat format = MakeRowFormat(type, length, group);
-    return std::vector<int64_t>{format.stride, format.page_scale_bytes() / kPageTokens};
+    return std::vector<int64_t>{format.page_value_bytes() / kPageTokens,
+                                format.page_scale_bytes() / kPageTokens};
   };
   EXPECT_EQ(bytes(CacheType::kF32, 5, 32), (std::vector<int64_t>{20, 0}));
   EXPECT_EQ(bytes(CacheType::kF16, 5, 32), (std::vector<int64_t>{10, 0}));
   EXPECT_EQ(bytes(CacheType::kInt8, 64, 32), (std::vector<int64_t>{64, 4}));
   EXPECT_EQ(bytes(CacheType::kInt8, 64, 64), (std::vector<int64_t>{64, 2}));
-  EXPECT_EQ(bytes(CacheType::kInt8, 33, 32), (std::vector<int64_t>{33, 4}));
+  EXPECT_EQ(bytes(CacheType::kInt8, 33, 32), (std::vector<int64_t>{36, 4}));
+  EXPECT_EQ(bytes(CacheType::kInt4, 97, 32), (std::vector<int64_t>{52, 8}));
   EXPECT_EQ(bytes(CacheType::kInt4, 96, 32), (std::vector<int64_t>{48, 6}));
   EXPECT_EQ(bytes(CacheType::kInt2, 95, 32), (std::vector<int64_t>{24, 12}));
 }
@@ -65,6 +74,45 @@ TEST(RowCodec, ErrorStaysWithinTheType) {
   }
 }
 
+// What rounding to so few levels costs at least: of int4 no more than with the plain scale, largest
+// magnitude / 8, and of int2 no more than with the plain range; about a tenth less for normal
+// values.
+TEST(RowCodec, SearchedScalesCostLessThanPlainOnes) {
+  std::mt19937 random(2);
+  double int4 = 0, int4_plain = 0, int2 = 0, int2_plain = 0;
+  for (int i = 0; i < 200; ++i) {
+    const std::vector<float> row = RandomRow(random, 32);
+    int4 += SquaredError(row, ThroughCodec(MakeRowFormat(CacheType::kInt4, 32, 32), row));
+    int2 += SquaredError(row, ThroughCodec(MakeRowFormat(CacheType::kInt2, 32, 32), row));
+    const auto [low, high] = std::minmax_element(row.begin(), row.end());
+    const float extreme = std::fabs(*low) > std::fabs(*high) ? *low : *high;
+    for (float x : row) {
+      const float step4 = extreme / -8, step2 = (*high - *low) / 3;
+      const float back4 = step4 * std::clamp(std::nearbyint(x / step4), -8.0f, 7.0f);
+      const float back2 = *low + step2 * std::nearbyint((x - *low) / step2);
+      int4_plain += double{x - back4} * (x - back4);
+      int2_plain += double{x - back2} * (x - back2);
+    }
+  }
+  EXPECT_LT(int4, 0.9 * int4_plain);
+  EXPECT_LT(int2, 0.8 * int2_plain);
+}
+
+TEST(RowCodec, ExactLevelsComeBackExactly) {
+  for (int32_t length : {1, 5, 31, 32, 33, 64, 70}) {
+    std::vector<float> four(static_cast<size_t>(length)), two(four.size());
+    for (size_t i = 0; i < four.size(); ++i) {
+      // Every group has both ends.
+      four[i] = 0.25f * static_cast<float>(i % 32 == 0 ? -8 : static_cast<int>(i * 7 % 16) - 8);
+      two[i] = 1.5f + 0.5f * static_cast<float>(i % 32 < 2 ? 3 * (i % 32) : i * 3 % 4);
+    }
+    EXPECT_EQ(ThroughCodec(MakeRowFormat(CacheType::kInt4, length, 32), four), four) << length;
+    if (length % 32 != 1) {
+      EXPECT_EQ(ThroughCodec(MakeRowFormat(CacheType::kInt2, length, 32), two), two) << length;
+    }
+  }
+}
+
 TEST(RowCodec, ExtremesSaturateAndDamageShows) {
   const float huge = std::numeric_limits<float>::max();
   const float tiny = std::numeric_limits<float>::denorm_min();
@@ -85,6 +133,20 @@ TEST(RowCodec, ExtremesSaturateAndDamageShows) {
   const std::vector<float> broken = ThroughCodec(int8, row);
   EXPECT_TRUE(std::isnan(broken[5]));
   EXPECT_FALSE(std::isnan(broken[33])) << "another group";
+
+  for (CacheType type : {CacheType::kInt4, CacheType::kInt2}) {
+    const RowFormat format = MakeRowFormat(type, 34, 32);
+    const std::vector<float> damaged = ThroughCodec(format, row);
+    EXPECT_TRUE(std::isnan(damaged[5]));
+    EXPECT_FALSE(std::isnan(damaged[33]));
+    EXPECT_EQ(ThroughCodec(format, std::vector<float>(34, 0.0f)), std::vector<float>(34, 0.0f));
+    for (float extreme : {huge, -huge, tiny}) {
+      std::vector<float> ends(34, 0.0f);
+      ends[3] = extreme;
+      ends[4] = -extreme;
+      for (float x : ThroughCodec(format, ends)) EXPECT_TRUE(std::isfinite(x)) << extreme;
+    }
+  }
 }
 
 LayerLayout TwoSegments() {
@@ -116,26 +178,34 @@ Written WriteRandom(LatentCache& cache, const LayerLayout& layout, int32_t layer
   return w;
 }
 
-void ExpectRow(const CacheView& view, const RowArray& array, int32_t position,
+void ExpectRow(const PageRows& rows, const RowArray& array, int32_t position,
                const float* expected) {
   const std::vector<float> values(expected, expected + array.format.length);
   std::vector<float> actual(values.size());
-  DecodeRow(view.Rows(array, position, 1), 0, actual.data());
+  const int32_t slot = array.format.packed() ? position % kPageTokens : 0;
+  DecodeRow(rows.Rows(array, position, slot + 1), slot, actual.data());
   EXPECT_EQ(actual, ThroughCodec(array.format, values)) << "position " << position;
+}
+
+void ExpectRows(const PageRows& rows, const LayerLayout& layout, int32_t first, int32_t n,
+                const Written& w) {
+  for (int32_t i = 0; i < n; ++i) {
+    for (int32_t g = 0; g < layout.rope_groups; ++g) {
+      ExpectRow(rows, rows.rope[g], first + i,
+                &w.rope[static_cast<size_t>((i * layout.rope_groups + g) * layout.rope_dim)]);
+    }
+    for (size_t s = 0; s < layout.segments.size(); ++s) {
+      ExpectRow(rows, rows.latent[s], first + i,
+                &w.latent[static_cast<size_t>(i * layout.latent + layout.segments[s].offset)]);
+    }
+  }
 }
 
 void ExpectCached(const LatentCache& cache, const LayerLayout& layout, int32_t layer, int32_t first,
                   int32_t n, const Written& w) {
   const CacheView view = cache.View(layer);
+  ExpectRows(view.rows, layout, first, n, w);
   for (int32_t i = 0; i < n; ++i) {
-    for (int32_t g = 0; g < layout.rope_groups; ++g) {
-      ExpectRow(view, view.rope[g], first + i,
-                &w.rope[static_cast<size_t>((i * layout.rope_groups + g) * layout.rope_dim)]);
-    }
-    for (size_t s = 0; s < layout.segments.size(); ++s) {
-      ExpectRow(view, view.latent[s], first + i,
-                &w.latent[static_cast<size_t>(i * layout.latent + layout.segments[s].offset)]);
-    }
     for (int32_t g = 0; layout.key_scalar && g < layout.kv_heads; ++g) {
       EXPECT_EQ(*view.Scalars(g, first + i),
                 w.scalars[static_cast<size_t>(i * layout.kv_heads + g)]);
@@ -168,7 +238,8 @@ TEST_P(LatentCacheTest, GivesBackWhatWasWrittenAcrossPages) {
   cache->SetLength(300);
   ExpectCached(*cache, layout_, 1, 0, 150, first);
   ExpectCached(*cache, layout_, 1, 150, 150, second);
-  EXPECT_EQ(early.pages, cache->View(1).pages) << "a view stays valid while the cache grows";
+  EXPECT_EQ(early.rows.pages, cache->View(1).rows.pages)
+      << "a view stays valid while the cache grows";
   EXPECT_EQ(cache->length(), 300);
 }
 
@@ -194,7 +265,7 @@ TEST_P(LatentCacheTest, BytesAreThoseOfWholePages) {
   auto cache = Make(300);
   CacheOptions options;
   options.latent = options.rope = GetParam();
-  const double per_token = LatentCache::BytesPerToken(options, {layout_, layout_});
+  const double per_token = LatentCache::BytesPerToken(options, {layout_, layout_}, 0);
   EXPECT_EQ(cache->bytes(), 0);
   ASSERT_TRUE(cache->Reserve(1).ok());
   EXPECT_EQ(static_cast<double>(cache->bytes()), per_token * kPageTokens);
@@ -204,34 +275,36 @@ TEST_P(LatentCacheTest, BytesAreThoseOfWholePages) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LatentCacheTest,
-                         testing::Values(CacheType::kF32, CacheType::kF16, CacheType::kInt8));
+                         testing::Values(CacheType::kF32, CacheType::kF16, CacheType::kInt8,
+                                         CacheType::kInt4, CacheType::kInt2));
 
 TEST(LatentCache, BytesPerTokenOfEveryType) {
   auto bytes = [](CacheType latent, CacheType rope) {
     CacheOptions options;
     options.latent = latent;
     options.rope = rope;
-    return LatentCache::BytesPerToken(options, {TwoSegments()});
+    return LatentCache::BytesPerToken(options, {TwoSegments()}, 0);
   };
   const double scalars = 2 * 4;
   EXPECT_EQ(bytes(CacheType::kF32, CacheType::kF32), 2 * 24 + 40 * 4 + scalars);
   EXPECT_EQ(bytes(CacheType::kF16, CacheType::kF16), 2 * 12 + 40 * 2 + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt8, CacheType::kInt8), 2 * (6 + 2) + (33 + 4) + (7 + 2) + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt4, CacheType::kInt8), 2 * (6 + 2) + (17 + 4) + (4 + 2) + scalars);
-  EXPECT_EQ(bytes(CacheType::kInt2, CacheType::kInt8), 2 * (6 + 2) + (9 + 8) + (2 + 4) + scalars);
+  const double int8_rope = 2 * (8 + 2);
+  EXPECT_EQ(bytes(CacheType::kInt8, CacheType::kInt8), int8_rope + (36 + 4) + (8 + 2) + scalars);
+  EXPECT_EQ(bytes(CacheType::kInt4, CacheType::kInt8), int8_rope + (20 + 4) + (4 + 2) + scalars);
+  EXPECT_EQ(bytes(CacheType::kInt2, CacheType::kInt8), int8_rope + (12 + 8) + (4 + 4) + scalars);
 }
 
 TEST(LatentCache, RefusesWhatItCannotDoInWords) {
   auto status = [](CacheOptions options, LayerLayout layout, int32_t context_length) {
     return LatentCache::Create(options, {std::move(layout)}, context_length).status();
   };
-  CacheOptions int4;
-  int4.latent = CacheType::kInt4;
-  EXPECT_EQ(status(int4, TwoSegments(), 10).code(), MLA_UNSUPPORTED);
-  EXPECT_NE(status(int4, TwoSegments(), 10).message().find("int4"), std::string::npos);
+  CacheOptions sink;
+  sink.sink = 65;
+  EXPECT_EQ(status(sink, TwoSegments(), 10).code(), MLA_INVALID_ARGUMENT);
+  EXPECT_NE(status(sink, TwoSegments(), 10).message().find("0 to 64"), std::string::npos);
   CacheOptions window;
-  window.residual = 128;
-  EXPECT_EQ(status(window, TwoSegments(), 10).code(), MLA_UNSUPPORTED);
+  window.residual = -1;
+  EXPECT_EQ(status(window, TwoSegments(), 10).code(), MLA_INVALID_ARGUMENT);
   CacheOptions group;
   group.group = 48;
   EXPECT_EQ(status(group, TwoSegments(), 10).code(), MLA_INVALID_ARGUMENT);
@@ -247,6 +320,97 @@ TEST(LatentCache, RefusesWhatItCannotDoInWords) {
   LayerLayout groups = TwoSegments();
   groups.rope_groups = 3;
   EXPECT_EQ(status({}, groups, 10).code(), MLA_INVALID_ARGUMENT);
+}
+
+CacheOptions WithWindow(int32_t residual, int32_t sink) {
+  CacheOptions options;
+  options.latent = CacheType::kInt4;
+  options.rope = CacheType::kInt8;
+  options.residual = residual;
+  options.sink = sink;
+  return options;
+}
+
+// Positions [first, first + n), as a step of the decoder does.
+Written Append(LatentCache& cache, const LayerLayout& layout, int32_t n, std::mt19937& random) {
+  const int32_t first = cache.length();
+  EXPECT_TRUE(cache.Reserve(n).ok());
+  EXPECT_TRUE(cache.ReserveWindow(n).ok());
+  Written written = WriteRandom(cache, layout, 0, first, n, random);
+  cache.SetLength(first + n);
+  return written;
+}
+
+TEST(LatentCache, TheNewestAndTheFirstTokensAreExactToo) {
+  const LayerLayout layout = TwoSegments();
+  const CacheOptions options = WithWindow(100, 4);
+  auto created = LatentCache::Create(options, {layout}, 1000);
+  ASSERT_TRUE(created.ok());
+  LatentCache& cache = *created.value();
+  std::mt19937 random(7);
+  const Written first = Append(cache, layout, 70, random);
+  const Written second = Append(cache, layout, 300, random);
+  const Written third = Append(cache, layout, 1, random);
+  const CacheView view = cache.View(0);
+  EXPECT_EQ(view.residual, 100);
+  EXPECT_EQ(view.first.rope[0].format.type, CacheType::kF16);
+  ExpectRows(view.first, layout, 0, 4, first);
+  ExpectRows(view.exact, layout, 370, 1, third);
+  // The next query, at 371, reads 272 .. 371 exactly, which begins in page 4.
+  EXPECT_EQ(view.exact.pages[3], nullptr);
+  Written newest;
+  newest.rope.assign(second.rope.begin() + (272 - 70) * 12, second.rope.end());
+  newest.latent.assign(second.latent.begin() + (272 - 70) * 40, second.latent.end());
+  ExpectRows(view.exact, layout, 272, 98, newest);
+  ExpectCached(cache, layout, 0, 0, 70, first);
+  ExpectCached(cache, layout, 0, 70, 300, second);
+}
+
+TEST(LatentCache, TheWindowsMemoryIsBoundedAndCounted) {
+  const LayerLayout layout = TwoSegments();
+  auto created = LatentCache::Create(WithWindow(128, 4), {layout}, 4000);
+  ASSERT_TRUE(created.ok());
+  LatentCache& cache = *created.value();
+  std::mt19937 random(7);
+  const double exact = 2 * 12 + 40 * 2;
+  const double row = LatentCache::BytesPerToken(WithWindow(0, 0), {layout}, 0);
+  for (int32_t n : {10, 700, 64, 1, 1, 1, 63, 300}) {
+    Append(cache, layout, n, random);
+    const double pages = (cache.length() + 63) / 64 * 64 * row;
+    EXPECT_LE(static_cast<double>(cache.bytes()), pages + (128 + 2 * 64 + 4) * exact);
+  }
+  EXPECT_EQ(LatentCache::BytesPerToken(WithWindow(128, 4), {layout}, 0), row);
+  EXPECT_EQ(LatentCache::BytesPerToken(WithWindow(128, 4), {layout}, 1000),
+            row + 132 * exact / 1000);
+  EXPECT_EQ(LatentCache::BytesPerToken(WithWindow(128, 4), {layout}, 2), row + 2 * 2 * exact / 2);
+  CacheOptions floats;
+  floats.residual = 128;
+  EXPECT_EQ(LatentCache::BytesPerToken(floats, {layout}, 10),
+            LatentCache::BytesPerToken(floats, {layout}, 0))
+      << "f16 rows need no window in f16";
+}
+
+TEST(LatentCache, KnowsWhetherAWindowIsLeftAfterForgetting) {
+  const LayerLayout layout = TwoSegments();
+  auto created = LatentCache::Create(WithWindow(64, 4), {layout}, 4000);
+  ASSERT_TRUE(created.ok());
+  LatentCache& cache = *created.value();
+  std::mt19937 random(7);
+  Append(cache, layout, 1000, random);
+  EXPECT_TRUE(cache.HasWindowOf(1000));
+  EXPECT_FALSE(cache.HasWindowOf(500));
+  EXPECT_TRUE(cache.HasWindowOf(0));
+  // Before a failed append is forgotten, the window is still that of its beginning.
+  ASSERT_TRUE(cache.Reserve(600).ok());
+  for (int32_t done = 0; done < 600; done += 200) {
+    ASSERT_TRUE(cache.ReserveWindow(200).ok());
+    WriteRandom(cache, layout, 0, 1000 + done, 200, random);
+    cache.Advance(1000 + done + 200);
+  }
+  cache.SetLength(1000);
+  EXPECT_TRUE(cache.HasWindowOf(1000));
+  const Written again = Append(cache, layout, 30, random);
+  ExpectRows(cache.View(0).exact, layout, 1000, 30, again);
 }
 
 TEST(LatentCache, AFullContextOrMemoryLeavesItAsItWas) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "cache/page_places.h"
 #include "cache/row_codec.h"
 
 namespace mla {
@@ -19,93 +20,89 @@ struct FreePage {
 };
 using Page = std::unique_ptr<uint8_t, FreePage>;
 
-const char* TypeName(CacheType type) {
-  switch (type) {
-    case CacheType::kF32:
-      return "f32";
-    case CacheType::kF16:
-      return "f16";
-    case CacheType::kInt8:
-      return "int8";
-    case CacheType::kInt4:
-      return "int4";
-    case CacheType::kInt2:
-      return "int2";
-  }
-  return "unknown";
+Page AllocatePage(int64_t bytes) {
+  const int64_t rounded =
+      (std::max<int64_t>(bytes, 1) + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
+  return Page(
+      static_cast<uint8_t*>(std::aligned_alloc(kPageAlignment, static_cast<size_t>(rounded))));
 }
 
-// Where everything of a layer lies in one of its pages.
-struct LayerPlaces {
-  std::vector<RowArray> rope;
-  std::vector<RowArray> latent;
-  int64_t scalars = 0;
-  int64_t page_bytes = 0;  // kPageTokens tokens
-};
-
-LayerPlaces PlaceLayer(const CacheOptions& options, const LayerLayout& layout) {
-  LayerPlaces places;
-  int64_t at = 0;
-  // Arrays of kPageTokens rows or scales keep every start at a multiple of 64 bytes, whatever their
-  // lengths.
-  auto place = [&at](CacheType type, int32_t length, int32_t group) {
-    RowArray array{MakeRowFormat(type, length, group), at, 0};
-    array.scales = array.values + array.format.page_value_bytes();
-    at = array.scales + array.format.page_scale_bytes();
-    return array;
-  };
-  if (layout.rope_dim > 0) {
-    for (int32_t g = 0; g < layout.rope_groups; ++g) {
-      places.rope.push_back(place(options.rope, layout.rope_dim, options.group));
-    }
-  }
-  for (const Segment& segment : layout.segments) {
-    places.latent.push_back(place(options.latent, segment.length, options.group));
-  }
-  places.scalars = at;
-  if (layout.key_scalar)
-    at += int64_t{layout.kv_heads} * kPageTokens * static_cast<int64_t>(sizeof(float));
-  places.page_bytes = at;
-  return places;
+int32_t PagesFor(int64_t tokens) {
+  return static_cast<int32_t>((tokens + kPageTokens - 1) / kPageTokens);
 }
 
 Status CheckOptions(const CacheOptions& options) {
-  for (CacheType type : {options.latent, options.rope}) {
-    if (!HasRowCodec(type)) {
-      return {MLA_UNSUPPORTED, std::string("cache type ") + TypeName(type) +
-                                   " is not supported by this build; expected f32, f16 or int8"};
-    }
-  }
   if (options.group != 32 && options.group != 64) {
     return {MLA_INVALID_ARGUMENT,
             "cache group = " + std::to_string(options.group) + ", expected 32 or 64"};
   }
-  if (options.residual > 0 || options.sink > 0) {
-    return {MLA_UNSUPPORTED,
-            "cache residual = " + std::to_string(options.residual) +
-                ", sink = " + std::to_string(options.sink) +
-                ": windows kept in f16 are not supported by this build; expected 0"};
+  if (options.residual < 0) {
+    return {MLA_INVALID_ARGUMENT,
+            "cache residual = " + std::to_string(options.residual) + ", expected 0 or more"};
+  }
+  if (options.sink < 0 || options.sink > kPageTokens) {
+    return {MLA_INVALID_ARGUMENT, "cache sink = " + std::to_string(options.sink) +
+                                      ", expected 0 to " + std::to_string(kPageTokens)};
   }
   return Status::Ok();
 }
 
-int64_t PagesFor(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+// One kind of rows of a layer. Pages that are not there are null.
+struct PagedRows {
+  PagePlaces places;
+  std::vector<Page> owned;
+  // The same pages for readers; capacity for the whole context, so that views stay valid while
+  // the cache grows.
+  std::vector<const uint8_t*> pages;
+
+  PageRows view() const { return {pages.data(), places.rope.data(), places.latent.data()}; }
+
+  void Add(Page page) {
+    pages.push_back(page.get());
+    owned.push_back(std::move(page));
+  }
+  void Drop(int32_t page) {
+    owned[static_cast<size_t>(page)].reset();
+    pages[static_cast<size_t>(page)] = nullptr;
+  }
+  void Truncate(int32_t count) {
+    owned.resize(std::min(owned.size(), static_cast<size_t>(count)));
+    pages.resize(owned.size());
+  }
+  int32_t count() const { return static_cast<int32_t>(owned.size()); }
+  int64_t bytes() const {
+    return places.page_bytes * std::count_if(owned.begin(), owned.end(),
+                                             [](const Page& page) { return page != nullptr; });
+  }
+};
 
 }  // namespace
 
 struct LatentCache::State {
   struct Layer {
     LayerLayout layout;
-    LayerPlaces places;
-    std::vector<Page> owned;
-    // The same pages for readers; capacity for the whole context, so that views stay valid while
-    // the cache grows.
-    std::vector<const uint8_t*> pages;
+    PagedRows rows;
+    PagedRows exact;  // the window; empty where there is none
+    PagedRows first;  // the sink, one page of `sink` tokens; empty where there is none
   };
 
+  CacheOptions options;
   int32_t context_length = 0;
   int32_t length = 0;
+  int32_t written = 0;      // length, or beyond it within an append
+  int32_t window_page = 0;  // pages of the window before this one are not there
   std::vector<Layer> layers;
+
+  // The oldest token that a query at this position reads from the window.
+  int32_t WindowBegin(int32_t position) const {
+    return std::max(0, position - options.residual + 1);
+  }
+  void DropOldWindow();
+  Status OutOfMemory(size_t layer, int64_t bytes) const {
+    return {MLA_OUT_OF_MEMORY, "no memory for a cache page of " + std::to_string(bytes) +
+                                   " bytes (layer " + std::to_string(layer) + ", " +
+                                   std::to_string(length) + " tokens held)"};
+  }
 };
 
 LatentCache::LatentCache(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -121,27 +118,39 @@ Result<std::unique_ptr<LatentCache>> LatentCache::Create(const CacheOptions& opt
                   "context_length = " + std::to_string(context_length) + ", expected at least 1");
   }
   auto state = std::make_unique<State>();
+  state->options = WindowOptions(options);
   state->context_length = context_length;
+  const size_t pages = static_cast<size_t>(PagesFor(context_length));
   for (size_t i = 0; i < layers.size(); ++i) {
     Status layout = CheckLayout(layers[i]);
     if (!layout.ok())
       return Status(layout.code(), "layer " + std::to_string(i) + ": " + layout.message());
     State::Layer layer;
-    layer.places = PlaceLayer(options, layers[i]);
+    layer.rows.places = PlaceRows(options, layers[i]);
+    layer.rows.pages.reserve(pages);
+    layer.exact.places = PlaceExactRows(options, layers[i], kPageTokens);
+    if (state->options.residual > 0) layer.exact.pages.reserve(pages);
+    layer.first.places = PlaceExactRows(options, layers[i], state->options.sink);
+    layer.first.pages.reserve(1);
     layer.layout = std::move(layers[i]);
-    const size_t most = static_cast<size_t>(PagesFor(context_length));
-    layer.owned.reserve(most);
-    layer.pages.reserve(most);
     state->layers.push_back(std::move(layer));
   }
   return std::unique_ptr<LatentCache>(new LatentCache(std::move(state)));
 }
 
 double LatentCache::BytesPerToken(const CacheOptions& options,
-                                  const std::vector<LayerLayout>& layers) {
-  int64_t page_bytes = 0;
-  for (const LayerLayout& layout : layers) page_bytes += PlaceLayer(options, layout).page_bytes;
-  return static_cast<double>(page_bytes) / kPageTokens;
+                                  const std::vector<LayerLayout>& layers, int32_t context_length) {
+  const CacheOptions window = WindowOptions(options);
+  double rows = 0, exact = 0;
+  for (const LayerLayout& layout : layers) {
+    rows += static_cast<double>(PlaceRows(options, layout).page_bytes) / kPageTokens;
+    exact +=
+        static_cast<double>(PlaceExactRows(options, layout, kPageTokens).page_bytes) / kPageTokens;
+  }
+  if (context_length == 0) return rows;
+  const double tokens =
+      std::min(window.residual, context_length) + std::min(window.sink, context_length);
+  return rows + exact * tokens / context_length;
 }
 
 int32_t LatentCache::length() const { return state_->length; }
@@ -153,79 +162,133 @@ Status LatentCache::Reserve(int32_t n) {
                                   std::to_string(state_->length) + " do not fit the context of " +
                                   std::to_string(state_->context_length)};
   }
-  const size_t pages = static_cast<size_t>(PagesFor(wanted));
+  const int32_t pages = PagesFor(wanted);
   std::vector<std::vector<Page>> grown(state_->layers.size());
+  std::vector<Page> first(state_->layers.size());
   for (size_t i = 0; i < grown.size(); ++i) {
     const State::Layer& layer = state_->layers[i];
-    const int64_t bytes = std::max(layer.places.page_bytes, kPageAlignment);
-    for (size_t p = layer.owned.size(); p < pages; ++p) {
-      Page page(
-          static_cast<uint8_t*>(std::aligned_alloc(kPageAlignment, static_cast<size_t>(bytes))));
-      if (page == nullptr) {
-        return {MLA_OUT_OF_MEMORY, "no memory for a cache page of " + std::to_string(bytes) +
-                                       " bytes (layer " + std::to_string(i) + ", " +
-                                       std::to_string(wanted) + " tokens)"};
-      }
-      grown[i].push_back(std::move(page));
+    for (int32_t p = layer.rows.count(); p < pages; ++p) {
+      grown[i].push_back(AllocatePage(layer.rows.places.page_bytes));
+      if (grown[i].back() == nullptr) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
+    }
+    if (state_->options.sink > 0 && pages > 0 && layer.first.count() == 0) {
+      first[i] = AllocatePage(layer.first.places.page_bytes);
+      if (first[i] == nullptr) return state_->OutOfMemory(i, layer.first.places.page_bytes);
     }
   }
   for (size_t i = 0; i < grown.size(); ++i) {
-    for (Page& page : grown[i]) {
-      state_->layers[i].pages.push_back(page.get());
-      state_->layers[i].owned.push_back(std::move(page));
+    for (Page& page : grown[i]) state_->layers[i].rows.Add(std::move(page));
+    if (first[i] != nullptr) state_->layers[i].first.Add(std::move(first[i]));
+  }
+  return Status::Ok();
+}
+
+Status LatentCache::ReserveWindow(int32_t rows) {
+  if (state_->options.residual == 0) return Status::Ok();
+  const int32_t pages = PagesFor(int64_t{state_->written} + rows);
+  for (size_t i = 0; i < state_->layers.size(); ++i) {
+    PagedRows& exact = state_->layers[i].exact;
+    while (exact.count() < pages) {
+      Page page = AllocatePage(exact.places.page_bytes);
+      if (page == nullptr) return state_->OutOfMemory(i, exact.places.page_bytes);
+      exact.Add(std::move(page));
     }
   }
   return Status::Ok();
 }
 
+namespace {
+
+void WriteRow(const RowArray& array, uint8_t* page, int64_t slot, const float* values) {
+  EncodeRow(array.format, values, page + array.values + slot * array.format.stride,
+            reinterpret_cast<uint16_t*>(page + array.scales) + slot);
+}
+
+// All rows of one token.
+void WriteToken(const PagedRows& rows, const LayerLayout& layout, int32_t position,
+                const float* rope, const float* latent) {
+  uint8_t* page = rows.owned[static_cast<size_t>(position / kPageTokens)].get();
+  const int64_t slot = position % kPageTokens;
+  for (size_t g = 0; g < rows.places.rope.size(); ++g) {
+    WriteRow(rows.places.rope[g], page, slot, rope + static_cast<int64_t>(g) * layout.rope_dim);
+  }
+  for (size_t s = 0; s < rows.places.latent.size(); ++s) {
+    WriteRow(rows.places.latent[s], page, slot, latent + layout.segments[s].offset);
+  }
+}
+
+}  // namespace
+
 void LatentCache::Write(int32_t layer, int32_t first, int32_t n, const float* rope,
                         int64_t rope_stride, const float* latent, int64_t latent_stride,
                         const float* scalars, int64_t scalars_stride) {
   const State::Layer& to = state_->layers[static_cast<size_t>(layer)];
-  assert(PagesFor(int64_t{first} + n) <= static_cast<int64_t>(to.owned.size()));
+  assert(PagesFor(int64_t{first} + n) <= to.rows.count());
   for (int32_t i = 0; i < n; ++i) {
     const int32_t position = first + i;
-    uint8_t* page = to.owned[static_cast<size_t>(position / kPageTokens)].get();
-    const int64_t slot = position % kPageTokens;
-    auto write = [page, slot](const RowArray& array, const float* values) {
-      EncodeRow(array.format, values, page + array.values + slot * array.format.stride,
-                reinterpret_cast<uint16_t*>(page + array.scales) + slot);
-    };
-    for (size_t g = 0; g < to.places.rope.size(); ++g) {
-      write(to.places.rope[g],
-            rope + i * rope_stride + static_cast<int64_t>(g) * to.layout.rope_dim);
-    }
-    for (size_t s = 0; s < to.places.latent.size(); ++s) {
-      write(to.places.latent[s], latent + i * latent_stride + to.layout.segments[s].offset);
-    }
+    const float* keys = rope + i * rope_stride;
+    const float* values = latent + i * latent_stride;
+    WriteToken(to.rows, to.layout, position, keys, values);
+    if (state_->options.residual > 0) WriteToken(to.exact, to.layout, position, keys, values);
+    if (position < state_->options.sink) WriteToken(to.first, to.layout, position, keys, values);
     if (!to.layout.key_scalar) continue;
-    float* column = reinterpret_cast<float*>(page + to.places.scalars) + slot;
+    uint8_t* page = to.rows.owned[static_cast<size_t>(position / kPageTokens)].get();
+    float* column =
+        reinterpret_cast<float*>(page + to.rows.places.scalars) + position % kPageTokens;
     for (int32_t g = 0; g < to.layout.kv_heads; ++g)
       column[int64_t{g} * kPageTokens] = scalars[i * scalars_stride + g];
   }
 }
 
-void LatentCache::SetLength(int32_t length) {
-  if (length < state_->length) {
-    const size_t pages = static_cast<size_t>(PagesFor(length));
-    for (State::Layer& layer : state_->layers) {
-      layer.owned.resize(std::min(layer.owned.size(), pages));
-      layer.pages.resize(layer.owned.size());
+// Kept is what the next query reads, and what the next one after a failed append would.
+void LatentCache::State::DropOldWindow() {
+  const int32_t next = WindowBegin(written) / kPageTokens;
+  const int32_t kept_begin = WindowBegin(length) / kPageTokens;
+  const int32_t kept_end = PagesFor(length);
+  for (Layer& layer : layers) {
+    for (int32_t p = window_page; p < std::min(next, layer.exact.count()); ++p) {
+      if (p < kept_begin || p >= kept_end) layer.exact.Drop(p);
     }
   }
-  state_->length = length;
+  window_page = std::min(next, kept_begin);
+}
+
+void LatentCache::Advance(int32_t length) {
+  state_->written = length;
+  state_->DropOldWindow();
+}
+
+void LatentCache::SetLength(int32_t length) {
+  if (length < state_->written) {
+    for (State::Layer& layer : state_->layers) {
+      layer.rows.Truncate(PagesFor(length));
+      layer.exact.Truncate(PagesFor(length));
+      if (length == 0) layer.first.Truncate(0);
+    }
+    state_->window_page = std::min(state_->window_page, PagesFor(length));
+  }
+  state_->length = state_->written = length;
+  state_->DropOldWindow();
+}
+
+bool LatentCache::HasWindowOf(int32_t length) const {
+  if (state_->options.residual == 0) return true;
+  for (int32_t p = state_->WindowBegin(length) / kPageTokens; p < PagesFor(length); ++p) {
+    if (state_->layers[0].exact.pages[static_cast<size_t>(p)] == nullptr) return false;
+  }
+  return true;
 }
 
 CacheView LatentCache::View(int32_t layer) const {
   const State::Layer& from = state_->layers[static_cast<size_t>(layer)];
-  return {from.pages.data(), from.places.rope.data(), from.places.latent.data(),
-          from.places.scalars};
+  return {from.rows.view(),         from.exact.view(),    from.first.view(),
+          state_->options.residual, state_->options.sink, from.rows.places.scalars};
 }
 
 int64_t LatentCache::bytes() const {
   int64_t bytes = 0;
   for (const State::Layer& layer : state_->layers) {
-    bytes += static_cast<int64_t>(layer.owned.size()) * layer.places.page_bytes;
+    bytes += layer.rows.bytes() + layer.exact.bytes() + layer.first.bytes();
   }
   return bytes;
 }

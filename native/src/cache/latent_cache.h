@@ -1,5 +1,5 @@
 // The cache of one session: for every layer rotary keys, latents and key scalars of all tokens, in
-// pages.
+// pages; where types are quantized, the newest and the first tokens besides in f16.
 #ifndef MLA_CACHE_LATENT_CACHE_H_
 #define MLA_CACHE_LATENT_CACHE_H_
 
@@ -21,22 +21,34 @@ class LatentCache {
                                                      int32_t context_length);
   ~LatentCache();
 
-  // Bytes a token in a long context: packed rows, scales, padding, scalars, all layers.
-  static double BytesPerToken(const CacheOptions& options, const std::vector<LayerLayout>& layers);
+  // Bytes a token in a context of so many tokens: packed rows, scales, padding, scalars, all
+  // layers, and each token's share of the window and the sink. context_length 0: of ever more
+  // tokens, which leave nothing of that share.
+  static double BytesPerToken(const CacheOptions& options, const std::vector<LayerLayout>& layers,
+                              int32_t context_length);
 
   int32_t length() const;  // tokens committed
   // Makes room for positions [length, length + n). MLA_CONTEXT_FULL (beyond context_length) and
   // MLA_OUT_OF_MEMORY leave the cache as it was.
   Status Reserve(int32_t n);
+  // Makes room in the window for the next `rows` of the positions reserved, before they are
+  // written: those after the last SetLength and all Advance since. MLA_OUT_OF_MEMORY.
+  Status ReserveWindow(int32_t rows);
   // Stores positions [first, first + n) of a layer, quantizing: rope [n][G*R] rotated keys, latent
   // [n][C], scalars [n][kv_heads] (null unless key_scalar), each with its row stride in floats.
   // Threads may write disjoint positions.
   void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
              const float* latent, int64_t latent_stride, const float* scalars,
              int64_t scalars_stride);
+  // Positions below `length` are written in all layers, but not committed: SetLength(length())
+  // forgets them again. What neither needs of the window any more is given back.
+  void Advance(int32_t length);
   // Positions below `length` are now the sequence: after all layers were written (grows), or to
   // forget (shrinks, which gives pages that hold no position below `length` back).
   void SetLength(int32_t length);
+  // Whether the window's rows are there that a query at position `length` <= length() reads. They
+  // are not after forgetting more than was in the window beyond its need.
+  bool HasWindowOf(int32_t length) const;
   // Read access to one layer for the attention kernels; valid while the cache lives, for positions
   // that were written and not forgotten.
   CacheView View(int32_t layer) const;

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstring>
-#include <limits>
 
+#include "cache/group_quantizer.h"
 #include "tensor/convert.h"
 
 namespace mla {
@@ -24,61 +23,77 @@ float LoadHalf(const uint8_t* from) {
   return HalfToFloat(half);
 }
 
-void EncodeInt8Group(const float* values, int32_t n, uint8_t* quantized, uint16_t* scale_at) {
-  float largest = 0.0f;
-  bool finite = true;
-  for (int32_t i = 0; i < n; ++i) {
-    finite = finite && std::isfinite(values[i]);
-    largest = std::max(largest, std::fabs(values[i]));
+// Fields of the elements from `first`, a block's beginning, on to where they belong.
+void StoreFields(const RowFormat& format, int32_t first, const uint8_t* fields, int32_t n,
+                 uint8_t* row) {
+  const int32_t bits = 8 / format.fields();
+  const int32_t block_elements = format.block_elements();
+  for (int32_t begin = 0; begin < n; begin += block_elements) {
+    uint8_t bytes[kBlockBytes] = {};
+    for (int32_t i = begin; i < std::min(n, begin + block_elements); ++i) {
+      const int32_t in_block = i - begin;
+      bytes[in_block % 4] |= static_cast<uint8_t>(fields[i] << (in_block / 4 * bits));
+    }
+    std::memcpy(row + (first + begin) / block_elements * kBlockStride, bytes, sizeof bytes);
   }
-  if (!finite) {
-    std::memset(quantized, 0, static_cast<size_t>(n));
-    *scale_at = FloatToHalf(std::numeric_limits<float>::quiet_NaN());
-    return;
+}
+
+int32_t LoadField(const RowFormat& format, const uint8_t* row, int32_t element) {
+  const int32_t bits = 8 / format.fields();
+  const int32_t in_block = element % format.block_elements();
+  const uint8_t byte = row[element / format.block_elements() * kBlockStride + in_block % 4];
+  return (byte >> (in_block / 4 * bits)) & ((1 << bits) - 1);
+}
+
+void EncodePacked(const RowFormat& format, const float* values, uint8_t* row, uint16_t* scales) {
+  uint8_t fields[kMostGroup];
+  for (int32_t i = 0; i < format.length; i += format.group) {
+    const int32_t n = std::min(format.group, format.length - i);
+    const GroupScale scale = QuantizeGroup(format.type, values + i, n, fields);
+    scales[0] = scale.scale;
+    if (format.scales_per_group == 2) scales[kPageTokens] = scale.minimum;
+    scales += format.scales_per_group * kPageTokens;
+    StoreFields(format, i, fields, n, row);
   }
-  *scale_at = FloatToHalf(std::min(largest / 127.0f, kLargestHalf));
-  const float scale = HalfToFloat(*scale_at);
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-  for (int32_t i = 0; i < n; ++i) {
-    const float q = std::clamp(std::nearbyint(values[i] * inverse), -127.0f, 127.0f);
-    quantized[i] = static_cast<uint8_t>(static_cast<int8_t>(q));
+}
+
+void DecodePacked(const PackedRows& rows, int32_t t, float* values) {
+  const RowFormat& format = rows.format;
+  const uint8_t* row = rows.data + t * format.stride;
+  for (int32_t i = 0; i < format.length; ++i) {
+    const uint16_t* numbers =
+        rows.scales + int64_t{i} / format.group * format.scales_per_group * kPageTokens + t;
+    const float scale = HalfToFloat(numbers[0]);
+    const int32_t field = LoadField(format, row, i);
+    values[i] = format.type == CacheType::kInt2
+                    ? scale * static_cast<float>(field) + HalfToFloat(numbers[kPageTokens])
+                    : scale * static_cast<float>(field - ZeroField(format.type));
   }
 }
 
 }  // namespace
 
-bool HasRowCodec(CacheType type) {
-  return type == CacheType::kF32 || type == CacheType::kF16 || type == CacheType::kInt8;
-}
-
 void EncodeRow(const RowFormat& format, const float* values, uint8_t* row, uint16_t* scales) {
-  assert(HasRowCodec(format.type));
-  if (format.type == CacheType::kF32) {
+  if (format.packed()) {
+    EncodePacked(format, values, row, scales);
+  } else if (format.type == CacheType::kF32) {
     std::memcpy(row, values, static_cast<size_t>(format.length) * sizeof(float));
-  } else if (format.type == CacheType::kF16) {
+  } else {
     for (int32_t i = 0; i < format.length; ++i) {
       StoreHalf(std::clamp(values[i], -kLargestHalf, kLargestHalf), row + int64_t{i} * 2);
-    }
-  } else {
-    for (int32_t i = 0; i < format.length; i += format.group, scales += kPageTokens) {
-      EncodeInt8Group(values + i, std::min(format.group, format.length - i), row + i, scales);
     }
   }
 }
 
 void DecodeRow(const PackedRows& rows, int32_t t, float* values) {
   const RowFormat& format = rows.format;
-  assert(HasRowCodec(format.type));
   const uint8_t* row = rows.data + t * format.stride;
-  if (format.type == CacheType::kF32) {
+  if (format.packed()) {
+    DecodePacked(rows, t, values);
+  } else if (format.type == CacheType::kF32) {
     std::memcpy(values, row, static_cast<size_t>(format.length) * sizeof(float));
-  } else if (format.type == CacheType::kF16) {
-    for (int32_t i = 0; i < format.length; ++i) values[i] = LoadHalf(row + int64_t{i} * 2);
   } else {
-    for (int32_t i = 0; i < format.length; ++i) {
-      values[i] = HalfToFloat(rows.scales[int64_t{i} / format.group * kPageTokens + t]) *
-                  static_cast<int8_t>(row[i]);
-    }
+    for (int32_t i = 0; i < format.length; ++i) values[i] = LoadHalf(row + int64_t{i} * 2);
   }
 }
 

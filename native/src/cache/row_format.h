@@ -10,29 +10,53 @@ namespace mla {
 enum class CacheType { kF32 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4, kInt2 = 5 };  // as MLA_CACHE_*
 
 inline constexpr int32_t kPageTokens = 64;
+inline constexpr int32_t kMostGroup = 64;  // elements that share a scale
 
-// Rows of `length` elements, one a token. A row is its values, packed from the first element on.
-// Quantized types have `scales_per_group` f16 numbers for every `group` elements (the last group
-// may be short): int8 and int4 w = scale * q, int2 w = scale * q + minimum. They lie beside the
-// values, one group's numbers of a page's tokens after the other
-// ([groups][scales_per_group][kPageTokens]), so that kernels convert those of many tokens at once.
+// Packed rows: a token's share of a block, and from a block to the next.
+inline constexpr int32_t kBlockBytes = 4;
+inline constexpr int64_t kBlockStride = int64_t{kPageTokens} * kBlockBytes;
+
+// Rows of `length` elements, one a token.
+//
+// Floats lie row by row, `stride` bytes apart.
+//
+// Quantized ("packed") rows lie in blocks of as many elements as 4 bytes hold (int8: 4, int4: 8,
+// int2: 16), a page's tokens of a block side by side: [blocks][kPageTokens][4 bytes]. Integer dot
+// products of neighbouring tokens with one query thus run in neighbouring lanes. Field f of byte j
+// (int4: 2 fields of 4 bits, the lower first; int2: 4 of 2) is element 4f + j of the block; a
+// block's elements beyond the row are zero. An element is
+//   w = scale * (u - ZeroField(type)) (int8, int4),   w = scale * u + minimum (int2)
+// with u the unsigned field, and `scales_per_group` f16 numbers for every `group` elements (the
+// last group may be short). They lie beside the values, one group's numbers of a page's tokens
+// after the other: [groups][scales_per_group][kPageTokens].
 struct RowFormat {
   CacheType type;
   int32_t length;
   int32_t group;             // elements a scale, 32 or 64; 0 where there are none
   int32_t scales_per_group;  // 0 where there are none
-  int64_t stride;            // bytes from a token's row to the next token's
+  int64_t stride;            // bytes from a token's row, or share of a block, to the next token's
 
-  int32_t groups() const { return scales_per_group == 0 ? 0 : (length + group - 1) / group; }
-  int64_t page_value_bytes() const { return stride * kPageTokens; }
+  bool packed() const { return scales_per_group > 0; }
+  int32_t groups() const { return packed() ? (length + group - 1) / group : 0; }
+  int32_t fields() const { return type == CacheType::kInt2 ? 4 : type == CacheType::kInt4 ? 2 : 1; }
+  int32_t block_elements() const { return 4 * fields(); }
+  int32_t blocks() const { return (length + block_elements() - 1) / block_elements(); }
+  int64_t page_value_bytes() const {
+    return packed() ? blocks() * kBlockStride : stride * kPageTokens;
+  }
   int64_t page_scale_bytes() const {
     return int64_t{groups()} * scales_per_group * kPageTokens * 2;
   }
 };
 
+// The field that stands for zero, where there is no minimum.
+inline int32_t ZeroField(CacheType type) {
+  return type == CacheType::kInt8 ? 128 : type == CacheType::kInt4 ? 8 : 0;
+}
+
 RowFormat MakeRowFormat(CacheType type, int32_t length, int32_t group);
 
-// `count` rows: what kernels read.
+// `count` rows: what kernels read. Packed rows begin at a page's first token.
 struct PackedRows {
   RowFormat format;
   const uint8_t* data;

@@ -61,6 +61,12 @@ Decoder::Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& o
       workspace_(*weights_, std::min(kChunkRows, options.context_length)),
       plans_(weights_->layers().size()) {}
 
+bool Decoder::Rewind(int32_t length) {
+  const bool whole = cache_->HasWindowOf(length);
+  cache_->SetLength(whole ? length : 0);
+  return whole;
+}
+
 int64_t Decoder::workspace_bytes() const { return workspace_.bytes() + score_logits_.size(); }
 
 // Decode is always absorbed; a prompt's chunk takes the cheaper form unless one was asked for.
@@ -81,7 +87,8 @@ void Decoder::Plan(int32_t first, int32_t rows) {
 }
 
 Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
-  const int32_t first = cache_->length();
+  const int32_t first = cache_->length() + done;
+  if (Status status = cache_->ReserveWindow(rows); !status.ok()) return status;
   Plan(first, rows);
   std::atomic<bool> stop = false;
   const Step step = {*weights_, workspace_, *cache_, request.cancel, stop, plans_, first, rows};
@@ -119,7 +126,7 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
   // By reference: a copy of the captures would be an allocation a token.
   ThreadPool::Shared().Run(options_.threads, std::ref(region));
   if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
-  cache_->SetLength(first + rows);
+  cache_->Advance(first + rows);
   return Status::Ok();
 }
 
@@ -144,6 +151,7 @@ Status Decoder::Append(const int32_t* tokens, int32_t n, Output output, float* l
     }
     done += rows;
   }
+  cache_->SetLength(start + n);
   return Status::Ok();
 }
 

@@ -43,8 +43,9 @@ class Decoder {
 
   int32_t length() const { return cache_->length(); }
   int32_t context_length() const { return options_.context_length; }
-  // length at most length().
-  void Rewind(int32_t length) { cache_->SetLength(length); }
+  // Forgets what comes after. length at most length(). False: more was forgotten than the cache's
+  // window holds, and nothing is left; what is to be kept has to be appended anew.
+  bool Rewind(int32_t length);
   int64_t cache_bytes() const { return cache_->bytes(); }
   int64_t workspace_bytes() const;
 

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "graph/output_head.h"
 #include "graph/tiny_model_testing.h"
@@ -15,7 +17,7 @@ namespace {
 const std::atomic<bool> kGoOn = false;
 
 std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int threads,
-                                    CacheType type, int32_t context = 512) {
+                                    const CacheOptions& cache, int32_t context = 512) {
   Result<std::shared_ptr<const Weights>> weights = Weights::Load(model.File());
   EXPECT_TRUE(weights.ok()) << weights.status().message();
   if (!weights.ok()) return nullptr;
@@ -23,11 +25,23 @@ std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int
   options.context_length = context;
   options.threads = threads;
   options.prefill = prefill;
-  options.cache.latent = type;
-  options.cache.rope = type;
+  options.cache = cache;
   Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights.value(), options);
   EXPECT_TRUE(decoder.ok()) << decoder.status().message();
   return decoder.ok() ? std::move(decoder.value()) : nullptr;
+}
+
+CacheOptions Of(CacheType type, int32_t residual = 0, int32_t sink = 0) {
+  CacheOptions options;
+  options.latent = options.rope = type;
+  options.residual = residual;
+  options.sink = sink;
+  return options;
+}
+
+std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int threads,
+                                    CacheType type, int32_t context = 512) {
+  return NewDecoder(model, prefill, threads, Of(type), context);
 }
 
 std::vector<int32_t> Tokens(int n, int vocabulary, uint32_t seed) {
@@ -339,6 +353,83 @@ TEST(DecoderTest, LongPromptEqualsSteps) {
         single->Append(&token, 1, Decoder::Output::kLast, steps.data(), nullptr, kGoOn).ok());
   }
   for (size_t v = 0; v < once.size(); ++v) EXPECT_NEAR(once[v], steps[v], 2e-3);
+}
+
+// Logits of all tokens, appended in parts of so many.
+std::vector<float> InParts(const TinyModel& model, const CacheOptions& cache, int32_t prefill,
+                           const std::vector<int32_t>& tokens, int32_t part) {
+  const int32_t n = static_cast<int32_t>(tokens.size());
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, prefill, 2, cache, n);
+  std::vector<float> logits(tokens.size() * 61);
+  for (int32_t done = 0; done < n; done += part) {
+    EXPECT_TRUE(decoder
+                    ->Append(tokens.data() + done, std::min(part, n - done), Decoder::Output::kAll,
+                             logits.data() + int64_t{done} * 61, nullptr, kGoOn)
+                    .ok());
+  }
+  return logits;
+}
+
+double Largest(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(double{a[i]} - b[i]));
+  return largest;
+}
+
+// Which tokens a query reads in f16 depends on its position alone, not on how they were appended.
+TEST(DecoderTest, AWindowDoesNotDependOnTheParts) {
+  TinyShape shape;
+  shape.compression = Compression::kJoint;
+  shape.rope_dim = 6;
+  const TinyModel model(shape, 8);
+  const std::vector<int32_t> tokens = Tokens(500, shape.vocabulary, 8);
+  for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+    const CacheOptions windowed = Of(CacheType::kInt2, 100, 4);
+    const std::vector<float> small = InParts(model, windowed, prefill, tokens, 3);
+    for (int32_t part : {7, 64, 130, 500}) {
+      // Two levels lie so close that a last bit decides between them.
+      EXPECT_LT(Largest(small, InParts(model, windowed, prefill, tokens, part)), 2e-2)
+          << "prefill " << prefill << ", part " << part;
+    }
+    const std::vector<float> none = InParts(model, Of(CacheType::kInt2), prefill, tokens, 3);
+    EXPECT_GT(Largest(small, none), 0.2) << "the window does nothing";
+    const std::vector<float> all = InParts(model, Of(CacheType::kInt2, 500), prefill, tokens, 130);
+    const std::vector<float> half = InParts(model, Of(CacheType::kF16), prefill, tokens, 130);
+    EXPECT_EQ(Largest(all, half), 0) << "a window over all tokens is an f16 cache";
+  }
+}
+
+TEST(DecoderTest, AFailedAppendKeepsTheWindow) {
+  const TinyModel model(Plain("llama"), 11);
+  const std::vector<int32_t> tokens = Tokens(700, 61, 11);
+  const CacheOptions windowed = Of(CacheType::kInt2, 30, 4);
+  std::vector<float> after(61), expected(61);
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 2, windowed, 701);
+  std::unique_ptr<Decoder> other = NewDecoder(model, 0, 2, windowed, 701);
+  for (Decoder* each : {decoder.get(), other.get()}) {
+    ASSERT_TRUE(
+        each->Append(tokens.data(), 100, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
+            .ok());
+  }
+  // Cancelled while later chunks run, or before: either way nothing may have changed.
+  std::atomic<bool> cancel = false;
+  std::thread canceller([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    cancel = true;
+  });
+  const Status status = decoder->Append(tokens.data() + 100, 600, Decoder::Output::kLast,
+                                        after.data(), nullptr, cancel);
+  canceller.join();
+  if (status.ok()) GTEST_SKIP() << "done before it was cancelled";
+  EXPECT_EQ(status.code(), MLA_CANCELLED);
+  EXPECT_EQ(decoder->length(), 100);
+  ASSERT_TRUE(
+      decoder->Append(tokens.data() + 100, 1, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
+          .ok());
+  ASSERT_TRUE(
+      other->Append(tokens.data() + 100, 1, Decoder::Output::kLast, expected.data(), nullptr, kGoOn)
+          .ok());
+  EXPECT_EQ(after, expected);
 }
 
 TEST(DecoderTest, ScoresAreLogProbabilitiesOfTheNextToken) {

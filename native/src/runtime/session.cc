@@ -61,18 +61,32 @@ Status Session::CheckTokens(const int32_t* tokens, int32_t n) const {
 
 Status Session::Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
                        float* scores) {
+  if (Status status = CatchUp(); !status.ok()) return status;
   const size_t length = tokens_.size() + n;
   // Before the decoder runs: afterwards nothing may fail.
   if (tokens_.capacity() < length) tokens_.reserve(std::max(length, 2 * tokens_.capacity()));
   if (Status status = decoder_->Append(tokens, n, output, logits, scores, stop_); !status.ok()) {
-    if (status.code() != MLA_CANCELLED) return status;
-    stop_ = false;  // obeyed; where Close set it, closed_ refuses the calls to come
-    return closed_ ? CheckOpen() : status;
+    return Obey(std::move(status));
   }
   tokens_.insert(tokens_.end(), tokens, tokens + n);
   has_logits_ = true;
   pending_.reset();
   return Status::Ok();
+}
+
+Status Session::Obey(Status failed) {
+  if (failed.code() != MLA_CANCELLED) return failed;
+  stop_ = false;  // obeyed; where Close set it, closed_ refuses the calls to come
+  return closed_ ? CheckOpen() : failed;
+}
+
+Status Session::CatchUp() {
+  const int32_t known = decoder_->length();
+  const int32_t missing = static_cast<int32_t>(tokens_.size()) - known;
+  if (missing == 0) return Status::Ok();
+  Status status = decoder_->Append(tokens_.data() + known, missing, Decoder::Output::kLast,
+                                   logits_.data(), nullptr, stop_);
+  return status.ok() ? status : Obey(std::move(status));
 }
 
 Status Session::Append(const int32_t* tokens, int32_t n) {
@@ -120,17 +134,17 @@ Status Session::Logits(float* out, int64_t capacity) {
 Result<int32_t> Session::Length() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = CheckOpen(); !status.ok()) return status;
-  return decoder_->length();
+  return static_cast<int32_t>(tokens_.size());
 }
 
 Status Session::Rewind(int32_t length) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = CheckOpen(); !status.ok()) return status;
-  if (length < 0 || length > decoder_->length()) {
+  if (length < 0 || length > static_cast<int32_t>(tokens_.size())) {
     return Invalid("the length to rewind to is " + std::to_string(length) + ", expected 0 to " +
-                   std::to_string(decoder_->length()));
+                   std::to_string(tokens_.size()));
   }
-  decoder_->Rewind(length);
+  decoder_->Rewind(std::min(length, decoder_->length()));
   tokens_.resize(length);
   has_logits_ = false;
   pending_.reset();

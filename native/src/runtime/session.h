@@ -43,7 +43,8 @@ class Session {
   // and after a rewind.
   Status Logits(float* out, int64_t capacity);
   Result<int32_t> Length();
-  // Forgets the tokens from `length` on, and the current logits.
+  // Forgets the tokens from `length` on, and the current logits. Where that was more than the
+  // cache's window holds, the next decoding call evaluates the remaining tokens first.
   Status Rewind(int32_t length);
 
   struct Memory {
@@ -74,6 +75,10 @@ class Session {
   // logits_ as current.
   Status Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
                 float* scores);
+  // Gives the decoder the tokens that a rewind took from it. With mutex_ held.
+  Status CatchUp();
+  // What becomes of a failed call of the decoder. With mutex_ held.
+  Status Obey(Status failed);
   Result<int32_t> Choose(float* log_probability);
 
   const int32_t vocabulary_;
@@ -81,8 +86,9 @@ class Session {
   std::mutex mutex_;  // guards everything down to pending_
   const std::unique_ptr<Decoder> decoder_;
   Sampler sampler_;
-  std::vector<int32_t> tokens_;  // the sequence
-  std::vector<float> logits_;    // [vocabulary], valid while has_logits_
+  // The sequence. The decoder has all of it, or after a deep rewind nothing.
+  std::vector<int32_t> tokens_;
+  std::vector<float> logits_;  // [vocabulary], valid while has_logits_
   bool has_logits_ = false;
   std::optional<int32_t> pending_;  // what Next gave and has not appended
 

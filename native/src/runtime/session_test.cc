@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <thread>
 
 #include "graph/tiny_model_testing.h"
@@ -168,6 +169,37 @@ TEST(Session, NextEqualsSampleAndAppend) {
   // An append of the caller's own takes the place of the pending token.
   ASSERT_TRUE(one->Append(prompt.data(), 1).ok());
   EXPECT_EQ(one->Length().value(), 25);
+}
+
+// The window's tokens of an earlier position are gone from the cache: they are evaluated anew.
+TEST(Session, ADeepRewindOfAWindowEqualsAFreshSession) {
+  const auto weights = TinyWeights();
+  DecoderOptions options;
+  options.context_length = 400;
+  options.threads = 2;
+  options.cache.latent = options.cache.rope = CacheType::kInt2;
+  options.cache.residual = 20;
+  options.cache.sink = 2;
+  const std::vector<int32_t> tokens = Tokens(400);
+  std::shared_ptr<Session> session = Session::Create(weights, options).value();
+  ASSERT_TRUE(session->Append(tokens.data(), 300).ok());
+  std::mt19937 random(4);
+  for (int32_t length : {290, 100, 40, 39, 300, 64, 0, 10}) {
+    const int32_t kept = std::min(length, session->Length().value());
+    ASSERT_TRUE(session->Rewind(kept).ok());
+    EXPECT_EQ(session->Length().value(), kept);
+    if (random() % 2 == 0) {
+      ASSERT_TRUE(session->Rewind(kept / 2).ok()) << "before anything was evaluated anew";
+    }
+    const int32_t from = session->Length().value();
+    const int32_t n = 1 + static_cast<int32_t>(random() % 90);
+    ASSERT_TRUE(session->Append(tokens.data() + from, n).ok());
+    std::shared_ptr<Session> fresh = Session::Create(weights, options).value();
+    ASSERT_TRUE(fresh->Append(tokens.data(), from + n).ok());
+    EXPECT_EQ(session->Length().value(), from + n);
+    const std::vector<float> actual = LogitsOf(*session), expected = LogitsOf(*fresh);
+    for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(actual[v], expected[v], 2e-2);
+  }
 }
 
 TEST(Session, RewindForgetsAndRepeats) {

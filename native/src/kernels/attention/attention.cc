@@ -1,5 +1,5 @@
 // The driver: one task walks its range of tokens tile by tile, a page at a time, and lets every
-// packed row that it reads serve all heads of the task that need it.
+// row that it reads serve all heads of the task that need it.
 #include "kernels/attention/attention.h"
 
 #include <algorithm>
@@ -41,6 +41,32 @@ void ForEachRun(const Task& task, const Id& id, const Visit& visit) {
   }
 }
 
+// Whether keys besides the rotary ones are scored as the cache holds them.
+bool ScoresLatents(const Task& task) {
+  return task.expanded == nullptr || task.expanded->k_up.empty();
+}
+
+void QuantizeQueries(const Task& task) {
+  const PageRows& rows = task.params.cache->rows;
+  const LayerLayout& layout = *task.params.layout;
+  const TaskScratch& s = task.scratch;
+  for (int32_t g = task.head_begin; g < task.head_end; ++g) {
+    const int32_t segment = layout.key_segment[static_cast<size_t>(g)];
+    const bool rope = layout.rope_dim > 0 && rows.rope[layout.rope_group(g)].format.packed();
+    const bool other = segment >= 0 && ScoresLatents(task) && rows.latent[segment].format.packed();
+    for (int64_t m = task.first_row(g); m < task.first_row(g + 1); ++m) {
+      if (rope) {
+        task.kernels.quantize_query(rows.rope[layout.rope_group(g)].format, s.rope_queries[m],
+                                    s.packed_rope + m * s.packed_rope_stride);
+      }
+      if (other) {
+        task.kernels.quantize_query(rows.latent[segment].format, s.other_queries[m],
+                                    s.packed_other + m * s.packed_other_stride);
+      }
+    }
+  }
+}
+
 void PointAtQueries(Task& task) {
   const AttentionParams& p = task.params;
   const float* other = task.expanded != nullptr ? task.expanded->q_nope : p.q_latent;
@@ -61,12 +87,25 @@ void PointAtQueries(Task& task) {
   }
 }
 
+// Positions of one page, and which rows they are read from.
+struct Tile {
+  const PageRows& rows;
+  int32_t position;    // of the first row
+  int32_t count;       // rows
+  int32_t begin, end;  // positions that count, within the rows
+  // Queries of a position read only tokens before it, or only from it on, less this many.
+  enum class Part { kAll, kBeforeWindow, kWindow } part;
+
+  PackedRows Rope(int32_t group) const { return rows.Rows(rows.rope[group], position, count); }
+  PackedRows Latent(int32_t segment) const {
+    return rows.Rows(rows.latent[segment], position, count);
+  }
+};
+
 // A latent segment of the tile as floats, for up-projection.
-void DecodeLatents(const Task& task, int32_t segment, int32_t position, int32_t count) {
-  const CacheView& cache = *task.params.cache;
-  task.kernels.decode(cache.Rows(cache.latent[segment], position, count), task.scratch.latents,
-                      task.scratch.latents_stride);
-  for (int32_t t = 0; t < count; ++t) {
+void DecodeLatents(const Task& task, const Tile& tile, int32_t segment) {
+  task.kernels.decode(tile.Latent(segment), task.scratch.latents, task.scratch.latents_stride);
+  for (int32_t t = 0; t < tile.count; ++t) {
     task.scratch.latent_rows[t] = task.scratch.latents + t * task.scratch.latents_stride;
   }
 }
@@ -84,46 +123,47 @@ PackedRows FloatRows(const float* data, int64_t stride, int32_t length, int32_t 
 }
 
 // The rows that keys besides the rotary ones, or values, of a KV head are in this tile.
-PackedRows KeyRows(const Task& task, int32_t kv_head, int32_t segment, int32_t position,
-                   int32_t count) {
-  const CacheView& cache = *task.params.cache;
-  if (task.expanded == nullptr || task.expanded->k_up.empty()) {
-    return cache.Rows(cache.latent[segment], position, count);
-  }
+PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t segment) {
+  if (ScoresLatents(task)) return tile.Latent(segment);
   const TaskScratch& s = task.scratch;
-  DecodeLatents(task, segment, position, count);
+  DecodeLatents(task, tile, segment);
   const int64_t rank = task.params.layout->segments[static_cast<size_t>(segment)].length;
   task.kernels.accumulate(MatrixRows(task.expanded->k_up, kv_head * rank, rank), s.latents,
-                          s.latents_stride, nullptr, count, s.keys, s.keys_stride);
-  return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, count);
+                          s.latents_stride, nullptr, tile.count, s.keys, s.keys_stride);
+  return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, tile.count);
 }
 
-PackedRows ValueRows(const Task& task, int32_t kv_head, int32_t segment, int32_t position,
-                     int32_t count) {
-  const CacheView& cache = *task.params.cache;
-  if (task.expanded == nullptr || task.expanded->v_up.empty()) {
-    return cache.Rows(cache.latent[segment], position, count);
-  }
+PackedRows ValueRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t segment) {
+  if (task.expanded == nullptr || task.expanded->v_up.empty()) return tile.Latent(segment);
   const TaskScratch& s = task.scratch;
-  DecodeLatents(task, segment, position, count);
+  DecodeLatents(task, tile, segment);
   const int64_t length = task.expanded->v_up.rows / task.params.layout->kv_heads;
   task.kernels.score(MatrixRows(task.expanded->v_up, kv_head * length, length), s.latent_rows,
-                     count, false, s.values, s.values_stride);
-  return FloatRows(s.values, s.values_stride, static_cast<int32_t>(length), count);
+                     tile.count, false, s.values, s.values_stride);
+  return FloatRows(s.values, s.values_stride, static_cast<int32_t>(length), tile.count);
 }
 
-void ScoreTile(const Task& task, int32_t position, int32_t count) {
+void ScoreRows(const Task& task, const PackedRows& keys, const float* const* queries,
+               const uint8_t* packed, int64_t packed_stride, int32_t row, int32_t rows, bool add) {
+  float* scores = task.scratch.scores + int64_t{row} * kTileTokens;
+  if (keys.format.packed()) {
+    task.kernels.score_packed(keys, packed + row * packed_stride, packed_stride, rows, add, scores,
+                              kTileTokens);
+  } else {
+    task.kernels.score(keys, queries + row, rows, add, scores, kTileTokens);
+  }
+}
+
+void ScoreTile(const Task& task, const Tile& tile) {
   const LayerLayout& layout = *task.params.layout;
-  const CacheView& cache = *task.params.cache;
   const TaskScratch& s = task.scratch;
   const bool has_rope = layout.rope_dim > 0;
   if (has_rope) {
     ForEachRun(
         task, [&](int32_t g) { return layout.rope_group(g); },
         [&](int32_t g, int32_t row, int32_t rows) {
-          const RowArray& keys = cache.rope[layout.rope_group(g)];
-          task.kernels.score(cache.Rows(keys, position, count), s.rope_queries + row, rows, false,
-                             s.scores + int64_t{row} * kTileTokens, kTileTokens);
+          ScoreRows(task, tile.Rope(layout.rope_group(g)), s.rope_queries, s.packed_rope,
+                    s.packed_rope_stride, row, rows, false);
         });
   } else {
     std::fill_n(s.scores, int64_t{task.rows()} * kTileTokens, 0.0f);
@@ -131,40 +171,92 @@ void ScoreTile(const Task& task, int32_t position, int32_t count) {
   auto key_segment = [&](int32_t g) { return layout.key_segment[static_cast<size_t>(g)]; };
   ForEachRun(task, key_segment, [&](int32_t g, int32_t row, int32_t rows) {
     if (key_segment(g) < 0) return;
-    task.kernels.score(KeyRows(task, g, key_segment(g), position, count), s.other_queries + row,
-                       rows, true, s.scores + int64_t{row} * kTileTokens, kTileTokens);
+    ScoreRows(task, KeyRows(task, tile, g, key_segment(g)), s.other_queries, s.packed_other,
+              s.packed_other_stride, row, rows, true);
   });
 }
 
-void WeighTile(const Task& task, int32_t position, int32_t count) {
+// The positions of the tile that a query at `position` reads, counted from the tile's first row.
+struct Seen {
+  int32_t begin, end;
+};
+
+Seen SeenBy(const Task& task, const Tile& tile, int32_t position) {
+  const AttentionParams& p = task.params;
+  const int32_t window_begin = position - p.cache->residual + 1;
+  int32_t begin = tile.begin, end = std::min(tile.end, position + 1);
+  if (p.window > 0) begin = std::max(begin, position - p.window + 1);
+  if (tile.part == Tile::Part::kBeforeWindow) end = std::min(end, window_begin);
+  if (tile.part == Tile::Part::kWindow) begin = std::max(begin, window_begin);
+  return {std::clamp(begin - tile.position, 0, tile.count),
+          std::clamp(end - tile.position, 0, tile.count)};
+}
+
+void WeighTile(const Task& task, const Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
   int64_t m = 0;
   for (int32_t g = task.head_begin; g < task.head_end; ++g) {
-    const float* factors = p.layout->key_scalar ? p.cache->Scalars(g, position) : nullptr;
+    const float* factors = p.layout->key_scalar ? p.cache->Scalars(g, tile.position) : nullptr;
     for (int32_t h = 0; h < task.heads_per_kv(); ++h) {
       for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) {
-        const int32_t last = p.first + i;
-        const int32_t begin =
-            p.window > 0 ? std::clamp(last - p.window + 1 - position, 0, count) : 0;
-        const int32_t end = std::clamp(last + 1 - position, 0, count);
-        s.carries[m] = task.kernels.weigh(s.scores + m * kTileTokens, begin, end, count, p.scale,
-                                          factors, &s.maxima[m], &s.totals[m]);
+        const Seen seen = SeenBy(task, tile, p.first + i);
+        s.carries[m] = task.kernels.weigh(s.scores + m * kTileTokens, seen.begin, seen.end,
+                                          tile.count, p.scale, factors, &s.maxima[m], &s.totals[m]);
       }
     }
   }
 }
 
-void SumTile(const Task& task, int32_t position, int32_t count, bool first_tile) {
+void SumTile(const Task& task, const Tile& tile, bool first_tile) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
   auto value_segment = [&](int32_t g) { return layout.value_segment[static_cast<size_t>(g)]; };
   ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
-    task.kernels.accumulate(ValueRows(task, g, value_segment(g), position, count),
+    task.kernels.accumulate(ValueRows(task, tile, g, value_segment(g)),
                             s.scores + int64_t{row} * kTileTokens, kTileTokens,
                             first_tile ? nullptr : s.carries + row, rows,
                             s.sums + row * s.sums_stride, s.sums_stride);
   });
+}
+
+// Positions [begin, end) of one page from the rows that all tokens have. Packed rows are read from
+// their page's first on.
+Tile TileOfRows(const Task& task, int32_t begin, int32_t end, Tile::Part part) {
+  const CacheView& cache = *task.params.cache;
+  const LayerLayout& layout = *task.params.layout;
+  const bool packed = cache.rows.latent[0].format.packed() ||
+                      (layout.rope_dim > 0 && cache.rows.rope[0].format.packed());
+  const int32_t first = packed ? begin / kPageTokens * kPageTokens : begin;
+  return {cache.rows, first, end - first, begin, end, part};
+}
+
+// Calls for tiles that together are what the task's queries read, from the first token on.
+template <typename Visit>
+void ForEachTile(const Task& task, const Visit& visit) {
+  const CacheView& cache = *task.params.cache;
+  const int32_t oldest = task.params.first + task.query_begin;
+  const int32_t newest = task.params.first + task.query_end - 1;
+  // Tokens before the windows of all queries, and in those of all.
+  const int32_t packed_end = cache.residual > 0 ? oldest - cache.residual + 1 : task.token_end;
+  const int32_t window_begin = cache.residual > 0 ? newest - cache.residual + 1 : task.token_end;
+  for (int32_t begin = task.token_begin; begin < task.token_end;) {
+    int32_t end = std::min((begin / kPageTokens + 1) * kPageTokens, task.token_end);
+    if (begin < cache.sink) {
+      end = std::min(end, cache.sink);
+      visit(Tile{cache.first, begin, end - begin, begin, end, Tile::Part::kAll});
+    } else if (begin < packed_end) {
+      end = std::min(end, packed_end);
+      visit(TileOfRows(task, begin, end, Tile::Part::kAll));
+    } else {
+      if (begin < window_begin) {
+        end = std::min(end, window_begin);
+        visit(TileOfRows(task, begin, end, Tile::Part::kBeforeWindow));
+      }
+      visit(Tile{cache.exact, begin, end - begin, begin, end, Tile::Part::kWindow});
+    }
+    begin = end;
+  }
 }
 
 void WalkTiles(Task& task) {
@@ -173,14 +265,14 @@ void WalkTiles(Task& task) {
   std::fill_n(task.scratch.totals, rows, 0.0f);
   if (task.token_begin >= task.token_end) return;
   PointAtQueries(task);
-  for (int32_t position = task.token_begin; position < task.token_end;) {
-    const int32_t page_end = (position / kPageTokens + 1) * kPageTokens;
-    const int32_t count = std::min(page_end, task.token_end) - position;
-    ScoreTile(task, position, count);
-    WeighTile(task, position, count);
-    SumTile(task, position, count, position == task.token_begin);
-    position += count;
-  }
+  QuantizeQueries(task);
+  bool first = true;
+  ForEachTile(task, [&](const Tile& tile) {
+    ScoreTile(task, tile);
+    WeighTile(task, tile);
+    SumTile(task, tile, first);
+    first = false;
+  });
 }
 
 // Results, or with several splits partial ones, from the scratch rows to where they belong.

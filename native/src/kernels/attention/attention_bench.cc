@@ -26,7 +26,7 @@ LayerLayout BenchLayout(int64_t shape) {
 }
 
 const char* const kShapes[] = {"plain 9/3", "joint 9/3 C88", "joint 9/3 C96", "joint 32/32 C1024"};
-const char* const kTypes[] = {"", "f32", "f16", "int8"};
+const char* const kTypes[] = {"", "f32", "f16", "int8", "int4", "int2"};
 
 double MultiplyAdds(const LayerLayout& layout, int64_t pairs) {
   double each = 0;
@@ -54,7 +54,7 @@ void Run(benchmark::State& state, const LayerLayout& layout, const Options& opti
   CacheOptions cache;
   cache.latent = cache.rope = options.type;
   const double bytes =
-      LatentCache::BytesPerToken(cache, {layout}) * (options.first + options.queries);
+      LatentCache::BytesPerToken(cache, {layout}, 0) * (options.first + options.queries);
   if (options.queries == 1) {
     state.counters["cache"] =
         benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);
@@ -112,7 +112,7 @@ void Isas(benchmark::internal::Benchmark* bench, const std::vector<std::vector<i
 void DecodeCases(benchmark::internal::Benchmark* bench) {
   std::vector<std::vector<int64_t>> cases;
   for (int64_t shape : {0, 1, 2, 3}) {
-    for (int64_t type : {2, 3}) {
+    for (int64_t type : {2, 3, 4, 5}) {
       for (int64_t depth : {1024, 8192}) cases.push_back({shape, type, depth});
     }
   }
@@ -120,7 +120,7 @@ void DecodeCases(benchmark::internal::Benchmark* bench) {
 }
 
 void PrefillCases(benchmark::internal::Benchmark* bench) {
-  Isas(bench, {{0, 2}, {2, 2}, {2, 3}, {3, 2}});
+  Isas(bench, {{0, 2}, {0, 4}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {3, 2}, {3, 4}});
 }
 
 BENCHMARK(BM_ReadBandwidth)->Arg(1 << 20)->Arg(8 << 20)->Arg(256 << 20);

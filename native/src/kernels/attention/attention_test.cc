@@ -14,14 +14,25 @@ namespace {
 
 constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8};
+constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
+                                CacheType::kInt4, CacheType::kInt2};
 
-// Both read the same packed rows, so that only the arithmetic in float differs.
+// Both read the same rows, so that only the arithmetic differs: in floats, or of packed rows with
+// weights of 15 bits, each half a step off, of values up to 127 steps.
+float ToleranceOf(CacheType type) {
+  return type == CacheType::kF32 || type == CacheType::kF16 ? 1e-5f : 5e-4f;
+}
+
+// And where queries are not whole digits: of 12 bits for int8, of 7 for the others.
+float RoundedQueryTolerance(CacheType type) {
+  return type == CacheType::kInt4 || type == CacheType::kInt2 ? 4e-2f : 1.5f * ToleranceOf(type);
+}
+
 void ExpectClose(const std::vector<float>& actual, const std::vector<float>& expected,
-                 const std::string& what) {
+                 const std::string& what, float relative = 1e-5f) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < actual.size(); ++i) {
-    const float tolerance = 1e-5f * (1.0f + std::fabs(expected[i]));
+    const float tolerance = relative * (1.0f + std::fabs(expected[i]));
     ASSERT_LE(std::fabs(actual[i] - expected[i]), tolerance)
         << what << " at " << i << ": " << actual[i] << " for " << expected[i];
   }
@@ -54,24 +65,28 @@ std::string Describe(const LayerLayout& layout, const Options& options, Isa isa)
          " R " + std::to_string(layout.rope_dim) + " C " + std::to_string(layout.latent) +
          " segments " + std::to_string(layout.segments.size()) + " first " +
          std::to_string(options.first) + " queries " + std::to_string(options.queries) +
-         " window " + std::to_string(options.window);
+         " window " + std::to_string(options.window) + " residual " +
+         std::to_string(options.residual) + " sink " + std::to_string(options.sink);
 }
 
 TEST(Attention, AnyLayoutAgreesWithTheReferenceOnEveryIsa) {
-  for (uint32_t seed = 0; seed < 200; ++seed) {
+  for (uint32_t seed = 0; seed < 400; ++seed) {
     std::mt19937 random(seed);
     const LayerLayout layout = RandomLayout(random);
     Options options;
-    options.type = kTypes[seed % 3];
+    options.type = kTypes[seed % std::size(kTypes)];
     options.group = Pick<int32_t>(random, {32, 64});
     options.queries = Pick<int32_t>(random, {1, 1, 1, 2, 5, 17, 70});
     options.first = Pick<int32_t>(random, {0, 1, 5, 62, 63, 64, 100, 129, 400});
     options.window = Pick<int32_t>(random, {0, 0, 0, 1, 7, 64, 100});
+    options.residual = Pick<int32_t>(random, {0, 0, 1, 20, 64, 128, 1000});
+    options.sink = Pick<int32_t>(random, {0, 0, 1, 4, 64});
     const Problem problem(layout, options, seed);
     const std::vector<float> expected = problem.Reference(nullptr);
     for (Isa isa : SupportedIsas()) {
       ExpectClose(problem.Run(isa, nullptr), expected,
-                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa));
+                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa),
+                  ToleranceOf(options.type));
       if (HasFatalFailure()) return;
     }
   }
@@ -92,7 +107,8 @@ TEST(Attention, DeepContextsAreSplitAndMerged) {
         const Problem problem(layout, options, 5);
         const std::vector<float> expected = problem.Reference(nullptr);
         for (Isa isa : SupportedIsas()) {
-          ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa));
+          ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa),
+                      ToleranceOf(type));
         }
       }
     }
@@ -110,7 +126,8 @@ TEST(Attention, WideLatentsOfManyGroups) {
       const Problem problem(layout, options, 17);
       const std::vector<float> expected = problem.Reference(nullptr);
       for (Isa isa : SupportedIsas()) {
-        ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa));
+        ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa),
+                    ToleranceOf(type));
       }
     }
   }
@@ -244,7 +261,7 @@ class Expansion {
 };
 
 TEST(Attention, ExpandedIsAbsorbed) {
-  for (uint32_t seed = 0; seed < 36; ++seed) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
     const Kind kind = kKinds[seed % std::size(kKinds)];
     const int32_t rope_dim = Pick<int32_t>(random, {0, 6, 16});
@@ -254,7 +271,7 @@ TEST(Attention, ExpandedIsAbsorbed) {
                    Pick<int32_t>(random, {3, 16, 40, 72}));
     layout.key_scalar = seed % 4 == 0;
     Options options;
-    options.type = kTypes[seed / 6 % 3];
+    options.type = kTypes[seed / 6 % std::size(kTypes)];
     options.first = Pick<int32_t>(random, {0, 3, 64, 90});
     options.queries = Pick<int32_t>(random, {1, 7, 80});
     options.window = Pick<int32_t>(random, {0, 0, 30});
@@ -268,7 +285,8 @@ TEST(Attention, ExpandedIsAbsorbed) {
     problem.SetOutputLength(expansion.value_dim());
     for (Isa isa : SupportedIsas()) {
       ExpectClose(problem.Run(isa, &expansion.params), absorbed,
-                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa));
+                  "seed " + std::to_string(seed) + ' ' + Describe(layout, options, isa),
+                  RoundedQueryTolerance(options.type));
       if (HasFatalFailure()) return;
     }
     if (seed < 6 && options.queries < 10) {

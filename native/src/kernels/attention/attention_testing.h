@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/latent_cache.h"
+#include "cache/page_places.h"
 #include "kernels/attention/attention.h"
 
 namespace mla::testing_attention {
@@ -77,6 +78,8 @@ struct Options {
   int32_t first = 0;
   int32_t queries = 1;
   int32_t window = 0;
+  int32_t residual = 0;
+  int32_t sink = 0;
 };
 
 // Holds everything that AttentionParams points to. Cache slots that are not written, and the space
@@ -94,6 +97,7 @@ class Problem {
     const int64_t rows = int64_t{options.queries} * l.heads;
     rope_ = NormalRows(random_, rows, l.rope_dim, l.rope_dim + 3);
     latent_ = NormalRows(random_, rows, longest_key, longest_key + 5);
+    if (IsPacked()) SnapQueries();
     params.layout = &layout;
     view_ = cache->View(0);
     params.cache = &view_;
@@ -157,33 +161,73 @@ class Problem {
   int32_t out_length = 0;
 
  private:
+  bool IsPacked() const { return MakeRowFormat(options.type, 1, options.group).packed(); }
+
+  // Rounds queries to what packed kernels make of them, so that only their sums differ from the
+  // reference's: whole numbers with the largest digit in every group.
+  void SnapQueries() {
+    const float most = options.type == CacheType::kInt8 ? 4095.0f : 127.0f;
+    auto snap = [&](std::vector<float>& queries, int64_t length, int64_t stride) {
+      for (size_t at = 0; length > 0 && at < queries.size(); at += static_cast<size_t>(stride)) {
+        for (int64_t i = 0; i < length; ++i) {
+          float& x = queries[at + static_cast<size_t>(i)];
+          x = i % options.group == 0 ? std::copysign(most, x)
+                                     : std::clamp(std::nearbyint(x * most / 4), -most, most);
+          x *= 4 / (most + 1);
+        }
+      }
+    };
+    snap(rope_, layout.rope_dim, layout.rope_dim + 3);
+    snap(latent_, longest_key, longest_key + 5);
+  }
+
+  // NaN in every type.
+  static void Poison(const PageRows& rows, const PagePlaces& places, int32_t pages) {
+    for (int32_t p = 0; p < pages; ++p) {
+      if (rows.pages[p] == nullptr) continue;
+      std::memset(const_cast<uint8_t*>(rows.pages[p]), 0xff,
+                  static_cast<size_t>(places.page_bytes));
+    }
+  }
+
+  void Write(int32_t at, int32_t n) {
+    const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
+    const std::vector<float> keys = Normal(random_, n * rope);
+    const std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
+    std::vector<float> scalars = Normal(random_, int64_t{n} * layout.kv_heads);
+    for (float& s : scalars) s = 1.0f + 0.2f * s;
+    cache->Write(0, at, n, keys.data(), rope, latents.data(), layout.latent,
+                 layout.key_scalar ? scalars.data() : nullptr, layout.kv_heads);
+  }
+
+  // As a session does: earlier tokens in chunks, after which the window moves on, then those of the
+  // queries.
   void FillCache() {
     CacheOptions cache_options;
     cache_options.latent = cache_options.rope = options.type;
     cache_options.group = options.group;
+    cache_options.residual = options.residual;
+    cache_options.sink = options.sink;
     const int32_t tokens = options.first + options.queries;
     auto created = LatentCache::Create(cache_options, {layout}, tokens);
     if (!created.ok()) std::abort();
     cache = std::move(created.value());
     if (!cache->Reserve(tokens).ok()) std::abort();
-    const CacheView view = cache->View(0);
-    const int64_t pages = (tokens + kPageTokens - 1) / kPageTokens;
-    const int64_t page_bytes = cache->bytes() / pages;
-    for (int64_t p = 0; p < pages; ++p) {
-      std::memset(const_cast<uint8_t*>(view.pages[p]), 0xff,
-                  static_cast<size_t>(page_bytes));  // NaN in every type
+    const int32_t pages = (tokens + kPageTokens - 1) / kPageTokens;
+    Poison(cache->View(0).rows, PlaceRows(cache_options, layout), pages);
+    for (int32_t at = 0; at < tokens;) {
+      const int32_t n = at < options.first ? std::min(512, options.first - at) : options.queries;
+      if (!cache->ReserveWindow(n).ok()) std::abort();
+      const CacheView view = cache->View(0);
+      if (view.residual > 0 && at % kPageTokens == 0) {
+        const PageRows fresh{view.exact.pages + at / kPageTokens, nullptr, nullptr};
+        Poison(fresh, PlaceExactRows(cache_options, layout, kPageTokens),
+               (n + kPageTokens - 1) / kPageTokens);
+      }
+      Write(at, n);
+      at += n;
+      if (at <= options.first) cache->SetLength(at);
     }
-    const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
-    for (int32_t at = 0; at < tokens; at += 512) {
-      const int32_t n = std::min(512, tokens - at);
-      const std::vector<float> keys = Normal(random_, n * rope);
-      const std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
-      std::vector<float> scalars = Normal(random_, int64_t{n} * layout.kv_heads);
-      for (float& s : scalars) s = 1.0f + 0.2f * s;
-      cache->Write(0, at, n, keys.data(), rope, latents.data(), layout.latent,
-                   layout.key_scalar ? scalars.data() : nullptr, layout.kv_heads);
-    }
-    cache->SetLength(tokens);
   }
 
   std::mt19937 random_;

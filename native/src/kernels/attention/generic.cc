@@ -1,7 +1,7 @@
 // The tile kernels in the compiler's portable vectors of four floats: what every machine runs.
 #include <string.h>
 
-#include "kernels/attention/tile_kernels_simd.h"
+#include "kernels/attention/packed_kernels_simd.h"
 
 namespace mla {
 namespace {
@@ -10,14 +10,14 @@ struct Vec4 {
   typedef float Reg __attribute__((vector_size(16)));
   typedef int32_t Ints __attribute__((vector_size(16)));
   typedef int16_t Shorts __attribute__((vector_size(8)));
-  typedef int8_t Bytes __attribute__((vector_size(4)));
+  using Int = Ints;
 
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 2;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 4;
-  static constexpr int kScaledSumRows = 3;
-  static constexpr int kScaledSumVectors = 4;
+  static constexpr int kDots = 2;
+  static constexpr int kPairRows = 2;
 
   template <class T>
   static T Read(const void* p) {
@@ -57,11 +57,6 @@ struct Vec4 {
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return FromHalf(ReadFirst<Shorts>(p, static_cast<size_t>(n) * 2));
   }
-  static Reg LoadInt8(const uint8_t* p) { return __builtin_convertvector(Read<Bytes>(p), Reg); }
-  static Reg LoadInt8First(const uint8_t* p, int32_t n) {
-    return __builtin_convertvector(ReadFirst<Bytes>(p, static_cast<size_t>(n)), Reg);
-  }
-
   static Reg Add(Reg a, Reg b) { return a + b; }
   static Reg Mul(Reg a, Reg b) { return a * b; }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return a * b + c; }
@@ -83,6 +78,43 @@ struct Vec4 {
     Reg sums = {Sum(a), Sum(b), Sum(c), Sum(d)};
     if (add) sums += Load(out);
     Store(sums, out);
+  }
+
+  static Int SetInt(int32_t x) { return Int{x, x, x, x}; }
+  static Int LoadInts(const uint8_t* p) { return Read<Int>(p); }
+  static Int BroadcastInt(const uint8_t* p) { return SetInt(Read<int32_t>(p)); }
+  // Field f of every byte that has kFields.
+  template <int kFields>
+  static Int Field(Int x, int f) {
+    constexpr int32_t kOnes = 0x01010101;
+    return kFields == 1 ? x : (x >> (f * 8 / kFields)) & (kOnes * ((1 << 8 / kFields) - 1));
+  }
+  // sums + four unsigned bytes times four signed ones.
+  static Int DotAdd(Int sums, Int bytes, Int digits) {
+    for (int j = 0; j < 4; ++j) {
+      sums += ((bytes >> (8 * j)) & 0xff) * ((digits << (24 - 8 * j)) >> 24);
+    }
+    return sums;
+  }
+  static Int TwoDigits(Int high, Int low) { return high * 64 + low; }
+  // sums + two 16-bit products.
+  static Int PairAdd(Int sums, Int a, Int b) {
+    return sums + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+  }
+  static Reg ToFloat(Int x) { return __builtin_convertvector(x, Reg); }
+  static void StoreShorts(Reg x, int16_t* p) {
+    const Reg rounded = Round(x);
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<int16_t>(rounded[i]);
+  }
+  // Four blocks of 4 bytes of 4 tokens each, to 2 pairs of tokens with 16 elements of 16 bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+    const Int quads[] = {a, b, c, d};
+    for (int t = 0; t < 4; ++t) {
+      for (int e = 0; e < 16; ++e) {
+        const int32_t byte = (quads[e / 4][t] >> (e % 4 * 8)) & 0xff;
+        pairs[t / 2 * 32 + 2 * e + t % 2] = static_cast<int16_t>(byte - zero);
+      }
+    }
   }
 };
 

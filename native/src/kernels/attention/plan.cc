@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/packed_query.h"
 #include "kernels/attention/task.h"
 
 namespace mla {
@@ -49,6 +50,15 @@ int32_t LongestLatentValue(const LayerLayout& layout) {
   return longest;
 }
 
+// Bytes of a query against packed rows of this length, of whichever type and group.
+int64_t LongestPackedQuery(int32_t length) {
+  int64_t longest = 0;
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    longest = std::max(longest, PackedQuery(MakeRowFormat(type, length, 32)).size);
+  }
+  return longest;
+}
+
 int32_t QueryBlock(const LayerLayout& layout, int32_t queries, bool expanded, int32_t head_blocks) {
   const int32_t heads = layout.heads / head_blocks;
   int64_t rows = expanded ? kExpandedRows : kAbsorbedRows;
@@ -79,6 +89,10 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
   scratch->sums_stride = RoundUp(LongestValue(layout, expanded), 16);
   take(&scratch->rope_queries, rows);
   take(&scratch->other_queries, rows);
+  scratch->packed_rope_stride = LongestPackedQuery(layout.rope_dim);
+  scratch->packed_other_stride = LongestPackedQuery(LongestKey(layout));
+  take(&scratch->packed_rope, rows * scratch->packed_rope_stride);
+  take(&scratch->packed_other, rows * scratch->packed_other_stride);
   take(&scratch->scores, rows * kTileTokens);
   take(&scratch->sums, rows * scratch->sums_stride);
   take(&scratch->maxima, rows);

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "cache/row_codec.h"
@@ -11,10 +13,17 @@ namespace {
 
 using Doubles = std::vector<double>;
 
-Doubles CachedRow(const CacheView& cache, const RowArray& array, int32_t position) {
+Doubles CachedRow(const PageRows& rows, const RowArray& array, int32_t position) {
   std::vector<float> row(static_cast<size_t>(array.format.length));
-  DecodeRow(cache.Rows(array, position, 1), 0, row.data());
+  const int32_t slot = array.format.packed() ? position % kPageTokens : 0;
+  DecodeRow(rows.Rows(array, position, slot + 1), slot, row.data());
   return Doubles(row.begin(), row.end());
+}
+
+// Which rows a query at `query` reads token t from.
+const PageRows& RowsOf(const CacheView& cache, int32_t query, int32_t t) {
+  if (t < cache.sink) return cache.first;
+  return t > query - cache.residual ? cache.exact : cache.rows;
 }
 
 // A layer without one of the parts has no pointer to add to.
@@ -35,11 +44,11 @@ Doubles MatrixRow(const Matrix& matrix, int64_t r) {
 }
 
 // What a query is scored against besides the rotary part: the latent row, or the key it stands for.
-Doubles LatentKey(const AttentionParams& params, const ExpandedParams* expanded, int32_t g,
-                  int32_t position) {
+Doubles LatentKey(const AttentionParams& params, const ExpandedParams* expanded,
+                  const PageRows& rows, int32_t g, int32_t position) {
   const int32_t segment = params.layout->key_segment[static_cast<size_t>(g)];
   if (segment < 0) return {};
-  Doubles c = CachedRow(*params.cache, params.cache->latent[segment], position);
+  Doubles c = CachedRow(rows, rows.latent[segment], position);
   if (expanded == nullptr || expanded->k_up.empty()) return c;
   Doubles key(static_cast<size_t>(expanded->nope_dim), 0.0);
   for (size_t r = 0; r < c.size(); ++r) {
@@ -50,55 +59,68 @@ Doubles LatentKey(const AttentionParams& params, const ExpandedParams* expanded,
   return key;
 }
 
-Doubles Value(const AttentionParams& params, const ExpandedParams* expanded, int32_t g,
-              int32_t position) {
+Doubles Value(const AttentionParams& params, const ExpandedParams* expanded, const PageRows& rows,
+              int32_t g, int32_t position) {
   const int32_t segment = params.layout->value_segment[static_cast<size_t>(g)];
-  Doubles c = CachedRow(*params.cache, params.cache->latent[segment], position);
+  Doubles c = CachedRow(rows, rows.latent[segment], position);
   if (expanded == nullptr || expanded->v_up.empty()) return c;
-  const int64_t rows = expanded->v_up.rows / params.layout->kv_heads;
-  Doubles value(static_cast<size_t>(rows), 0.0);
-  for (int64_t e = 0; e < rows; ++e) {
-    const Doubles row = MatrixRow(expanded->v_up, rows * g + e);
+  const int64_t length = expanded->v_up.rows / params.layout->kv_heads;
+  Doubles value(static_cast<size_t>(length), 0.0);
+  for (int64_t e = 0; e < length; ++e) {
+    const Doubles row = MatrixRow(expanded->v_up, length * g + e);
     for (size_t r = 0; r < c.size(); ++r) value[static_cast<size_t>(e)] += row[r] * c[r];
   }
   return value;
 }
 
-// All tokens of one KV head: what its queries are scored against, and what they sum.
-struct HeadRows {
-  std::vector<Doubles> rope, keys, values;
-  Doubles scalars;
+// What one KV head's queries are scored against, and what they sum.
+struct Token {
+  Doubles rope, key, value;
+  double scalar;
 };
 
-HeadRows ReadHead(const AttentionParams& params, const ExpandedParams* expanded, int32_t g) {
-  const LayerLayout& layout = *params.layout;
-  const CacheView& cache = *params.cache;
-  HeadRows rows;
-  for (int32_t t = 0; t < params.first + params.queries; ++t) {
-    rows.rope.push_back(layout.rope_dim > 0 ? CachedRow(cache, cache.rope[layout.rope_group(g)], t)
-                                            : Doubles());
-    rows.keys.push_back(LatentKey(params, expanded, g, t));
-    rows.values.push_back(Value(params, expanded, g, t));
-    rows.scalars.push_back(layout.key_scalar ? static_cast<double>(*cache.Scalars(g, t)) : 1.0);
-  }
-  return rows;
-}
+// The tokens of one KV head, each read once from each place where queries find it.
+class Head {
+ public:
+  Head(const AttentionParams& params, const ExpandedParams* expanded, int32_t g)
+      : params_(params), expanded_(expanded), g_(g) {}
 
-void OneQuery(const AttentionParams& params, const HeadRows& rows, const float* q_rope,
-              const float* q_key, int32_t position, float* out) {
+  const Token& At(int32_t query, int32_t t) {
+    const PageRows& rows = RowsOf(*params_.cache, query, t);
+    const auto [found, is_new] = tokens_.try_emplace({&rows, t});
+    if (is_new) found->second = Read(rows, t);
+    return found->second;
+  }
+
+ private:
+  Token Read(const PageRows& rows, int32_t t) const {
+    const LayerLayout& layout = *params_.layout;
+    return {layout.rope_dim > 0 ? CachedRow(rows, rows.rope[layout.rope_group(g_)], t) : Doubles(),
+            LatentKey(params_, expanded_, rows, g_, t), Value(params_, expanded_, rows, g_, t),
+            layout.key_scalar ? static_cast<double>(*params_.cache->Scalars(g_, t)) : 1.0};
+  }
+
+  const AttentionParams& params_;
+  const ExpandedParams* expanded_;
+  const int32_t g_;
+  std::map<std::pair<const PageRows*, int32_t>, Token> tokens_;
+};
+
+void OneQuery(const AttentionParams& params, Head& head, const float* q_rope, const float* q_key,
+              int32_t position, float* out) {
   const int32_t begin = params.window > 0 ? std::max(0, position - params.window + 1) : 0;
   Doubles scores;
-  for (int32_t at = begin; at <= position; ++at) {
-    const size_t t = static_cast<size_t>(at);
-    const double score = Dot(q_rope, rows.rope[t]) + Dot(q_key, rows.keys[t]);
-    scores.push_back(static_cast<double>(params.scale) * rows.scalars[t] * score);
+  for (int32_t t = begin; t <= position; ++t) {
+    const Token& token = head.At(position, t);
+    const double score = Dot(q_rope, token.rope) + Dot(q_key, token.key);
+    scores.push_back(static_cast<double>(params.scale) * token.scalar * score);
   }
   const double maximum = *std::max_element(scores.begin(), scores.end());
   double total = 0.0;
-  Doubles sum(rows.values[0].size(), 0.0);
-  for (int32_t at = begin; at <= position; ++at) {
-    const double weight = std::exp(scores[static_cast<size_t>(at - begin)] - maximum);
-    const Doubles& value = rows.values[static_cast<size_t>(at)];
+  Doubles sum(head.At(position, position).value.size(), 0.0);
+  for (int32_t t = begin; t <= position; ++t) {
+    const double weight = std::exp(scores[static_cast<size_t>(t - begin)] - maximum);
+    const Doubles& value = head.At(position, t).value;
     for (size_t e = 0; e < sum.size(); ++e) sum[e] += weight * value[e];
     total += weight;
   }
@@ -116,10 +138,10 @@ void AttentionReference(const AttentionParams& params, const ExpandedParams* exp
       expanded != nullptr ? expanded->q_nope_head_stride : params.q_latent_head_stride;
   const int32_t heads_per_kv = layout.heads / layout.kv_heads;
   for (int32_t g = 0; g < layout.kv_heads; ++g) {
-    const HeadRows rows = ReadHead(params, expanded, g);
+    Head head(params, expanded, g);
     for (int32_t h = g * heads_per_kv; h < (g + 1) * heads_per_kv; ++h) {
       for (int32_t i = 0; i < params.queries; ++i) {
-        OneQuery(params, rows,
+        OneQuery(params, head,
                  At(params.q_rope, i * params.q_rope_stride + h * params.q_rope_head_stride),
                  At(other, i * other_stride + h * other_head_stride), params.first + i,
                  params.out + i * params.out_stride + h * params.out_head_stride);

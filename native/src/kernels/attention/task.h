@@ -18,8 +18,13 @@ int32_t LongestValue(const LayerLayout& layout, const ExpandedParams* expanded);
 struct TaskScratch {
   const float** rope_queries;   // [rows]
   const float** other_queries;  // [rows] against latent rows, or up-projected keys
-  float* scores;                // [rows][kTileTokens]
-  float* sums;                  // [rows][sums_stride]
+  // The same quantized, where what they meet is packed: rows of so many bytes.
+  uint8_t* packed_rope;
+  int64_t packed_rope_stride;
+  uint8_t* packed_other;
+  int64_t packed_other_stride;
+  float* scores;  // [rows][kTileTokens]
+  float* sums;    // [rows][sums_stride]
   int64_t sums_stride;
   float* maxima;   // [rows]
   float* totals;   // [rows]

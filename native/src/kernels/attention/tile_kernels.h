@@ -1,8 +1,9 @@
-// The steps of attention over one tile of packed rows: the only code that differs between
+// The steps of attention over one tile of cached rows: the only code that differs between
 // instruction sets. Plain, so that every instruction set's file can include it.
 //
-// Quantized values are converted in registers, once for a block of query rows; nothing is read
-// beyond a row's last element.
+// Rows are floats (f32, f16) or packed (row_format.h). Packed ones are met in integers: scores are
+// dot products with queries that were quantized before (packed_query.h), sums those with weights
+// rounded to 15 bits for the tile. Of floats nothing is read beyond a row's last element.
 #ifndef MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 #define MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 
@@ -19,20 +20,30 @@ inline constexpr int32_t kTileTokens = 64;
 
 struct AttentionTileKernels {
   // scores[m * scores_stride + t] (+)= queries[m] · rows[t], for m < n; queries[m] has
-  // rows.format.length floats. Overwrites unless `add`.
+  // rows.format.length floats. Overwrites unless `add`. Float rows.
   void (*score)(const PackedRows& rows, const float* const* queries, int32_t n, bool add,
                 float* scores, int64_t scores_stride);
+
+  // A query for score_packed, PackedQuery(format).size bytes (packed_query.h).
+  void (*quantize_query)(const RowFormat& format, const float* query, uint8_t* out);
+
+  // The same of packed rows with quantized queries, query_stride bytes apart. Scores from
+  // rows.count on to kTileTokens are undefined afterwards.
+  void (*score_packed)(const PackedRows& rows, const uint8_t* queries, int64_t query_stride,
+                       int32_t n, bool add, float* scores, int64_t scores_stride);
 
   // One row of kTileTokens scores to weights, keeping the softmax online (Milakov and Gimelshein,
   // arXiv 1805.02867): with x[t] = scale * (factors ? factors[t] : 1) * scores[t] for begin <= t <
   // end, and -infinity for the other t < count, maximum' = max(maximum, x), scores[t] = exp(x[t] -
   // maximum'), sum' = sum * carry + sum_t scores[t]. Where begin = end nothing but scores changes.
+  // Scores from `count` to the end of its vector become zero.
   // Returns carry = exp(maximum - maximum'), by which earlier weighted sums shrink.
   float (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
                  const float* factors, float* maximum, float* sum);
 
   // out[m] = carries[m] * out[m] + sum_t weights[m * weights_stride + t] * rows[t], for m < n; rows
-  // of `out` are out_stride floats apart. carries null: out[m] starts at zero.
+  // of `out` are out_stride floats apart. carries null: out[m] starts at zero. Where rows are
+  // packed, the weights beyond rows.count are as `weigh` leaves them.
   void (*accumulate)(const PackedRows& rows, const float* weights, int64_t weights_stride,
                      const float* carries, int32_t n, float* out, int64_t out_stride);
 

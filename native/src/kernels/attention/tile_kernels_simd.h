@@ -20,12 +20,10 @@
 namespace mla {
 namespace {
 
-// --- readers: kLanes (or the first n) elements of a packed row as floats, from element i on,
-// without their scale ---
+// --- readers: kLanes (or the first n) elements of a row as floats, from element i on ---
 
 template <class V>
 struct Float32Reader {
-  static constexpr bool kScaled = false;
   static typename V::Reg Load(const uint8_t* row, int32_t i) {
     return V::Load(reinterpret_cast<const float*>(row) + i);
   }
@@ -36,19 +34,9 @@ struct Float32Reader {
 
 template <class V>
 struct Float16Reader {
-  static constexpr bool kScaled = false;
   static typename V::Reg Load(const uint8_t* row, int32_t i) { return V::LoadHalf(row + 2 * i); }
   static typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) {
     return V::LoadHalfFirst(row + 2 * i, n);
-  }
-};
-
-template <class V>
-struct Int8Reader {
-  static constexpr bool kScaled = true;
-  static typename V::Reg Load(const uint8_t* row, int32_t i) { return V::LoadInt8(row + i); }
-  static typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) {
-    return V::LoadInt8First(row + i, n);
   }
 };
 
@@ -56,26 +44,8 @@ template <class V, class Call>
 void WithReader(const RowFormat& format, const Call& call) {
   if (format.type == CacheType::kF32) {
     call(Float32Reader<V>());
-  } else if (format.type == CacheType::kF16) {
-    call(Float16Reader<V>());
   } else {
-    call(Int8Reader<V>());
-  }
-}
-
-// Groups are powers of two and multiples of every kLanes: an aligned vector has one scale.
-inline int GroupShift(const RowFormat& format) { return format.group == 64 ? 6 : 5; }
-
-// The scales of groups [first, first + groups) of all rows as floats, scales[group][kPageTokens].
-template <class V>
-inline void ExpandScales(const PackedRows& rows, int32_t first, int32_t groups, float* scales) {
-  for (int32_t g = 0; g < groups; ++g, scales += kPageTokens) {
-    const uint8_t* from =
-        reinterpret_cast<const uint8_t*>(rows.scales + int64_t{first + g} * kPageTokens);
-    int32_t t = 0;
-    for (; t + V::kLanes <= rows.count; t += V::kLanes)
-      V::Store(V::LoadHalf(from + 2 * t), scales + t);
-    if (t < rows.count) V::Store(V::LoadHalfFirst(from + 2 * t, rows.count - t), scales + t);
+    call(Float16Reader<V>());
   }
 }
 
@@ -108,41 +78,35 @@ inline void InRowBlocks(int32_t n, const Call& call) {
 
 // --- scores: kRows query rows by kTokens packed rows, the vectors running along the elements ---
 
-// Elements [begin, end) of tokens [token, token + kTokens). scales: those of element `begin`'s
-// group on, of all tokens.
+// All elements of tokens [token, token + kTokens).
 template <class V, int kRows, int kTokens, class Reader>
-inline void ScoreBlock(Reader, const PackedRows& rows, int32_t begin, int32_t end,
-                       const float* scales, int32_t token, const float* const* queries, bool add,
-                       float* scores, int64_t scores_stride) {
+inline void ScoreBlock(Reader, const PackedRows& rows, int32_t token, const float* const* queries,
+                       bool add, float* scores, int64_t scores_stride) {
   using Reg = typename V::Reg;
-  const int shift = GroupShift(rows.format);
+  const int32_t length = rows.format.length;
   const uint8_t* data[kTokens];
   MLA_UNROLLED for (int t = 0; t < kTokens; ++t) data[t] =
       rows.data + (token + t) * rows.format.stride;
-  auto scaled = [&](Reg key, int32_t i, int t) {
-    if constexpr (!Reader::kScaled) return key;
-    return V::Mul(key, V::Set1(scales[((i - begin) >> shift) * kPageTokens + token + t]));
-  };
   Reg sums[kRows][kTokens];
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     MLA_UNROLLED for (int t = 0; t < kTokens; ++t) sums[m][t] = V::Zero();
   }
-  int32_t i = begin;
-  for (; i + V::kLanes <= end; i += V::kLanes) {
+  int32_t i = 0;
+  for (; i + V::kLanes <= length; i += V::kLanes) {
     Reg keys[kTokens];
-    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) keys[t] = scaled(Reader::Load(data[t], i), i, t);
+    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) keys[t] = Reader::Load(data[t], i);
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       const Reg query = V::Load(queries[m] + i);
       MLA_UNROLLED for (int t = 0; t < kTokens; ++t) sums[m][t] =
           V::MulAdd(query, keys[t], sums[m][t]);
     }
   }
-  if (i < end) {
+  if (i < length) {
     Reg keys[kTokens];
     MLA_UNROLLED for (int t = 0; t < kTokens; ++t) keys[t] =
-        scaled(Reader::LoadFirst(data[t], i, end - i), i, t);
+        Reader::LoadFirst(data[t], i, length - i);
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      const Reg query = V::LoadFirst(queries[m] + i, end - i);
+      const Reg query = V::LoadFirst(queries[m] + i, length - i);
       MLA_UNROLLED for (int t = 0; t < kTokens; ++t) sums[m][t] =
           V::MulAdd(query, keys[t], sums[m][t]);
     }
@@ -159,44 +123,21 @@ inline void ScoreBlock(Reader, const PackedRows& rows, int32_t begin, int32_t en
 
 // Query rows outside, tokens inside: the block's queries stay in the first-level cache while the
 // tile streams by.
-template <class V, class Reader>
-void ScoreElements(Reader reader, const PackedRows& rows, int32_t begin, int32_t end,
-                   const float* scales, const float* const* queries, int32_t n, bool add,
-                   float* scores, int64_t scores_stride) {
-  InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
-    constexpr int kRows = decltype(block)::value;
-    float* to = scores + first * scores_stride;
-    int32_t t = 0;
-    for (; t + 4 <= rows.count; t += 4) {
-      ScoreBlock<V, kRows, 4>(reader, rows, begin, end, scales, t, queries + first, add, to,
-                              scores_stride);
-    }
-    for (; t < rows.count; ++t) {
-      ScoreBlock<V, kRows, 1>(reader, rows, begin, end, scales, t, queries + first, add, to,
-                              scores_stride);
-    }
-  });
-}
-
 template <class V>
 void Score(const PackedRows& rows, const float* const* queries, int32_t n, bool add, float* scores,
            int64_t scores_stride) {
   WithReader<V>(rows.format, [&](auto reader) {
-    const int32_t length = rows.format.length;
-    if constexpr (!decltype(reader)::kScaled) {
-      ScoreElements<V>(reader, rows, 0, length, nullptr, queries, n, add, scores, scores_stride);
-    } else {
-      constexpr int32_t kGroups = 32;  // whose scales are held at once
-      alignas(64) float scales[kGroups * kPageTokens];
-      const int32_t chunk = kGroups * rows.format.group;
-      for (int32_t begin = 0; begin < length; begin += chunk) {
-        const int32_t end = length < begin + chunk ? length : begin + chunk;
-        const int32_t groups = (end - begin + rows.format.group - 1) / rows.format.group;
-        ExpandScales<V>(rows, begin / rows.format.group, groups, scales);
-        ScoreElements<V>(reader, rows, begin, end, scales, queries, n, add || begin > 0, scores,
-                         scores_stride);
+    InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
+      constexpr int kRows = decltype(block)::value;
+      float* to = scores + first * scores_stride;
+      int32_t t = 0;
+      for (; t + 4 <= rows.count; t += 4) {
+        ScoreBlock<V, kRows, 4>(reader, rows, t, queries + first, add, to, scores_stride);
       }
-    }
+      for (; t < rows.count; ++t) {
+        ScoreBlock<V, kRows, 1>(reader, rows, t, queries + first, add, to, scores_stride);
+      }
+    });
   });
 }
 
@@ -227,11 +168,11 @@ template <class V>
 float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
             const float* factors, float* maximum, float* sum) {
   using Reg = typename V::Reg;
+  const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
   if (begin >= end) {
-    for (int32_t t = 0; t < count; ++t) scores[t] = 0.0f;
+    for (int32_t t = 0; t < whole; ++t) scores[t] = 0.0f;
     return 1.0f;
   }
-  const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
   const Reg scales = V::Set1(scale);
   Reg largest = V::Set1(-INFINITY);
   for (int32_t t = 0; t < whole; t += V::kLanes) {
@@ -323,56 +264,26 @@ inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, con
   }
 }
 
-// One column of elements, all output rows. A column lies in one group, whose scales go into the
-// weights.
-template <class V, int kMostRows, int kVectors, bool kPartial, class Reader>
-inline void AccumulateColumn(Reader reader, const PackedRows& rows, int32_t element,
-                             const float* weights, int64_t weights_stride, const float* carries,
-                             int32_t n, float* out, int64_t out_stride) {
-  alignas(64) float scales[Reader::kScaled ? kPageTokens : 1];
-  if constexpr (Reader::kScaled)
-    ExpandScales<V>(rows, element >> GroupShift(rows.format), 1, scales);
-  InRowBlocks<kMostRows>(n, [&](int32_t first, auto block) {
-    constexpr int kRows = decltype(block)::value;
-    const float* block_weights = weights + first * weights_stride;
-    int64_t block_stride = weights_stride;
-    alignas(64) float scaled[Reader::kScaled ? kRows * kPageTokens : 1];
-    if constexpr (Reader::kScaled) {
-      for (int m = 0; m < kRows; ++m) {
-        for (int32_t t = 0; t < rows.count; t += V::kLanes) {
-          V::Store(V::Mul(V::Load(block_weights + m * weights_stride + t), V::Load(scales + t)),
-                   scaled + m * kPageTokens + t);
-        }
-      }
-      block_weights = scaled;
-      block_stride = kPageTokens;
-    }
-    AccumulateBlock<V, kRows, kVectors, kPartial>(
-        reader, rows, element, block_weights, block_stride,
-        carries == nullptr ? nullptr : carries + first, out + first * out_stride, out_stride);
-  });
-}
-
 // Columns outside, output rows inside: a column of the tile is read from beyond the first-level
 // cache once.
 template <class V>
-void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                const float* carries, int32_t n, float* out, int64_t out_stride) {
+void AccumulateFloats(const PackedRows& rows, const float* weights, int64_t weights_stride,
+                      const float* carries, int32_t n, float* out, int64_t out_stride) {
   WithReader<V>(rows.format, [&](auto reader) {
-    constexpr bool kScaled = decltype(reader)::kScaled;
-    constexpr int kMostRows = kScaled ? V::kScaledSumRows : V::kSumRows;
-    constexpr int kVectors = kScaled ? V::kScaledSumVectors : V::kSumVectors;
-    static_assert(!kScaled || 32 % (kVectors * V::kLanes) == 0);
     auto column = [&](int32_t element, auto vectors, auto partial) {
-      AccumulateColumn<V, kMostRows, decltype(vectors)::value, decltype(partial)::value != 0>(
-          reader, rows, element, weights, weights_stride, carries, n, out, out_stride);
+      InRowBlocks<V::kSumRows>(n, [&](int32_t first, auto block) {
+        AccumulateBlock<V, decltype(block)::value, decltype(vectors)::value,
+                        decltype(partial)::value != 0>(
+            reader, rows, element, weights + first * weights_stride, weights_stride,
+            carries == nullptr ? nullptr : carries + first, out + first * out_stride, out_stride);
+      });
     };
     const int32_t length = rows.format.length;
     int32_t e = 0;
-    for (; e + kVectors * V::kLanes <= length; e += kVectors * V::kLanes) {
-      column(e, Constant<kVectors>(), Constant<0>());
+    for (; e + V::kSumVectors * V::kLanes <= length; e += V::kSumVectors * V::kLanes) {
+      column(e, Constant<V::kSumVectors>(), Constant<0>());
     }
-    if constexpr (kVectors > 2) {
+    if constexpr (V::kSumVectors > 2) {
       for (; e + 2 * V::kLanes <= length; e += 2 * V::kLanes)
         column(e, Constant<2>(), Constant<0>());
     }
@@ -382,32 +293,18 @@ void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_st
 }
 
 template <class V>
-void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
+void DecodeFloats(const PackedRows& rows, float* out, int64_t out_stride) {
   WithReader<V>(rows.format, [&](auto reader) {
     using Reader = decltype(reader);
     const int32_t length = rows.format.length;
-    const int32_t step = Reader::kScaled ? rows.format.group : length;
-    alignas(64) float scales[Reader::kScaled ? kPageTokens : 1];
-    for (int32_t begin = 0; begin < length; begin += step) {
-      if constexpr (Reader::kScaled) ExpandScales<V>(rows, begin / step, 1, scales);
-      const int32_t end = length < begin + step ? length : begin + step;
-      for (int32_t t = 0; t < rows.count; ++t) {
-        const uint8_t* row = rows.data + t * rows.format.stride;
-        const typename V::Reg scale = V::Set1(Reader::kScaled ? scales[t] : 1.0f);
-        float* to = out + t * out_stride;
-        int32_t i = begin;
-        for (; i + V::kLanes <= end; i += V::kLanes)
-          V::Store(V::Mul(Reader::Load(row, i), scale), to + i);
-        if (i < end)
-          V::StoreFirst(V::Mul(Reader::LoadFirst(row, i, end - i), scale), to + i, end - i);
-      }
+    for (int32_t t = 0; t < rows.count; ++t) {
+      const uint8_t* row = rows.data + t * rows.format.stride;
+      float* to = out + t * out_stride;
+      int32_t i = 0;
+      for (; i + V::kLanes <= length; i += V::kLanes) V::Store(Reader::Load(row, i), to + i);
+      if (i < length) V::StoreFirst(Reader::LoadFirst(row, i, length - i), to + i, length - i);
     }
   });
-}
-
-template <class V>
-constexpr AttentionTileKernels MakeAttentionTileKernels() {
-  return {Score<V>, Weigh<V>, Accumulate<V>, Decode<V>};
 }
 
 }  // namespace

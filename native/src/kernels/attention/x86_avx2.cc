@@ -2,21 +2,22 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "kernels/attention/tile_kernels_simd.h"
+#include "kernels/attention/packed_kernels_simd.h"
 
 namespace mla {
 namespace {
 
 struct Vec8 {
   using Reg = __m256;
+  using Int = __m256i;
 
   // 16 registers: 2 x 4 or 6 x 2 sums, and their operands.
   static constexpr int kLanes = 8;
   static constexpr int kScoreRows = 2;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 2;
-  static constexpr int kScaledSumRows = 6;
-  static constexpr int kScaledSumVectors = 2;
+  static constexpr int kDots = 4;
+  static constexpr int kPairRows = 4;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -37,16 +38,6 @@ struct Vec8 {
     memcpy(halves, p, static_cast<size_t>(n) * 2);
     return LoadHalf(halves);
   }
-  static Reg LoadInt8(const uint8_t* p) {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
-  }
-  static Reg LoadInt8First(const uint8_t* p, int32_t n) {
-    uint8_t bytes[8] = {};
-    memcpy(bytes, p, static_cast<size_t>(n));
-    return LoadInt8(bytes);
-  }
-
   static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
@@ -80,6 +71,68 @@ struct Vec8 {
     const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
     const __m128 sums = Halves(_mm256_add_ps(low, high));
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
+  }
+
+  static Int SetInt(int32_t x) { return _mm256_set1_epi32(x); }
+  static Int LoadInts(const uint8_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static Int BroadcastInt(const uint8_t* p) {
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return _mm256_set1_epi32(x);
+  }
+  // Field f of every byte that has kFields.
+  template <int kFields>
+  static Int Field(Int x, int f) {
+    if constexpr (kFields == 1) return x;
+    return _mm256_and_si256(_mm256_srli_epi32(x, f * 8 / kFields),
+                            _mm256_set1_epi8((1 << 8 / kFields) - 1));
+  }
+  // sums + four unsigned bytes times four signed ones; two products fit 16 bits.
+  static Int DotAdd(Int sums, Int bytes, Int digits) {
+    const Int pairs = _mm256_maddubs_epi16(bytes, digits);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  static Int TwoDigits(Int high, Int low) {
+    return _mm256_add_epi32(_mm256_slli_epi32(high, 6), low);
+  }
+  // sums + two 16-bit products.
+  static Int PairAdd(Int sums, Int a, Int b) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
+  }
+  static Reg ToFloat(Int x) { return _mm256_cvtepi32_ps(x); }
+  static void StoreShorts(Reg x, int16_t* p) {
+    const Int rounded = _mm256_cvtps_epi32(x);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(p),
+        _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+  }
+  // Four blocks of 4 bytes of 8 tokens each, to 4 pairs of tokens with 16 elements of 16 bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+    const Int ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
+    const Int cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
+    // Lane L of each: the 16 elements of token 4L, 4L + 1, ...
+    const Int first = _mm256_unpacklo_epi64(ab_low, cd_low);
+    const Int second = _mm256_unpackhi_epi64(ab_low, cd_low);
+    const Int third = _mm256_unpacklo_epi64(ab_high, cd_high);
+    const Int fourth = _mm256_unpackhi_epi64(ab_high, cd_high);
+    const Int offset = _mm256_set1_epi16(static_cast<int16_t>(zero));
+    StorePairsOf(first, second, offset, pairs);
+    StorePairsOf(third, fourth, offset, pairs + 32);
+  }
+  // Of tokens 4L and 4L + 1: 2 pairs, every second one.
+  static void StorePairsOf(Int even, Int odd, Int offset, int16_t* pairs) {
+    const Int low = _mm256_unpacklo_epi8(even, odd);   // lane L: elements 0 .. 7 of its pair
+    const Int high = _mm256_unpackhi_epi8(even, odd);  // and 8 .. 15
+    StoreWide(_mm256_castsi256_si128(low), offset, pairs);
+    StoreWide(_mm256_castsi256_si128(high), offset, pairs + 16);
+    StoreWide(_mm256_extracti128_si256(low, 1), offset, pairs + 64);
+    StoreWide(_mm256_extracti128_si256(high, 1), offset, pairs + 80);
+  }
+  static void StoreWide(__m128i bytes, Int offset, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm256_sub_epi16(_mm256_cvtepu8_epi16(bytes), offset));
   }
 };
 

@@ -1,22 +1,22 @@
 // The tile kernels in AVX-512: sixteen floats, masked ends.
 #include <immintrin.h>
 
-#include "kernels/attention/tile_kernels_simd.h"
+#include "kernels/attention/packed_kernels_simd.h"
 
 namespace mla {
 namespace {
 
 struct Vec16 {
   using Reg = __m512;
+  using Int = __m512i;
 
   // 32 registers: 6 x 4 sums, and their operands.
   static constexpr int kLanes = 16;
   static constexpr int kScoreRows = 6;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
-  // Within one group of 32; converting costs more, so more rows share it.
-  static constexpr int kScaledSumRows = 12;
-  static constexpr int kScaledSumVectors = 2;
+  static constexpr int kDots = 12;
+  static constexpr int kPairRows = 12;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -33,14 +33,6 @@ struct Vec16 {
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(First(n), p));
   }
-  static Reg LoadInt8(const uint8_t* p) {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-  }
-  static Reg LoadInt8First(const uint8_t* p, int32_t n) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(First(n), p)));
-  }
-
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
@@ -63,6 +55,63 @@ struct Vec16 {
         _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
     const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
+  }
+
+  static Int SetInt(int32_t x) { return _mm512_set1_epi32(x); }
+  static Int LoadInts(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  static Int BroadcastInt(const uint8_t* p) {
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return _mm512_set1_epi32(x);
+  }
+  // Field f of every byte that has kFields.
+  template <int kFields>
+  static Int Field(Int x, int f) {
+    if constexpr (kFields == 1) return x;
+    return _mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(f * 8 / kFields)),
+                            _mm512_set1_epi8((1 << 8 / kFields) - 1));
+  }
+  // sums + four unsigned bytes times four signed ones.
+  static Int DotAdd(Int sums, Int bytes, Int digits) {
+    return _mm512_dpbusd_epi32(sums, bytes, digits);
+  }
+  static Int TwoDigits(Int high, Int low) {
+    return _mm512_add_epi32(_mm512_slli_epi32(high, 6), low);
+  }
+  // sums + two 16-bit products.
+  static Int PairAdd(Int sums, Int a, Int b) { return _mm512_dpwssd_epi32(sums, a, b); }
+  static Reg ToFloat(Int x) { return _mm512_cvtepi32_ps(x); }
+  static void StoreShorts(Reg x, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+  }
+  // Four blocks of 4 bytes of 16 tokens each, to 8 pairs of tokens with 16 elements of 16 bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+    const Int ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    const Int cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    // Lane L of each: the 16 elements of token 4L, 4L + 1, ...
+    const Int first = _mm512_unpacklo_epi64(ab_low, cd_low);
+    const Int second = _mm512_unpackhi_epi64(ab_low, cd_low);
+    const Int third = _mm512_unpacklo_epi64(ab_high, cd_high);
+    const Int fourth = _mm512_unpackhi_epi64(ab_high, cd_high);
+    const Int offset = _mm512_set1_epi16(static_cast<int16_t>(zero));
+    StorePairsOf(first, second, offset, pairs);
+    StorePairsOf(third, fourth, offset, pairs + 32);
+  }
+  // Of tokens 4L and 4L + 1: 4 pairs, every second one.
+  static void StorePairsOf(Int even, Int odd, Int offset, int16_t* pairs) {
+    const Int low = _mm512_unpacklo_epi8(even, odd);   // lane L: elements 0 .. 7 of its pair
+    const Int high = _mm512_unpackhi_epi8(even, odd);  // and 8 .. 15
+    const Int first_lanes = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const Int last_lanes = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    StoreTwoPairs(_mm512_permutex2var_epi64(low, first_lanes, high), offset, pairs);
+    StoreTwoPairs(_mm512_permutex2var_epi64(low, last_lanes, high), offset, pairs + 128);
+  }
+  static void StoreTwoPairs(Int bytes, Int offset, int16_t* pairs) {
+    const Int first = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
+    const Int second = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(bytes, 1));
+    _mm512_storeu_si512(pairs, _mm512_sub_epi16(first, offset));
+    _mm512_storeu_si512(pairs + 64, _mm512_sub_epi16(second, offset));
   }
 };
 

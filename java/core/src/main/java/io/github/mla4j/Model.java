@@ -77,12 +77,33 @@ public final class Model implements AutoCloseable {
     return chatTemplate;
   }
 
-  /** Bytes that one token takes in the cache when the context is long, everything counted. */
+  /**
+   * Bytes that one token takes in the cache as the context grows without end: scales, padding and
+   * key scalars counted, and nothing left of the tokens that are held in f16 besides.
+   */
   public double cacheBytesPerToken(CacheOptions cache) {
+    return bytesPerToken(cache, 0);
+  }
+
+  /**
+   * Bytes that one token takes in the cache of a context of so many tokens: also its share of the
+   * newest and first tokens that are held in f16 besides.
+   *
+   * @param contextLength at least 1
+   */
+  public double cacheBytesPerToken(CacheOptions cache, int contextLength) {
+    if (contextLength < 1) {
+      throw new IllegalArgumentException(
+          "contextLength is " + contextLength + ", expected at least 1");
+    }
+    return bytesPerToken(cache, contextLength);
+  }
+
+  private double bytesPerToken(CacheOptions cache, int contextLength) {
     double[] bytes = new double[1];
     try (MlaCacheOptions options = new MlaCacheOptions()) {
       cache.writeTo(options);
-      Native.check(mla_model_cache_bytes_per_token(handle.value(), options, bytes));
+      Native.check(mla_model_cache_bytes_per_token(handle.value(), options, contextLength, bytes));
     } finally {
       Reference.reachabilityFence(this);
     }

@@ -64,8 +64,9 @@ final class EvalArguments {
         });
   }
 
-  double bytesPerToken(Model model) {
-    return model.cacheBytesPerToken(cache);
+  /** What the cache takes of a context of so many tokens, for each. */
+  double bytesPerToken(Model model, int context) {
+    return model.cacheBytesPerToken(cache, context);
   }
 
   /**

@@ -67,7 +67,7 @@ final class EvalHellaSwagCommand implements Callable<Integer> {
                 tasks,
                 tokens,
                 soFar -> progress.add(1, "accuracy %.3f", soFar.byToken().value()));
-        double bytes = arguments.bytesPerToken(model);
+        double bytes = arguments.bytesPerToken(model, tokens);
         arguments.print(json -> write(json, measured, bytes), out -> print(out, measured));
       }
     }

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -80,15 +81,16 @@ final class EvalPasskeyCommand implements Callable<Integer> {
       Tokenizer tokenizer = model.tokenizer();
       PasskeyFiller filler =
           file == null ? PasskeyFiller.bundled(tokenizer) : PasskeyFiller.of(tokenizer, text);
-      List<Passkey> results = measure(model, tokenizer, filler);
-      double bytes = arguments.bytesPerToken(model);
+      List<Integer> lengths = lengths(model);
+      List<Passkey> results = measure(model, tokenizer, filler, lengths);
+      double bytes = arguments.bytesPerToken(model, Collections.max(lengths));
       arguments.print(json -> write(json, results, bytes), out -> print(out, results));
     }
     return 0;
   }
 
-  private List<Passkey> measure(Model model, Tokenizer tokenizer, PasskeyFiller filler) {
-    List<Integer> lengths = lengths(model);
+  private List<Passkey> measure(
+      Model model, Tokenizer tokenizer, PasskeyFiller filler, List<Integer> lengths) {
     long all = depths.size() * lengths.stream().mapToLong(length -> (long) trials * length).sum();
     EvalProgress progress = arguments.progress(all);
     List<Passkey> results = new ArrayList<>();
@@ -158,14 +160,21 @@ final class EvalPasskeyCommand implements Callable<Integer> {
           format("%,d", result.context()),
           format("%d %%", result.depth()),
           describe(result.found()),
-          format("%.2f ± %.2f", result.logProbability(), result.standardError()));
+          describe(result.logProbability(), result.standardError()));
     }
     table.row("all", "", describe(all(results)), "");
     table.print(out);
   }
 
   private static String describe(Share found) {
-    return format("%.2f ± %.2f", found.value(), found.standardError());
+    return describe(found.value(), found.standardError());
+  }
+
+  /** One trial tells nothing of its error. */
+  private static String describe(double value, double standardError) {
+    return Double.isNaN(standardError)
+        ? format("%.2f", value)
+        : format("%.2f ± %.2f", value, standardError);
   }
 
   private static String format(String format, Object... values) {

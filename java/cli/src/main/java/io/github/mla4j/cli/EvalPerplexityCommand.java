@@ -55,7 +55,7 @@ final class EvalPerplexityCommand implements Callable<Integer> {
         Perplexity measured =
             Perplexity.measure(
                 session, windows, soFar -> progress.add(1, "perplexity %.3f", soFar.value()));
-        double bytes = arguments.bytesPerToken(model);
+        double bytes = arguments.bytesPerToken(model, window);
         arguments.print(
             json -> PerplexityReport.write(json, measured, bytes),
             out -> PerplexityReport.print(out, measured, bytes));

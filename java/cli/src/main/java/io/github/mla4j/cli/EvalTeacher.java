@@ -58,7 +58,7 @@ final class EvalTeacher {
           Session teacherSession = arguments.openSession(teacher, window, cache())) {
         Pair pair = new Pair(session, teacherSession, model.info().vocabularySize(), windows);
         T measured = comparison.of(pair, arguments.progress(windows.count()));
-        return new Compared<>(measured, arguments.bytesPerToken(model));
+        return new Compared<>(measured, arguments.bytesPerToken(model, window));
       }
     }
   }
