@@ -1,11 +1,14 @@
 package io.github.mla4j.convert.heal;
 
 import static org.bytedeco.pytorch.global.torch.cat;
+import static org.bytedeco.pytorch.global.torch.where;
 
 import io.github.mla4j.CacheType;
 import io.github.mla4j.convert.torch.TorchScope;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
+import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -14,9 +17,10 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * What a low-bit cache gives back of a latent, so that a model can learn to live with it. The
  * gradient passes as if nothing was rounded (straight-through, arXiv 1308.3432).
  *
- * <p>Per token, in groups of 32 elements, the last of which may be short: w = scale · q for 8 and 4
- * bits, w = scale · q + minimum for 2, with scale and minimum in f16. The first four tokens of a
- * sequence stay exact, as in the cache.
+ * <p>Per token, in groups of 32 elements, the last of which may be short, by the engine's rule
+ * (native/src/cache/group_quantizer.cc): w = scale · q for 8 and 4 bits, w = scale · q + minimum
+ * for 2, with scale and minimum in f16, the latter two fitted to the levels that a few plain scales
+ * give. The first four tokens of a sequence stay exact, as in the cache.
  */
 enum LatentQuantizer {
   /** The latent as it is. */
@@ -26,6 +30,11 @@ enum LatentQuantizer {
   INT2;
 
   private static final int GROUP = 32;
+  private static final long[] ROW = {1};
+
+  // As the engine tries them.
+  private static final double[] INT4_LEVELS_OF_EXTREME = {-8, -7.6, -7.2, -6.8, -8.4, -8.9, 7};
+  private static final double[] INT2_SHARES_OF_RANGE = {1, 0.88, 0.77, 0.67, 0.58};
   private static final int SINK = 4;
 
   static LatentQuantizer of(CacheType type) {
@@ -54,46 +63,97 @@ enum LatentQuantizer {
     if (t <= SINK) {
       return latent.clone();
     }
-    long groups = (length + GROUP - 1) / GROUP;
     Tensor aged = latent.narrow(1, SINK, t - SINK).to(ScalarType.Float);
-    // Repeats of the last element change neither a group's largest nor its least.
-    Tensor last = aged.narrow(2, length - 1, 1);
-    Tensor filled =
-        cat(
-            new TensorVector(aged, last.expand(aged.size(0), t - SINK, groups * GROUP - length)),
-            2);
-    Tensor back =
-        roundGroups(filled.view(-1, GROUP))
-            .view(aged.size(0), t - SINK, groups * GROUP)
-            .narrow(2, 0, length);
-    return cat(new TensorVector(latent.narrow(1, 0, SINK), back.to(latent.scalar_type())), 1);
+    TensorVector parts = new TensorVector();
+    long whole = length / GROUP * GROUP;
+    if (whole > 0) {
+      parts.push_back(roundedGroups(aged.narrow(2, 0, whole), GROUP));
+    }
+    if (whole < length) {
+      parts.push_back(roundedGroups(aged.narrow(2, whole, length - whole), length - whole));
+    }
+    Tensor back = cat(parts, 2).to(latent.scalar_type());
+    return cat(new TensorVector(latent.narrow(1, 0, SINK), back), 1);
   }
 
-  /**
-   * @param x [groups, 32]
-   */
-  private Tensor roundGroups(Tensor x) {
-    long[] row = {1};
-    if (this == INT2) {
-      Tensor least = half(x.amin(row, true));
-      Tensor scale = half(x.amax(row, true).sub_(x.amin(row, true)).div_(new Scalar(3)));
-      return levels(x.sub(least), scale, 0, 3).mul_(scale).add_(least);
+  private Tensor roundedGroups(Tensor x, long width) {
+    Tensor groups = x.reshape(-1, width);
+    Tensor rounded =
+        switch (this) {
+          case NONE -> groups;
+          case INT8 -> int8(groups);
+          case INT4 -> int4(groups);
+          case INT2 -> int2(groups);
+        };
+    return rounded.view(x.size(0), x.size(1), x.size(2));
+  }
+
+  private static Tensor int8(Tensor x) {
+    Tensor scale = half(x.abs().amax(ROW, true).div_(new Scalar(127)));
+    return levels(x, inverse(scale), -127, 127).mul_(scale);
+  }
+
+  private static Tensor int4(Tensor x) {
+    Tensor extreme = x.gather(1, x.abs().argmax(new LongOptional(1), true));
+    Tensor best = extreme.div(new Scalar(-8));
+    Tensor mostExplained = extreme.new_full(new long[] {x.size(0), 1}, new Scalar(0));
+    for (double level : INT4_LEVELS_OF_EXTREME) {
+      Tensor levels = levels(x, inverse(extreme).mul_(new Scalar(level)), -8, 7);
+      Tensor along = rowSum(x.mul(levels));
+      Tensor size = rowSum(levels.square());
+      Tensor explained = along.square().mul_(inverse(size));
+      Tensor better = explained.gt(mostExplained);
+      best = where(better, along.mul(inverse(size)), best);
+      mostExplained = where(better, explained, mostExplained);
     }
-    int largest = this == INT8 ? 127 : 7;
-    Tensor scale = half(x.abs().amax(row, true).div_(new Scalar(largest)));
-    return levels(x, scale, -largest, largest).mul_(scale);
+    Tensor scale = half(best);
+    return levels(x, inverse(scale), -8, 7).mul_(scale);
+  }
+
+  private static Tensor int2(Tensor x) {
+    double count = x.size(1);
+    Tensor low = x.amin(ROW, true);
+    Tensor range = x.amax(ROW, true).sub_(low);
+    Tensor middle = low.add(range.mul(new Scalar(0.5)));
+    Tensor mean = rowSum(x).div_(new Scalar(count));
+    Tensor bestScale = range.div(new Scalar(3));
+    Tensor bestMinimum = low;
+    Tensor mostExplained = range.mul(new Scalar(0));
+    for (double share : INT2_SHARES_OF_RANGE) {
+      Tensor from = middle.sub(range.mul(new Scalar(0.5 * share)));
+      Tensor step = range.mul(new Scalar(share / 3));
+      Tensor levels = levels(x.sub(from), inverse(step), 0, 3);
+      Tensor sum = rowSum(levels);
+      Tensor along = rowSum(x.sub(mean).mul_(levels));
+      Tensor spread = rowSum(levels.square()).sub_(sum.square().div_(new Scalar(count)));
+      Tensor explained = along.square().mul_(inverse(spread));
+      Tensor better = explained.gt(mostExplained);
+      Tensor scale = along.mul(inverse(spread));
+      bestScale = where(better, scale, bestScale);
+      bestMinimum = where(better, mean.sub(scale.mul(sum).div_(new Scalar(count))), bestMinimum);
+      mostExplained = where(better, explained, mostExplained);
+    }
+    Tensor scale = half(bestScale);
+    Tensor minimum = half(bestMinimum);
+    return levels(x.sub(minimum), inverse(scale), 0, 3).mul_(scale).add_(minimum);
+  }
+
+  private static Tensor rowSum(Tensor x) {
+    return x.sum(ROW, true, new ScalarTypeOptional());
   }
 
   private static Tensor half(Tensor x) {
     return x.to(ScalarType.Half).to(ScalarType.Float);
   }
 
-  /** A group of zeros has the scale 0, and levels of 0 as well. */
-  private static Tensor levels(Tensor x, Tensor scale, int least, int largest) {
-    Tensor inverse = scale.reciprocal();
-    Tensor finite = inverse.masked_fill_(scale.eq(new Scalar(0)), new Scalar(0));
-    return x.mul(finite)
-        .round_()
-        .clamp_(new ScalarOptional(new Scalar(least)), new ScalarOptional(new Scalar(largest)));
+  /** One over x, and 0 for 0: a group of zeros has the scale 0, and levels of 0 as well. */
+  private static Tensor inverse(Tensor x) {
+    return x.reciprocal().masked_fill_(x.eq(new Scalar(0)), new Scalar(0));
+  }
+
+  private static Tensor levels(Tensor x, Tensor inverse, int least, int largest) {
+    return x.mul(inverse)
+        .clamp_(new ScalarOptional(new Scalar(least)), new ScalarOptional(new Scalar(largest)))
+        .round_();
   }
 }

@@ -60,28 +60,91 @@ class LatentQuantizerTest {
         });
   }
 
-  private static void roundGroup(CacheType type, float[] x, int begin, int end) {
-    float least = Float.POSITIVE_INFINITY;
-    float most = Float.NEGATIVE_INFINITY;
-    for (int i = begin; i < end; i++) {
-      least = Math.min(least, x[i]);
-      most = Math.max(most, x[i]);
+  /** Levels in steps of a scale from a minimum on. */
+  private record Grid(float scale, float minimum, int least, int most) {
+    double level(float x) {
+      double q = scale == 0 ? 0 : (x - minimum) / scale;
+      return Math.rint(Math.min(most, Math.max(least, q)));
     }
-    int levels = type == CacheType.INT8 ? 127 : 7;
-    float minimum = type == CacheType.INT2 ? half(least) : 0;
-    float scale =
-        half(
-            type == CacheType.INT2
-                ? (most - least) / 3
-                : Math.max(Math.abs(least), Math.abs(most)) / levels);
-    for (int i = begin; i < end; i++) {
-      double q = scale == 0 ? 0 : Math.rint((x[i] - minimum) / scale);
-      q =
-          type == CacheType.INT2
-              ? Math.min(3, Math.max(0, q))
-              : Math.min(levels, Math.max(-levels, q));
-      x[i] = (float) (q * scale + minimum);
+
+    float round(float x) {
+      return (float) (level(x) * scale + minimum);
     }
+  }
+
+  private static void roundGroup(CacheType type, float[] all, int begin, int end) {
+    float[] x = Arrays.copyOfRange(all, begin, end);
+    Grid grid = type == CacheType.INT8 ? int8(x) : fitted(type, x);
+    for (int i = begin; i < end; i++) {
+      all[i] = grid.round(all[i]);
+    }
+  }
+
+  private static Grid int8(float[] x) {
+    float most = 0;
+    for (float each : x) {
+      most = Math.max(most, Math.abs(each));
+    }
+    return new Grid(half(most / 127), 0, -127, 127);
+  }
+
+  /** Of a few plain grids the one whose levels, with the best line through them, lie nearest. */
+  private static Grid fitted(CacheType type, float[] x) {
+    float low = x[0];
+    float high = x[0];
+    float extreme = x[0];
+    for (float each : x) {
+      low = Math.min(low, each);
+      high = Math.max(high, each);
+      extreme = Math.abs(each) > Math.abs(extreme) ? each : extreme;
+    }
+    boolean four = type == CacheType.INT4;
+    double[] tried =
+        four
+            ? new double[] {-8, -7.6, -7.2, -6.8, -8.4, -8.9, 7}
+            : new double[] {1, 0.88, 0.77, 0.67, 0.58};
+    Grid best =
+        four
+            ? new Grid(half(extreme / -8), 0, -8, 7)
+            : new Grid(half((high - low) / 3), half(low), 0, 3);
+    double least = Double.POSITIVE_INFINITY;
+    for (double each : tried) {
+      Grid plain =
+          four
+              ? new Grid((float) (extreme / each), 0, -8, 7)
+              : new Grid(
+                  (float) (each * (high - low) / 3),
+                  (float) ((high + low) / 2 - each * (high - low) / 2),
+                  0,
+                  3);
+      double[] line = line(plain, x, !four);
+      double error = 0;
+      for (float value : x) {
+        error += Math.pow(line[0] * plain.level(value) + line[1] - value, 2);
+      }
+      if (!Double.isNaN(error) && error < least * (1 - 1e-6)) {
+        least = error;
+        best = new Grid(half((float) line[0]), half((float) line[1]), plain.least, plain.most);
+      }
+    }
+    return best;
+  }
+
+  /** Slope and offset that bring a grid's levels nearest to the values. */
+  private static double[] line(Grid grid, float[] x, boolean offset) {
+    double meanLevel = 0;
+    double mean = 0;
+    for (float each : x) {
+      meanLevel += offset ? grid.level(each) / x.length : 0;
+      mean += offset ? each / x.length : 0;
+    }
+    double along = 0;
+    double size = 0;
+    for (float each : x) {
+      along += (grid.level(each) - meanLevel) * (each - mean);
+      size += Math.pow(grid.level(each) - meanLevel, 2);
+    }
+    return new double[] {along / size, mean - along / size * meanLevel};
   }
 
   private static float half(float x) {
