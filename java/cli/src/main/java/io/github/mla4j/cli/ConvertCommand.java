@@ -5,6 +5,7 @@ import io.github.mla4j.convert.Calibration;
 import io.github.mla4j.convert.ConversionReport;
 import io.github.mla4j.convert.ConvertRequest;
 import io.github.mla4j.convert.Converter;
+import io.github.mla4j.convert.LatentRotation;
 import io.github.mla4j.convert.RopeSelection;
 import io.github.mla4j.convert.SvdMethod;
 import io.github.mla4j.gguf.TensorType;
@@ -127,6 +128,15 @@ final class ConvertCommand implements Callable<Integer> {
   private Integer refine;
 
   @Option(
+      names = "--latent-rotation",
+      paramLabel = "hadamard|learned|none",
+      description =
+          "calibrated: the coordinates in which latents are cached, for caches of a few bits: "
+              + "principal axes turned so that all elements of a group vary alike (default), or as "
+              + "learned from the text, or as they come.")
+  private LatentRotation rotation;
+
+  @Option(
       names = "--seed",
       paramLabel = "N",
       description = "calibrated: of what is sampled (default: 1).")
@@ -230,6 +240,7 @@ final class ConvertCommand implements Callable<Integer> {
         given(windows).orElse(CalibratedRequest.DEFAULT_WINDOWS),
         given(windowTokens).orElse(CalibratedRequest.DEFAULT_WINDOW_TOKENS),
         given(refine).orElse(CalibratedRequest.DEFAULT_REFINE_STEPS),
+        rotation == null ? LatentRotation.HADAMARD : rotation,
         seed == null ? 1 : seed,
         Optional.ofNullable(type));
   }
@@ -244,6 +255,7 @@ final class ConvertCommand implements Callable<Integer> {
     refuse(windowTokens, "--ctx", Method.CALIBRATED);
     refuse(refine, "--refine", Method.CALIBRATED);
     refuse(seed, "--seed", Method.CALIBRATED);
+    refuse(rotation, "--latent-rotation", Method.CALIBRATED);
     refuse(even ? true : null, "--even", Method.CALIBRATED);
     Optional<Calibration> measured = calibration.chosen();
     if (rope == null || svd == null || ropeDims == null) {

@@ -11,6 +11,7 @@ import io.github.mla4j.convert.CalibratedRequest;
 import io.github.mla4j.convert.Calibration;
 import io.github.mla4j.convert.ConversionReport;
 import io.github.mla4j.convert.Converter;
+import io.github.mla4j.convert.LatentRotation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -99,6 +100,7 @@ final class DemoCommand implements Callable<Integer> {
             CalibratedRequest.DEFAULT_WINDOWS,
             budget.windowTokens(),
             budget.refineSteps(),
+            LatentRotation.HADAMARD,
             1,
             Optional.empty());
     return Converter.convert(request, new ProgressLines(spec.commandLine().getErr()));

@@ -22,6 +22,7 @@ import java.util.OptionalInt;
  * @param windows of that text, at most
  * @param windowTokens tokens of a window, at most; the model's context limits it too
  * @param refineSteps of fitting a layer after it is factored; 0: none
+ * @param rotation coordinates in which latents are cached
  * @param seed of what is sampled
  * @param type weight type of the output; empty keeps each tensor's own type, and new matrices take
  *     Q8_0 where the source is quantized
@@ -37,6 +38,7 @@ public record CalibratedRequest(
     int windows,
     int windowTokens,
     int refineSteps,
+    LatentRotation rotation,
     long seed,
     Optional<TensorType> type) {
   /** Enough for statistics and for one of them to choose by. */
@@ -54,6 +56,7 @@ public record CalibratedRequest(
     Objects.requireNonNull(ropeDims, "ropeDims");
     Objects.requireNonNull(rank, "rank");
     Objects.requireNonNull(calibration, "calibration");
+    Objects.requireNonNull(rotation, "rotation");
     Objects.requireNonNull(type, "type");
   }
 
@@ -70,6 +73,7 @@ public record CalibratedRequest(
         DEFAULT_WINDOWS,
         DEFAULT_WINDOW_TOKENS,
         DEFAULT_REFINE_STEPS,
+        LatentRotation.HADAMARD,
         1,
         Optional.empty());
   }

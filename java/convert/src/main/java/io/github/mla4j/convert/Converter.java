@@ -124,6 +124,7 @@ public final class Converter {
               request.rank(),
               request.spread(),
               request.refineSteps(),
+              request.rotation(),
               request.seed());
       settings.check(source.config());
       double measuring = settings.spreads(source.config()) ? MEASURING_SHARE : 0;

@@ -69,6 +69,7 @@ class CalibratedConversionTest {
             4,
             64,
             2,
+            LatentRotation.LEARNED,
             1,
             Optional.of(TensorType.F32));
     ConversionReport report = Converter.convert(request, ProgressListener.none());
@@ -174,6 +175,7 @@ class CalibratedConversionTest {
         4,
         64,
         refineSteps,
+        LatentRotation.HADAMARD,
         1,
         Optional.of(TensorType.F32));
   }

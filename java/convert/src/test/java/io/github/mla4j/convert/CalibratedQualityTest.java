@@ -47,6 +47,7 @@ final class CalibratedQualityTest {
             4,
             64,
             0,
+            LatentRotation.HADAMARD,
             1,
             Optional.empty());
     assertEquals(

@@ -62,6 +62,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   private List<Tensor> streams; // of the source, [T, D] a window
   private List<Tensor> drifted; // of the layers converted so far; the same tensors at first
   private final WindowWorkers workers = new WindowWorkers();
+  private final LatentCoordinates coordinates;
   private final ScalarType rough; // of products that need not be exact
   private final Deque<LatentLayer> made = new ArrayDeque<>();
   private int next;
@@ -77,6 +78,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     settings.check(config);
     this.wide = settings.wide(config);
     this.blocks = ComponentBlock.of(config);
+    this.coordinates = new LatentCoordinates(config, settings.rotation(), workers);
     this.elements = new int[config.blockCount()];
     Arrays.fill(elements, settings.elements(config));
     this.rough = FastestType.of(new Device("cpu"));
@@ -154,6 +156,9 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       List<Tensor> outputs = workers.map(before.size(), w -> layer.attention(inputs.get(w)));
       List<Tensor> between = workers.map(before.size(), w -> before.get(w).add(outputs.get(w)));
       LatentAttention latent = best(layer, elements[first + i], inputs, outputs);
+      if (settings.refineSteps() == 0) {
+        latent = coordinates.change(latent, inputs);
+      }
       TorchScope.free(inputs);
       TorchScope.free(outputs);
       if (settings.refineSteps() > 0) {
@@ -169,14 +174,12 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       latents.add(latent);
     }
     if (count > 1) {
-      latents = fitTogether(layers, latents, clean);
-    }
-    for (int i = 0; i < count; i++) {
-      made.add(written(first + i, latents.get(i)));
+      latents = new ArrayList<>(fitTogether(layers, latents, clean));
     }
     if (settings.refineSteps() > 0) {
       drift = passed(drift, drifted, drifted);
       for (int i = 0; i < count; i++) {
+        latents.set(i, inCoordinates(layers.get(i), latents.get(i), drift));
         drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), drift));
       }
       drifted = replaced(drifted == streams ? List.of() : drifted, drift);
@@ -185,6 +188,17 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       streams = replaced(streams, clean);
       drifted = streams;
     }
+    for (int i = 0; i < count; i++) {
+      made.add(written(first + i, latents.get(i)));
+    }
+  }
+
+  private LatentAttention inCoordinates(
+      PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
+    List<Tensor> inputs = workers.map(streams.size(), w -> layer.attentionInput(streams.get(w)));
+    LatentAttention changed = coordinates.change(latent, inputs);
+    TorchScope.free(inputs);
+    return changed;
   }
 
   /** The streams behind a layer; those before it are freed unless they entered the first one. */

@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.calibrated;
 
+import io.github.mla4j.convert.LatentRotation;
 import io.github.mla4j.convert.recipe.RecipeKeys;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.gguf.GgufWriter;
@@ -13,6 +14,7 @@ import java.util.OptionalInt;
  * @param rank C, where it is not what the reduction leaves
  * @param spread whether layers share the budget by what each of them needs
  * @param refineSteps of fitting a layer
+ * @param rotation coordinates of the latents
  * @param seed of what is sampled
  */
 public record CalibratedSettings(
@@ -21,6 +23,7 @@ public record CalibratedSettings(
     OptionalInt rank,
     boolean spread,
     int refineSteps,
+    LatentRotation rotation,
     long seed)
     implements RecipeKeys {
   // Above it one decomposition takes tens of seconds.
@@ -93,6 +96,7 @@ public record CalibratedSettings(
   public void write(GgufWriter writer, String prefix) {
     writer.set(prefix + "method", "calibrated");
     writer.set(prefix + "refine_steps", refineSteps);
+    writer.set(prefix + "latent_rotation", rotation.toString());
     writer.set(prefix + "seed", Long.toString(seed));
   }
 }

@@ -29,6 +29,7 @@ final class CalibratedTensors {
       bias("attn_k.bias", latent.rotaryKeyBias());
     }
     matrix("attn_kv_a.weight", latent.down());
+    bias("attn_kv_a.bias", latent.downBias());
     // Stored as it is absorbed, q_lat = B_kᵀ · q: [kvHeads, C, d].
     factors("attn_k_b.weight", latent.keyUp().transpose(1, 2));
     factors("attn_v_b.weight", latent.valueUp());

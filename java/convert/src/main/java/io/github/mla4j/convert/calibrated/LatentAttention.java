@@ -2,6 +2,7 @@ package io.github.mla4j.convert.calibrated;
 
 import static org.bytedeco.pytorch.global.torch.cat;
 import static org.bytedeco.pytorch.global.torch.linear;
+import static org.bytedeco.pytorch.global.torch.zeros;
 
 import io.github.mla4j.convert.source.ModelConfig;
 import java.util.Arrays;
@@ -23,6 +24,7 @@ import org.bytedeco.pytorch.TensorVector;
  * @param rotaryKeyBias [G · R]
  * @param frequencies inverse frequencies, [G · R/2]
  * @param down [C, Z]
+ * @param downBias [C]
  * @param keyUp [kvHeads, d, C]
  * @param valueUp [kvHeads, d, C]
  * @param output [D, heads · d]
@@ -36,6 +38,7 @@ record LatentAttention(
     Tensor rotaryKeyBias,
     double[] frequencies,
     Tensor down,
+    Tensor downBias,
     Tensor keyUp,
     Tensor valueUp,
     Tensor output,
@@ -60,6 +63,7 @@ record LatentAttention(
         rotary.keyBias(),
         rotary.frequencies(),
         factors.down(),
+        zeros(factors.down().size(0)),
         factors.keyUp(),
         factors.valueUp(),
         layer.output,
@@ -118,6 +122,44 @@ record LatentAttention(
         LatentInput.beside(x, keys));
   }
 
+  private Tensor latent(Parts parts) {
+    return linear(parts.latentInput(), down, new TensorOptional(downBias));
+  }
+
+  /**
+   * What meets in the latent.
+   *
+   * @param latent [T, C]
+   * @param queries besides rotary parts, [heads, T, d]
+   */
+  record Observed(Tensor latent, Tensor queries) {}
+
+  /**
+   * @param x what the attention reads, [T, D]
+   */
+  Observed observe(ModelConfig config, Tensor x) {
+    Parts parts = parts(config, x);
+    return new Observed(latent(parts), parts.otherQuery());
+  }
+
+  /** The same with another latent, what makes it and what reads it. */
+  LatentAttention withLatent(
+      Tensor down, Tensor downBias, Tensor keyUp, Tensor valueUp, Tensor outputBias) {
+    return new LatentAttention(
+        query,
+        queryBias,
+        whole,
+        rotaryKey,
+        rotaryKeyBias,
+        frequencies,
+        down,
+        downBias,
+        keyUp,
+        valueUp,
+        output,
+        outputBias);
+  }
+
   /**
    * @param x what the attention reads, [T, D]
    * @return what it adds to the residual stream, [T, D]
@@ -128,7 +170,7 @@ record LatentAttention(
     int kvHeads = config.kvHeadCount();
     Parts parts = parts(config, x);
     Tensor q = parts.otherQuery();
-    Tensor c = parts.latentInput().mm(down.t());
+    Tensor c = latent(parts);
     Tensor k = c.matmul(keyUp.transpose(1, 2));
     Tensor v = c.matmul(valueUp.transpose(1, 2));
     if (r > 0) {

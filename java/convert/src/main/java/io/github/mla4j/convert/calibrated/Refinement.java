@@ -82,6 +82,7 @@ final class Refinement {
         biased ? moving(start.rotaryKeyBias()) : start.rotaryKeyBias(),
         start.frequencies(),
         moving(start.down()),
+        start.downBias(),
         moving(start.keyUp()),
         moving(start.valueUp()),
         moving(start.output()),

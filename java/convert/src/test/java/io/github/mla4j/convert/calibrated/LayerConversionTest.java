@@ -1,7 +1,9 @@
 package io.github.mla4j.convert.calibrated;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.mla4j.convert.LatentRotation;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.convert.source.HuggingFaceSource;
 import io.github.mla4j.convert.source.ModelConfig;
@@ -10,8 +12,12 @@ import java.io.IOException;
 import java.util.List;
 import java.util.Random;
 import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -68,6 +74,53 @@ final class LayerConversionTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
+  void otherCoordinatesChangeNothingButWhatRoundingCosts(String model) throws IOException {
+    try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
+      TorchScope.runWithoutGradients(
+          () -> {
+            Layer layer = new Layer(source);
+            LatentAttention plain = layer.converted(8, 40);
+            // What makes the latent costly to round: a mean, and elements of unlike sizes.
+            LatentAttention start = layer.stretched(plain);
+            double least = Double.POSITIVE_INFINITY;
+            for (LatentRotation rotation : LatentRotation.values()) {
+              LatentAttention changed =
+                  new LatentCoordinates(source.config(), rotation, workers)
+                      .change(start, layer.inputs);
+              assertEquals(40, changed.down().size(0));
+              double difference =
+                  LayerError.of(
+                          changed.forward(source.config(), layer.inputs.get(0)),
+                          plain.forward(source.config(), layer.inputs.get(0)))
+                      .item_double();
+              assertTrue(difference < 1e-8, rotation + " differs by " + difference);
+              double rounded = layer.errorOfRounding(changed);
+              if (rotation == LatentRotation.NONE) {
+                least = rounded;
+              } else {
+                assertTrue(rounded < 0.7 * least, rotation + ": " + rounded + ", was " + least);
+              }
+            }
+          });
+    }
+  }
+
+  @Test
+  void evenRotationsAreOrthogonalAndFlat() {
+    TorchScope.runWithoutGradients(
+        () -> {
+          for (int n : new int[] {1, 2, 3, 8, 24, 31, 32}) {
+            Tensor rotation = EvenRotation.of(n);
+            Tensor product = rotation.mm(rotation.t());
+            Tensor identity = torch.eye(n, new TensorOptions(torch.ScalarType.Double));
+            assertTrue(product.sub(identity).abs().max().item_double() < 1e-12);
+            assertTrue(rotation.abs().max().item_double() <= Math.sqrt(2.0 / n) + 1e-12);
+          }
+        });
+  }
+
   /** The second layer of a model, and random windows. */
   private final class Layer {
     final ModelConfig config;
@@ -95,6 +148,52 @@ final class LayerConversionTest {
       return new MeasuredLayer(config, plain, ComponentBlock.of(config), workers, 1, inputs)
           .keeping(ropePairs)
           .of(rank, 2);
+    }
+
+    /** The same function of the input, by a latent of other elements. */
+    LatentAttention stretched(LatentAttention latent) {
+      long length = latent.down().size(0);
+      float[] factors = new float[(int) length];
+      for (int i = 0; i < factors.length; i++) {
+        factors[i] = (float) Math.exp(2 * Math.sin(i));
+      }
+      Tensor by = AbstractTensor.create(factors, length);
+      Tensor mean = by.mul(new Scalar(3));
+      Tensor valueUp = latent.valueUp().div(by);
+      return latent.withLatent(
+          latent.down().mul(by.unsqueeze(1)),
+          mean,
+          latent.keyUp().div(by),
+          valueUp,
+          latent.outputBias().sub(latent.output().mv(ofEachHead(valueUp.matmul(mean)))));
+    }
+
+    private Tensor ofEachHead(Tensor values) {
+      return values
+          .view(config.kvHeadCount(), 1, config.headLength())
+          .expand(config.kvHeadCount(), config.groupSize(), config.headLength())
+          .reshape(-1);
+    }
+
+    /** Of the attention's output, when every latent is rounded to 15 levels a group of 32. */
+    double errorOfRounding(LatentAttention latent) {
+      Tensor c = latent.observe(config, inputs.get(0)).latent();
+      Tensor error = torch.zeros_like(c);
+      for (long begin = 0; begin < c.size(1); begin += 32) {
+        long n = Math.min(32, c.size(1) - begin);
+        Tensor part = c.narrow(1, begin, n);
+        Tensor step = part.abs().amax(new long[] {1}, true).div_(new Scalar(7));
+        error.narrow(1, begin, n).copy_(part.div(step).round_().mul_(step).sub_(part));
+      }
+      // What it does to the values, through the output; the keys' share is like it.
+      Tensor values = error.matmul(latent.valueUp().transpose(1, 2)); // [kvHeads, T, d]
+      Tensor heads =
+          values
+              .unsqueeze(1)
+              .expand(config.kvHeadCount(), config.groupSize(), c.size(0), config.headLength())
+              .reshape(config.headCount(), c.size(0), config.headLength());
+      Tensor out = heads.transpose(0, 1).reshape(c.size(0), -1).mm(latent.output().t());
+      return out.square().mean().item_double();
     }
 
     double error(LatentAttention latent, int window) {

@@ -3,6 +3,7 @@ package io.github.mla4j.convert.calibrated;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.mla4j.convert.LatentRotation;
 import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.convert.source.HuggingFaceSource;
@@ -37,7 +38,8 @@ class SensitivityProbeTest {
   @ValueSource(strings = {"llama-gqa", "qwen2-bias", "qwen3-qknorm"})
   void onePassTellsWhatOneConversionALayerWould(String model) throws IOException {
     CalibratedSettings settings =
-        new CalibratedSettings(0.7, OptionalInt.empty(), OptionalInt.empty(), true, 0, 1);
+        new CalibratedSettings(
+            0.7, OptionalInt.empty(), OptionalInt.empty(), true, 0, LatentRotation.NONE, 1);
     try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       TorchScope.runWithoutGradients(
           () -> {

@@ -6,6 +6,7 @@ import io.github.mla4j.Session;
 import io.github.mla4j.convert.CalibratedRequest;
 import io.github.mla4j.convert.Calibration;
 import io.github.mla4j.convert.Converter;
+import io.github.mla4j.convert.LatentRotation;
 import io.github.mla4j.convert.ProgressListener;
 import io.github.mla4j.gguf.Gguf;
 import io.github.mla4j.gguf.TensorType;
@@ -45,6 +46,7 @@ final class ConvertedModels {
             2,
             64,
             2,
+            LatentRotation.HADAMARD,
             1,
             Optional.of(type)),
         ProgressListener.none());
