@@ -260,6 +260,18 @@ typedef struct mla_sampler_options {
 // options may be null.
 MLA_API mla_status mla_session_create(mla_model model, const mla_session_options* options,
                                       mla_session* out);
+// A session of the same tokens, logits and sampler state that goes on by itself. Both share the
+// cache's pages until one of them writes to them.
+MLA_API mla_status mla_session_fork(mla_session session, mla_session* out);
+// Writes the tokens, the current logits and the cache to a file, but not the sampler. The file is
+// complete or, whatever happens meanwhile, what was there before.
+MLA_API mla_status mla_session_save(mla_session session, const char* path);
+// A session that goes on from such a file with the same logits; only with the model that it was
+// saved of. Its cache is the file's: options->cache is not looked at. Damaged files and those of
+// newer versions give MLA_BAD_FILE, files of another model MLA_INVALID_ARGUMENT, a context that is
+// too short MLA_CONTEXT_FULL.
+MLA_API mla_status mla_session_restore(mla_model model, const char* path,
+                                       const mla_session_options* options, mla_session* out);
 MLA_API mla_status mla_session_close(mla_session session);
 // Stops the running decode or evaluate at the next layer; where none runs, the next one. Any
 // thread.
@@ -277,6 +289,9 @@ MLA_API mla_status mla_session_append_scored(mla_session session, const int32_t*
 // Current logits (vocabulary_size floats), before any sampling change.
 MLA_API mla_status mla_session_logits(mla_session session, float* out, int64_t capacity);
 MLA_API mla_status mla_session_length(mla_session session, int32_t* tokens);
+// The first `capacity` tokens of the sequence; *count is how many there are in all.
+MLA_API mla_status mla_session_tokens(mla_session session, int32_t* tokens, int64_t capacity,
+                                      int32_t* count);
 // Forgets all tokens from position `length` on. The current logits are gone until the next append.
 // Where the cache has a window (residual) and more was forgotten than it holds, the next append
 // evaluates the remaining tokens anew, so that logits are those of a session that never had more.

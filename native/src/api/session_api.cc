@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "api/guard.h"
@@ -66,6 +67,41 @@ mla_status mla_session_close(mla_session session) {
   });
 }
 
+mla_status mla_session_fork(mla_session session, mla_session* out) {
+  return WithSession(session, [&](Session& s) -> Status {
+    if (out == nullptr) return NullArgument("out");
+    *out = 0;
+    auto fork = s.Fork();
+    if (!fork.ok()) return fork.status();
+    *out = SessionHandles().Add(std::move(fork.value()));
+    return {};
+  });
+}
+
+mla_status mla_session_save(mla_session session, const char* path) {
+  return WithSession(session, [&](Session& s) -> Status {
+    if (path == nullptr) return NullArgument("path");
+    return s.Save(path);
+  });
+}
+
+mla_status mla_session_restore(mla_model model, const char* path,
+                               const mla_session_options* options, mla_session* out) {
+  return Guard([&]() -> Status {
+    if (path == nullptr) return NullArgument("path");
+    if (out == nullptr) return NullArgument("out");
+    *out = 0;
+    auto weights = mla::ModelHandles().Get(model);
+    if (!weights.ok()) return weights.status();
+    const auto decoder = mla::ReadSessionOptions(options, weights.value()->shape());
+    if (!decoder.ok()) return decoder.status();
+    auto session = Session::Restore(std::move(weights.value()), decoder.value(), path);
+    if (!session.ok()) return session.status();
+    *out = SessionHandles().Add(std::move(session.value()));
+    return {};
+  });
+}
+
 mla_status mla_session_cancel(mla_session session) {
   return WithSession(session, [&](Session& s) -> Status {
     s.Cancel();
@@ -109,6 +145,15 @@ mla_status mla_session_length(mla_session session, int32_t* tokens) {
   return WithSession(session, [&](Session& s) -> Status {
     if (tokens == nullptr) return NullArgument("tokens");
     return Store(s.Length(), tokens);
+  });
+}
+
+mla_status mla_session_tokens(mla_session session, int32_t* tokens, int64_t capacity,
+                              int32_t* count) {
+  return WithSession(session, [&](Session& s) -> Status {
+    if (count == nullptr) return NullArgument("count");
+    if (tokens == nullptr && capacity > 0) return NullArgument("tokens");
+    return Store(s.Tokens(tokens, std::max<int64_t>(capacity, 0)), count);
   });
 }
 

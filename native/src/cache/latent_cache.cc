@@ -1,8 +1,10 @@
 #include "cache/latent_cache.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
 #include <utility>
@@ -15,16 +17,24 @@ namespace {
 
 constexpr int64_t kPageAlignment = 64;
 
-struct FreePage {
-  void operator()(uint8_t* page) const { std::free(page); }
-};
-using Page = std::unique_ptr<uint8_t, FreePage>;
+// Caches that were forked share it. Whoever writes to a page makes sure that nobody else has it.
+using Page = std::shared_ptr<uint8_t>;
 
+// Zeros, so that what no token has filled is the same in every run and every saved file.
 Page AllocatePage(int64_t bytes) {
-  const int64_t rounded =
-      (std::max<int64_t>(bytes, 1) + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
-  return Page(
-      static_cast<uint8_t*>(std::aligned_alloc(kPageAlignment, static_cast<size_t>(rounded))));
+  const size_t rounded = static_cast<size_t>((std::max<int64_t>(bytes, 1) + kPageAlignment - 1) /
+                                             kPageAlignment * kPageAlignment);
+  auto* page = static_cast<uint8_t*>(std::aligned_alloc(kPageAlignment, rounded));
+  if (page == nullptr) return nullptr;
+  std::memset(page, 0, rounded);
+  return Page(page, [](uint8_t* memory) { std::free(memory); });
+}
+
+bool IsShared(const Page& page) {
+  if (page.use_count() > 1) return true;
+  // What the last other owner read is read before anything is written here.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return false;
 }
 
 int32_t PagesFor(int64_t tokens) {
@@ -60,6 +70,23 @@ struct PagedRows {
   void Add(Page page) {
     pages.push_back(page.get());
     owned.push_back(std::move(page));
+  }
+  // A copy of a page that others have, too, to write to; null: none is needed, or no memory.
+  Page OwnCopy(int32_t page, bool* no_memory) const {
+    if (page >= count()) return nullptr;
+    const Page& shared = owned[static_cast<size_t>(page)];
+    if (shared == nullptr || !IsShared(shared)) return nullptr;
+    Page copy = AllocatePage(places.page_bytes);
+    if (copy == nullptr) {
+      *no_memory = true;
+    } else {
+      std::memcpy(copy.get(), shared.get(), static_cast<size_t>(places.page_bytes));
+    }
+    return copy;
+  }
+  void Replace(int32_t page, Page by) {
+    pages[static_cast<size_t>(page)] = by.get();
+    owned[static_cast<size_t>(page)] = std::move(by);
   }
   void Drop(int32_t page) {
     owned[static_cast<size_t>(page)].reset();
@@ -163,10 +190,16 @@ Status LatentCache::Reserve(int32_t n) {
                                   std::to_string(state_->context_length)};
   }
   const int32_t pages = PagesFor(wanted);
+  const int32_t begun = state_->length / kPageTokens;
   std::vector<std::vector<Page>> grown(state_->layers.size());
   std::vector<Page> first(state_->layers.size());
+  std::vector<Page> own(state_->layers.size()), own_first(state_->layers.size());
   for (size_t i = 0; i < grown.size(); ++i) {
     const State::Layer& layer = state_->layers[i];
+    bool no_memory = false;
+    own[i] = layer.rows.OwnCopy(begun, &no_memory);
+    if (state_->length < state_->options.sink) own_first[i] = layer.first.OwnCopy(0, &no_memory);
+    if (no_memory) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
     for (int32_t p = layer.rows.count(); p < pages; ++p) {
       grown[i].push_back(AllocatePage(layer.rows.places.page_bytes));
       if (grown[i].back() == nullptr) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
@@ -179,6 +212,8 @@ Status LatentCache::Reserve(int32_t n) {
   for (size_t i = 0; i < grown.size(); ++i) {
     for (Page& page : grown[i]) state_->layers[i].rows.Add(std::move(page));
     if (first[i] != nullptr) state_->layers[i].first.Add(std::move(first[i]));
+    if (own[i] != nullptr) state_->layers[i].rows.Replace(begun, std::move(own[i]));
+    if (own_first[i] != nullptr) state_->layers[i].first.Replace(0, std::move(own_first[i]));
   }
   return Status::Ok();
 }
@@ -188,6 +223,10 @@ Status LatentCache::ReserveWindow(int32_t rows) {
   const int32_t pages = PagesFor(int64_t{state_->written} + rows);
   for (size_t i = 0; i < state_->layers.size(); ++i) {
     PagedRows& exact = state_->layers[i].exact;
+    const int32_t begun = state_->written / kPageTokens;
+    bool no_memory = false;
+    if (Page own = exact.OwnCopy(begun, &no_memory)) exact.Replace(begun, std::move(own));
+    if (no_memory) return state_->OutOfMemory(i, exact.places.page_bytes);
     while (exact.count() < pages) {
       Page page = AllocatePage(exact.places.page_bytes);
       if (page == nullptr) return state_->OutOfMemory(i, exact.places.page_bytes);
@@ -277,6 +316,50 @@ bool LatentCache::HasWindowOf(int32_t length) const {
     if (state_->layers[0].exact.pages[static_cast<size_t>(p)] == nullptr) return false;
   }
   return true;
+}
+
+std::unique_ptr<LatentCache> LatentCache::Fork() const {
+  auto state = std::make_unique<State>(*state_);
+  const size_t pages = static_cast<size_t>(PagesFor(state->context_length));
+  for (State::Layer& layer : state->layers) {
+    // A copied vector has room for what it holds.
+    layer.rows.pages.reserve(pages);
+    if (state->options.residual > 0) layer.exact.pages.reserve(pages);
+    layer.first.pages.reserve(1);
+  }
+  return std::unique_ptr<LatentCache>(new LatentCache(std::move(state)));
+}
+
+Status LatentCache::Restore(int32_t length) {
+  assert(state_->length == 0 && state_->written == 0);
+  if (Status status = Reserve(length); !status.ok()) return status;
+  if (state_->options.residual > 0) {
+    const int32_t begin = state_->WindowBegin(length) / kPageTokens;
+    for (size_t i = 0; i < state_->layers.size(); ++i) {
+      PagedRows& exact = state_->layers[i].exact;
+      for (int32_t p = 0; p < PagesFor(length); ++p) {
+        Page page = p < begin ? nullptr : AllocatePage(exact.places.page_bytes);
+        if (p >= begin && page == nullptr) {
+          return state_->OutOfMemory(i, exact.places.page_bytes);
+        }
+        exact.Add(std::move(page));
+      }
+    }
+    state_->window_page = std::min(begin, PagesFor(length));
+  }
+  state_->length = state_->written = length;
+  return Status::Ok();
+}
+
+void LatentCache::ForEachPage(
+    const std::function<void(uint8_t* page, int64_t bytes)>& visit) const {
+  for (const State::Layer& layer : state_->layers) {
+    for (const PagedRows* rows : {&layer.rows, &layer.exact, &layer.first}) {
+      for (const Page& page : rows->owned) {
+        if (page != nullptr) visit(page.get(), rows->places.page_bytes);
+      }
+    }
+  }
 }
 
 CacheView LatentCache::View(int32_t layer) const {

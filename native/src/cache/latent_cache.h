@@ -4,6 +4,7 @@
 #define MLA_CACHE_LATENT_CACHE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -49,10 +50,19 @@ class LatentCache {
   // Whether the window's rows are there that a query at position `length` <= length() reads. They
   // are not after forgetting more than was in the window beyond its need.
   bool HasWindowOf(int32_t length) const;
+  // A cache of the same tokens that goes on by itself. Pages are shared until one of both writes to
+  // them, which each may do while the other is read. Throws std::bad_alloc.
+  std::unique_ptr<LatentCache> Fork() const;
+  // Of a new cache: makes it hold `length` tokens of zeros, whose pages ForEachPage then fills.
+  // Errors as Reserve; the cache is of no use then.
+  Status Restore(int32_t length);
+  // All pages that are there, in an order that follows from options, layouts and length alone.
+  // Writing is for a cache that was just restored.
+  void ForEachPage(const std::function<void(uint8_t* page, int64_t bytes)>& visit) const;
   // Read access to one layer for the attention kernels; valid while the cache lives, for positions
   // that were written and not forgotten.
   CacheView View(int32_t layer) const;
-  int64_t bytes() const;  // allocated now
+  int64_t bytes() const;  // allocated now, pages shared with forks included
 
  private:
   struct State;

@@ -61,6 +61,10 @@ Decoder::Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& o
       workspace_(*weights_, std::min(kChunkRows, options.context_length)),
       plans_(weights_->layers().size()) {}
 
+std::unique_ptr<Decoder> Decoder::Fork() const {
+  return std::unique_ptr<Decoder>(new Decoder(weights_, options_, cache_->Fork()));
+}
+
 bool Decoder::Rewind(int32_t length) {
   const bool whole = cache_->HasWindowOf(length);
   cache_->SetLength(whole ? length : 0);

@@ -41,6 +41,13 @@ class Decoder {
   Status Append(const int32_t* tokens, int32_t n, Output output, float* logits, float* scores,
                 const std::atomic<bool>& cancel);
 
+  // A decoder of the same sequence that goes on by itself; their caches share pages until one of
+  // both writes to them.
+  std::unique_ptr<Decoder> Fork() const;
+
+  const DecoderOptions& options() const { return options_; }
+  const LatentCache& cache() const { return *cache_; }
+  LatentCache& cache() { return *cache_; }
   int32_t length() const { return cache_->length(); }
   int32_t context_length() const { return options_.context_length; }
   // Forgets what comes after. length at most length(). False: more was forgotten than the cache's

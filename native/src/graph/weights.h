@@ -78,6 +78,7 @@ class Weights {
   // Errors name the file and the key or tensor, and what was expected.
   static Result<std::shared_ptr<const Weights>> Load(std::shared_ptr<const GgufFile> file);
 
+  const GgufFile& file() const { return *file_; }
   const ModelShape& shape() const { return shape_; }
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const Matrix& embedding() const { return embedding_; }  // [vocabulary, D]

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "runtime/session_file.h"
+
 namespace mla {
 namespace {
 
@@ -15,31 +17,73 @@ Status CheckCapacity(const char* what, int64_t capacity, int64_t needed) {
                  " floats, expected at least " + std::to_string(needed));
 }
 
-}  // namespace
-
-Session::Session(int32_t vocabulary, std::unique_ptr<Decoder> decoder, Sampler sampler)
-    : vocabulary_(vocabulary),
-      decoder_(std::move(decoder)),
-      sampler_(std::move(sampler)),
-      logits_(vocabulary) {}
-
-Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<const Weights> weights,
-                                                 const DecoderOptions& options) {
-  const ModelShape& shape = weights->shape();
+Status CheckOptions(const DecoderOptions& options, const ModelShape& shape) {
   if (options.context_length < 1 || options.context_length > shape.context) {
     return Invalid("context_length is " + std::to_string(options.context_length) +
                    ", expected 1 to the model's " + std::to_string(shape.context));
   }
-  if (options.threads < 1 || options.threads > kMaxThreads) {
+  if (options.threads < 1 || options.threads > Session::kMaxThreads) {
     return Invalid("threads is " + std::to_string(options.threads) + ", expected 1 to " +
-                   std::to_string(kMaxThreads));
+                   std::to_string(Session::kMaxThreads));
   }
-  Result<Sampler> greedy = Sampler::Create({}, shape.vocabulary);
+  return Status::Ok();
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Weights> weights, std::unique_ptr<Decoder> decoder,
+                 Sampler sampler)
+    : weights_(std::move(weights)),
+      vocabulary_(weights_->shape().vocabulary),
+      decoder_(std::move(decoder)),
+      sampler_(std::move(sampler)),
+      logits_(static_cast<size_t>(vocabulary_)) {}
+
+Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<const Weights> weights,
+                                                 const DecoderOptions& options) {
+  if (Status status = CheckOptions(options, weights->shape()); !status.ok()) return status;
+  Result<Sampler> greedy = Sampler::Create({}, weights->shape().vocabulary);
   if (!greedy.ok()) return greedy.status();
   Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights, options);
   if (!decoder.ok()) return decoder.status();
   return std::shared_ptr<Session>(
-      new Session(shape.vocabulary, std::move(decoder.value()), std::move(greedy.value())));
+      new Session(std::move(weights), std::move(decoder.value()), std::move(greedy.value())));
+}
+
+Result<std::shared_ptr<Session>> Session::Fork() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  std::shared_ptr<Session> fork(new Session(weights_, decoder_->Fork(), sampler_));
+  fork->tokens_ = tokens_;
+  fork->logits_ = logits_;
+  fork->has_logits_ = has_logits_;
+  fork->pending_ = pending_;
+  return fork;
+}
+
+Status Session::Save(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  return WriteSession(*weights_, *decoder_, tokens_, has_logits_ ? logits_.data() : nullptr,
+                      pending_, path);
+}
+
+Result<std::shared_ptr<Session>> Session::Restore(std::shared_ptr<const Weights> weights,
+                                                  const DecoderOptions& options,
+                                                  const std::string& path) {
+  if (Status status = CheckOptions(options, weights->shape()); !status.ok()) return status;
+  Result<Sampler> greedy = Sampler::Create({}, weights->shape().vocabulary);
+  if (!greedy.ok()) return greedy.status();
+  Result<SessionState> read = ReadSession(weights, options, path);
+  if (!read.ok()) return read.status();
+  SessionState& state = read.value();
+  std::shared_ptr<Session> session(
+      new Session(std::move(weights), std::move(state.decoder), std::move(greedy.value())));
+  session->tokens_ = std::move(state.tokens);
+  session->has_logits_ = !state.logits.empty();
+  if (session->has_logits_) session->logits_ = std::move(state.logits);
+  session->pending_ = state.pending;
+  return session;
 }
 
 Status Session::CheckOpen() const {
@@ -134,6 +178,14 @@ Status Session::Logits(float* out, int64_t capacity) {
 Result<int32_t> Session::Length() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = CheckOpen(); !status.ok()) return status;
+  return static_cast<int32_t>(tokens_.size());
+}
+
+Result<int32_t> Session::Tokens(int32_t* out, int64_t capacity) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  const int64_t count = std::min<int64_t>(capacity, static_cast<int64_t>(tokens_.size()));
+  std::copy_n(tokens_.begin(), count, out);
   return static_cast<int32_t>(tokens_.size());
 }
 

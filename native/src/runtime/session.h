@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "graph/decoder.h"
@@ -31,6 +32,16 @@ class Session {
                                                  const DecoderOptions& options);
   static constexpr int32_t kMaxThreads = 1024;
 
+  // A session of the same tokens, logits and sampler state that goes on by itself. The caches share
+  // pages until one of both writes to them.
+  Result<std::shared_ptr<Session>> Fork();
+  // The sequence, the current logits and the cache to a file (session_file.h); not the sampler.
+  Status Save(const std::string& path);
+  // The cache's options come from the file. The sampler is a new session's.
+  static Result<std::shared_ptr<Session>> Restore(std::shared_ptr<const Weights> weights,
+                                                  const DecoderOptions& options,
+                                                  const std::string& path);
+
   // Appends n tokens; the logits of the last become the current ones.
   Status Append(const int32_t* tokens, int32_t n);
   // Also every token's logits into logits[n * vocabulary]; `capacity` in floats. Undefined content
@@ -43,6 +54,8 @@ class Session {
   // and after a rewind.
   Status Logits(float* out, int64_t capacity);
   Result<int32_t> Length();
+  // The sequence's first tokens into out[capacity]; how many there are in all.
+  Result<int32_t> Tokens(int32_t* out, int64_t capacity);
   // Forgets the tokens from `length` on, and the current logits. Where that was more than the
   // cache's window holds, the next decoding call evaluates the remaining tokens first.
   Status Rewind(int32_t length);
@@ -67,7 +80,8 @@ class Session {
   void Close();
 
  private:
-  Session(int32_t vocabulary, std::unique_ptr<Decoder> decoder, Sampler sampler);
+  Session(std::shared_ptr<const Weights> weights, std::unique_ptr<Decoder> decoder,
+          Sampler sampler);
 
   Status CheckOpen() const;
   Status CheckTokens(const int32_t* tokens, int32_t n) const;
@@ -81,10 +95,11 @@ class Session {
   Status Obey(Status failed);
   Result<int32_t> Choose(float* log_probability);
 
+  const std::shared_ptr<const Weights> weights_;
   const int32_t vocabulary_;
 
   std::mutex mutex_;  // guards everything down to pending_
-  const std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<Decoder> decoder_;
   Sampler sampler_;
   // The sequence. The decoder has all of it, or after a deep rewind nothing.
   std::vector<int32_t> tokens_;
