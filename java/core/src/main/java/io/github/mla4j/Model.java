@@ -5,6 +5,8 @@ import static io.github.mla4j.bindings.global.mla.mla_model_close;
 import static io.github.mla4j.bindings.global.mla.mla_model_get_info;
 import static io.github.mla4j.bindings.global.mla.mla_model_load_gguf;
 import static io.github.mla4j.bindings.global.mla.mla_session_create;
+import static io.github.mla4j.bindings.global.mla.mla_session_restore;
+import static io.github.mla4j.bindings.global.mla.mla_session_tokens;
 
 import io.github.mla4j.bindings.MlaCacheOptions;
 import io.github.mla4j.bindings.MlaModelInfo;
@@ -125,7 +127,39 @@ public final class Model implements AutoCloseable {
     } finally {
       Reference.reachabilityFence(this);
     }
-    return new Session(info, tokenizer, chatTemplate, out[0]);
+    return new Session(info, tokenizer, chatTemplate, out[0], new TokenHistory());
+  }
+
+  /** A session that goes on where one was saved; the caller closes it. */
+  public Session restoreSession(Path file) {
+    return restoreSession(file, options -> {});
+  }
+
+  /**
+   * A session that goes on where one was saved by {@link Session#save}, with the same logits; the
+   * caller closes it.
+   *
+   * @param configure as for a new session, but the cache is the file's
+   * @throws BadFileException if the file is damaged or no session
+   * @throws MlaException INVALID_ARGUMENT if it was saved of another model
+   * @throws ContextFullException if it has more tokens than the context asked for
+   */
+  public Session restoreSession(Path file, Consumer<SessionOptions> configure) {
+    SessionOptions options = new SessionOptions();
+    configure.accept(options);
+    long[] out = new long[1];
+    try (MlaSessionOptions nativeOptions = options.toNative()) {
+      Native.check(mla_session_restore(handle.value(), file.toString(), nativeOptions, out));
+      int[] count = new int[1];
+      Native.check(mla_session_tokens(out[0], new int[0], 0, count));
+      int[] tokens = new int[count[0]];
+      Native.check(mla_session_tokens(out[0], tokens, tokens.length, count));
+      TokenHistory history = new TokenHistory();
+      history.addAll(tokens);
+      return new Session(info, tokenizer, chatTemplate, out[0], history);
+    } finally {
+      Reference.reachabilityFence(this);
+    }
   }
 
   /** Lets go of the weights, which live on while sessions use them. Closing twice is harmless. */

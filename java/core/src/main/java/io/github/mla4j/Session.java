@@ -2,15 +2,18 @@ package io.github.mla4j;
 
 import static io.github.mla4j.bindings.global.mla.MLA_CANCELLED;
 import static io.github.mla4j.bindings.global.mla.MLA_CLOSED;
+import static io.github.mla4j.bindings.global.mla.MLA_CONTEXT_FULL;
 import static io.github.mla4j.bindings.global.mla.MLA_OK;
 import static io.github.mla4j.bindings.global.mla.mla_session_append;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_all;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_scored;
 import static io.github.mla4j.bindings.global.mla.mla_session_close;
+import static io.github.mla4j.bindings.global.mla.mla_session_fork;
 import static io.github.mla4j.bindings.global.mla.mla_session_length;
 import static io.github.mla4j.bindings.global.mla.mla_session_logits;
 import static io.github.mla4j.bindings.global.mla.mla_session_memory;
 import static io.github.mla4j.bindings.global.mla.mla_session_rewind;
+import static io.github.mla4j.bindings.global.mla.mla_session_save;
 import static io.github.mla4j.bindings.global.mla.mla_session_set_sampler;
 
 import io.github.mla4j.bindings.MlaSamplerOptions;
@@ -23,6 +26,7 @@ import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -47,7 +51,7 @@ public final class Session implements AutoCloseable {
   private final ReentrantLock lock = new ReentrantLock();
 
   // Guarded by lock.
-  private final TokenHistory history = new TokenHistory();
+  private final TokenHistory history;
   private int unappended = NONE; // what a stream sampled last
   private boolean unappendedIsEnd; // and it ended the stream, so it is no text
   private Optional<FloatBuffer> logits = Optional.empty();
@@ -55,7 +59,12 @@ public final class Session implements AutoCloseable {
   private volatile Optional<TokenStream> stream = Optional.empty();
 
   Session(
-      ModelInfo model, LazyTokenizer tokenizer, Optional<ChatTemplate> chatTemplate, long handle) {
+      ModelInfo model,
+      LazyTokenizer tokenizer,
+      Optional<ChatTemplate> chatTemplate,
+      long handle,
+      TokenHistory history) {
+    this.history = history;
     this.handle = new Handle(this, "session", handle, h -> mla_session_close(h));
     this.model = model;
     this.tokenizer = tokenizer;
@@ -129,18 +138,41 @@ public final class Session implements AutoCloseable {
     try {
       handle.value();
       Tokenizer text = tokenizer.get();
-      int[] tokens = template().encode(text, conversation);
-      endStream();
-      unappended = NONE; // the conversation says what it was
-      // The last token is evaluated in any case: its logits are needed.
-      int known = Math.min(history.commonPrefix(tokens), tokens.length - 1);
-      if (known < history.length()) {
-        rewindTo(known);
-      }
-      return start(Arrays.copyOfRange(tokens, known, tokens.length), options);
+      return startAfter(template().encode(text, conversation), options);
     } finally {
       lock.unlock();
     }
+  }
+
+  /**
+   * Generates what follows a sequence that is given from its beginning. What the session holds of
+   * it already is not evaluated again; what it holds besides is forgotten.
+   *
+   * @param sequence at least one token
+   */
+  public TokenStream generateAfter(int[] sequence, Consumer<GenerateOptions> configure) {
+    GenerateOptions options = configured(configure);
+    if (sequence.length == 0) {
+      throw new IllegalArgumentException("the sequence is empty, expected at least one token");
+    }
+    lock.lock();
+    try {
+      handle.value();
+      return startAfter(sequence, options);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private TokenStream startAfter(int[] sequence, GenerateOptions options) {
+    endStream();
+    unappended = NONE; // the sequence says what it was
+    // The last token is evaluated in any case: its logits are needed.
+    int known = Math.min(history.commonPrefix(sequence), sequence.length - 1);
+    if (known < history.length()) {
+      rewindTo(known);
+    }
+    return start(Arrays.copyOfRange(sequence, known, sequence.length), options);
   }
 
   private TokenStream start(int[] prompt, GenerateOptions options) {
@@ -353,6 +385,62 @@ public final class Session implements AutoCloseable {
   private void rewindTo(int length) {
     call(h -> mla_session_rewind(h, length));
     history.truncate(length);
+  }
+
+  /** The tokens that {@link #length} counts. */
+  public int[] tokens() {
+    lock.lock();
+    try {
+      handle.value();
+      return history.toArray();
+    } finally {
+      lock.unlock();
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * A session of the same tokens that goes on by itself and draws the same numbers; the caller
+   * closes it. Both share the cache's memory until one of them writes to it, so that a fork of a
+   * long prompt costs next to nothing.
+   */
+  public Session fork() {
+    lock.lock();
+    try {
+      long[] out = new long[1];
+      call(h -> mla_session_fork(h, out));
+      Session fork = new Session(model, tokenizer, chatTemplate, out[0], history.copy());
+      fork.unappended = unappended;
+      fork.unappendedIsEnd = unappendedIsEnd;
+      return fork;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Writes the sequence with its cache and logits to a file, for {@link Model#restoreSession}. What
+   * a stream generated last and was not evaluated yet is evaluated first, so that it is among them.
+   * Whatever happens meanwhile, the file is complete or what it was before.
+   */
+  public void save(Path file) {
+    lock.lock();
+    try {
+      if (unappended != NONE && !unappendedIsEnd) {
+        int[] last = {unappended};
+        int status = gate.run(handle.value(), h -> mla_session_append(h, last, 1));
+        // Where the context is full, the file ends before it.
+        if (status != MLA_CONTEXT_FULL) {
+          Native.check(status);
+          history.add(unappended);
+          unappended = NONE;
+        }
+      }
+      call(h -> mla_session_save(h, file.toString()));
+    } finally {
+      lock.unlock();
+      Reference.reachabilityFence(this);
+    }
   }
 
   /** What the session holds now. */

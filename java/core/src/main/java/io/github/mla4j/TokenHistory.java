@@ -26,6 +26,16 @@ final class TokenHistory {
     length += more.length;
   }
 
+  TokenHistory copy() {
+    TokenHistory copy = new TokenHistory();
+    copy.addAll(Arrays.copyOf(tokens, length));
+    return copy;
+  }
+
+  int[] toArray() {
+    return Arrays.copyOf(tokens, length);
+  }
+
   void truncate(int newLength) {
     length = Math.min(length, newLength);
   }

@@ -8,6 +8,7 @@ import io.github.mla4j.Token;
 import io.github.mla4j.TokenStream;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,6 +43,16 @@ final class RunCommand implements Callable<Integer> {
   @Mixin private SamplerArguments sampler;
   @Mixin private SessionArguments options;
 
+  @Option(
+      names = "--session",
+      paramLabel = "FILE",
+      description = {
+        "Keep the sequence with its cache in a file: what FILE holds of the prompt, from its",
+        "beginning, is not evaluated again, and afterwards FILE holds prompt and text. An empty",
+        "prompt goes on where FILE ends. --cache is FILE's own, once there is one."
+      })
+  private Path sessionFile;
+
   @Option(names = "--json", description = "Print one JSON object at the end, and no text before.")
   private boolean json;
 
@@ -50,10 +61,10 @@ final class RunCommand implements Callable<Integer> {
     String text = prompt.text();
     PrintWriter out = spec.commandLine().getOut();
     try (Model model = Models.open(file);
-        Session session = options.open(model);
+        Session session = open(model);
         Interrupts interrupts = Interrupts.stopping(session::cancel)) {
       interrupts.arm();
-      try (TokenStream stream = session.generate(text, sampler::applyTo)) {
+      try (TokenStream stream = generate(model, session, text)) {
         if (json) {
           List<Token> tokens = new ArrayList<>();
           stream.forEachRemaining(tokens::add);
@@ -63,8 +74,25 @@ final class RunCommand implements Callable<Integer> {
           spec.commandLine().getErr().println("mla: " + StreamText.summary(stream));
         }
       }
+      interrupts.disarm();
+      if (sessionFile != null) {
+        session.save(sessionFile);
+      }
       return interrupts.happened() ? Interrupts.EXIT_STATUS : ExitCode.OK;
     }
+  }
+
+  private Session open(Model model) {
+    return sessionFile != null && Files.exists(sessionFile)
+        ? options.restore(model, sessionFile)
+        : options.open(model);
+  }
+
+  private TokenStream generate(Model model, Session session, String text) {
+    if (sessionFile == null || (text.isEmpty() && session.length() > 0)) {
+      return session.generate(text, sampler::applyTo);
+    }
+    return session.generateAfter(model.tokenizer().encode(text, true, true), sampler::applyTo);
   }
 
   private void write(JsonGenerator body, List<Token> tokens, TokenStream stream)

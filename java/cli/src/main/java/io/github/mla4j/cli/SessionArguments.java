@@ -4,6 +4,8 @@ import io.github.mla4j.CacheOptions;
 import io.github.mla4j.Model;
 import io.github.mla4j.Prefill;
 import io.github.mla4j.Session;
+import io.github.mla4j.SessionOptions;
+import java.nio.file.Path;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -41,18 +43,33 @@ final class SessionArguments {
   }
 
   Session open(Model model, Prefill prefill) {
-    requirePositive("--ctx", context);
-    requirePositive("--threads", threads);
+    check();
     return model.newSession(
         session -> {
-          session.cache(cache).prefill(prefill);
-          if (context != null) {
-            session.contextLength(context);
-          }
-          if (threads != null) {
-            session.threads(threads);
-          }
+          configure(session);
+          session.prefill(prefill);
         });
+  }
+
+  /** A session that was saved to a file; the caller closes it. */
+  Session restore(Model model, Path file) {
+    check();
+    return model.restoreSession(file, this::configure);
+  }
+
+  private void configure(SessionOptions session) {
+    session.cache(cache);
+    if (context != null) {
+      session.contextLength(context);
+    }
+    if (threads != null) {
+      session.threads(threads);
+    }
+  }
+
+  private void check() {
+    requirePositive("--ctx", context);
+    requirePositive("--threads", threads);
   }
 
   private void requirePositive(String option, Integer value) {

@@ -49,6 +49,22 @@ final class ModelCommandsTest {
   }
 
   @Test
+  void aSessionFileKeepsWhatWasEvaluated(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("story.mlas");
+    Object[] begin = {"run", Cli.stories(), "-p", "Once upon a time", "-n", 10, "--session", file};
+    String first = Cli.run(begin).ok().out().stripTrailing();
+    Cli rest = Cli.run("run", Cli.stories(), "-p", "", "-n", 30, "--session", file).ok();
+    assertEquals(STORY + "\n", first + rest.out());
+    // The same prompt again: all of it but its last token is there.
+    Cli again = Cli.run(begin).ok();
+    assertEquals(first, again.out().stripTrailing());
+    assertTrue(again.err().startsWith("mla: 1 prompt token"), again.err());
+    Files.writeString(file, "no session");
+    Cli.run(begin).fails(1, "story.mlas", "not a session file");
+    assertEquals("no session", Files.readString(file));
+  }
+
+  @Test
   void theContextEndsARun() throws IOException {
     String json = Cli.run("run", Cli.stories(), "-p", "Once", "--ctx", 16, "--json").json();
     assertTrue(json.contains("\"finish_reason\":\"context_full\""), json);
