@@ -99,6 +99,43 @@ void BM_ReadBandwidth(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 
+// Multiply-adds of floats a second of one core, at best: twelve chains of vectors that never leave
+// their registers.
+#define MLA_PEAK_LOOP(name, attributes, floats)                              \
+  attributes float name(int64_t rounds, float factor) {                      \
+    typedef float Vector __attribute__((vector_size(4 * floats)));           \
+    Vector sums[12];                                                         \
+    for (int i = 0; i < 12; ++i) sums[i] = Vector{} + static_cast<float>(i); \
+    const Vector by = Vector{} + factor;                                     \
+    for (int64_t r = 0; r < rounds; ++r) {                                   \
+      for (int i = 0; i < 12; ++i) sums[i] = sums[i] * by + by;              \
+    }                                                                        \
+    Vector all = Vector{};                                                   \
+    for (int i = 0; i < 12; ++i) all += sums[i];                             \
+    return all[0];                                                           \
+  }
+MLA_PEAK_LOOP(PeakGeneric, , 4)
+#if defined(__x86_64__)
+MLA_PEAK_LOOP(PeakAvx2, __attribute__((target("avx2,fma"))), 8)
+MLA_PEAK_LOOP(PeakAvx512, __attribute__((target("avx512f,fma"))), 16)
+#endif
+#undef MLA_PEAK_LOOP
+
+void BM_MultiplyAddPeak(benchmark::State& state) {
+  constexpr int64_t kRounds = 10000;
+  const Isa isa = static_cast<Isa>(state.range(0));
+  int64_t floats = 4;
+  auto* loop = PeakGeneric;
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2) loop = PeakAvx2, floats = 8;
+  if (isa == Isa::kAvx512) loop = PeakAvx512, floats = 16;
+#endif
+  for (auto _ : state) benchmark::DoNotOptimize(loop(kRounds, 0.5f));
+  state.SetLabel(IsaName(isa));
+  state.counters["madds"] = benchmark::Counter(static_cast<double>(12 * floats * kRounds),
+                                               benchmark::Counter::kIsIterationInvariantRate);
+}
+
 void Isas(benchmark::internal::Benchmark* bench, const std::vector<std::vector<int64_t>>& cases) {
   for (const std::vector<int64_t>& c : cases) {
     for (Isa isa : SupportedIsas()) {
@@ -123,6 +160,9 @@ void PrefillCases(benchmark::internal::Benchmark* bench) {
   Isas(bench, {{0, 2}, {0, 4}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {3, 2}, {3, 4}});
 }
 
+void PeakCases(benchmark::internal::Benchmark* bench) { Isas(bench, {{}}); }
+
+BENCHMARK(BM_MultiplyAddPeak)->Apply(PeakCases);
 BENCHMARK(BM_ReadBandwidth)->Arg(1 << 20)->Arg(8 << 20)->Arg(256 << 20);
 BENCHMARK(BM_Decode)->Apply(DecodeCases)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_Prefill)->Apply(PrefillCases)->Unit(benchmark::kMillisecond);

@@ -115,6 +115,23 @@ TEST(Attention, DeepContextsAreSplitAndMerged) {
   }
 }
 
+TEST(Attention, VeryDeepContextsOfFewBits) {
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    const LayerLayout layout = MakeLayout(Kind::kJoint, 1, 2, 1, 6, 11, 0);
+    Options options;
+    options.type = type;
+    options.first = 70000;
+    options.residual = 128;
+    options.sink = 4;
+    const Problem problem(layout, options, 5);
+    const std::vector<float> expected = problem.Reference(nullptr);
+    for (Isa isa : SupportedIsas()) {
+      ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa),
+                  ToleranceOf(type));
+    }
+  }
+}
+
 TEST(Attention, WideLatentsOfManyGroups) {
   for (CacheType type : kTypes) {
     for (int32_t group : {32, 64}) {
