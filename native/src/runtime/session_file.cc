@@ -111,6 +111,14 @@ Status CheckAgainst(const Weights& weights, const Header& header, int32_t contex
   return Status::Ok();
 }
 
+// Fills a vector, and says where what follows begins.
+template <class T>
+const uint8_t* Copy(const uint8_t* from, std::vector<T>* to) {
+  const size_t bytes = to->size() * sizeof(T);
+  if (bytes > 0) std::memcpy(to->data(), from, bytes);
+  return from + bytes;
+}
+
 class Writer {
  public:
   explicit Writer(std::unique_ptr<OutputFile> file) : file_(std::move(file)) {}
@@ -186,8 +194,7 @@ Result<SessionState> ReadSession(std::shared_ptr<const Weights> weights,
   SessionState state;
   const uint8_t* at = data + sizeof header;
   state.tokens.resize(static_cast<size_t>(header.tokens));
-  std::memcpy(state.tokens.data(), at, 4 * state.tokens.size());
-  at += 4 * state.tokens.size();
+  at = Copy(at, &state.tokens);
   const int32_t vocabulary = header.vocabulary;
   auto is_token = [vocabulary](int32_t token) { return token >= 0 && token < vocabulary; };
   if (!std::all_of(state.tokens.begin(), state.tokens.end(), is_token) ||
@@ -197,8 +204,7 @@ Result<SessionState> ReadSession(std::shared_ptr<const Weights> weights,
   if (header.has_pending != 0) state.pending = header.pending;
   if (header.has_logits != 0) {
     state.logits.resize(static_cast<size_t>(vocabulary));
-    std::memcpy(state.logits.data(), at, 4 * state.logits.size());
-    at += 4 * state.logits.size();
+    at = Copy(at, &state.logits);
   }
 
   DecoderOptions decoder_options = options;
