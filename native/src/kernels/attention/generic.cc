@@ -106,13 +106,19 @@ struct Vec4 {
     const Reg rounded = Round(x);
     for (int i = 0; i < 4; ++i) p[i] = static_cast<int16_t>(rounded[i]);
   }
-  // Four blocks of 4 bytes of 4 tokens each, to 2 pairs of tokens with 16 elements of 16 bits.
-  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+  template <int kLess>
+  static Int LessEachByte(Int x) {
+    typedef uint8_t Bytes __attribute__((vector_size(16)));
+    return (Int)((Bytes)x - static_cast<uint8_t>(kLess));
+  }
+  // Four blocks of 4 signed bytes of 4 tokens each, to 2 pairs of tokens with 16 elements of 16
+  // bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int16_t* pairs) {
     const Int quads[] = {a, b, c, d};
     for (int t = 0; t < 4; ++t) {
       for (int e = 0; e < 16; ++e) {
-        const int32_t byte = (quads[e / 4][t] >> (e % 4 * 8)) & 0xff;
-        pairs[t / 2 * 32 + 2 * e + t % 2] = static_cast<int16_t>(byte - zero);
+        pairs[t / 2 * 32 + 2 * e + t % 2] =
+            static_cast<int8_t>((quads[e / 4][t] >> (e % 4 * 8)) & 0xff);
       }
     }
   }

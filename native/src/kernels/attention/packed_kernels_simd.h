@@ -210,7 +210,7 @@ inline constexpr int32_t kStripShorts = kTileTokens * kStripElements;
 // Elements [16 strip, 16 strip + 16) of all tokens less the zero field, [tokens / 2][16][2].
 template <class V, int kFields>
 inline void ExpandStrip(const PackedRows& rows, int32_t strip, int16_t* pairs) {
-  const int32_t zero_field = ZeroField(rows.format.type);
+  constexpr int kZeroField = kFields == 1 ? 128 : kFields == 2 ? 8 : 0;
   const int32_t blocks = rows.format.blocks();
   const int32_t first = strip * (4 / kFields);
   for (int32_t t = 0; t < rows.count; t += V::kLanes, pairs += V::kLanes * kStripElements) {
@@ -220,10 +220,11 @@ inline void ExpandStrip(const PackedRows& rows, int32_t strip, int16_t* pairs) {
       const uint8_t* data = rows.data + (first + b) * kBlockStride + t * kBlockBytes;
       const typename V::Int block = inside ? V::LoadInts(data) : V::SetInt(0);
       MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
-        quads[b * kFields + f] = V::template Field<kFields>(block, f);
+        quads[b * kFields + f] =
+            V::template LessEachByte<kZeroField>(V::template Field<kFields>(block, f));
       }
     }
-    V::StorePairs(quads[0], quads[1], quads[2], quads[3], zero_field, pairs);
+    V::StorePairs(quads[0], quads[1], quads[2], quads[3], pairs);
   }
 }
 

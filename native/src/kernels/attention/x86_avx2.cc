@@ -108,8 +108,14 @@ struct Vec8 {
         reinterpret_cast<__m128i*>(p),
         _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
   }
-  // Four blocks of 4 bytes of 8 tokens each, to 4 pairs of tokens with 16 elements of 16 bits.
-  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+  template <int kLess>
+  static Int LessEachByte(Int x) {
+    if constexpr (kLess == 0) return x;
+    return _mm256_sub_epi8(x, _mm256_set1_epi8(static_cast<char>(kLess)));
+  }
+  // Four blocks of 4 signed bytes of 8 tokens each, to 4 pairs of tokens with 16 elements of 16
+  // bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int16_t* pairs) {
     const Int ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
     const Int cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
     // Lane L of each: the 16 elements of token 4L, 4L + 1, ...
@@ -117,22 +123,20 @@ struct Vec8 {
     const Int second = _mm256_unpackhi_epi64(ab_low, cd_low);
     const Int third = _mm256_unpacklo_epi64(ab_high, cd_high);
     const Int fourth = _mm256_unpackhi_epi64(ab_high, cd_high);
-    const Int offset = _mm256_set1_epi16(static_cast<int16_t>(zero));
-    StorePairsOf(first, second, offset, pairs);
-    StorePairsOf(third, fourth, offset, pairs + 32);
+    StorePairsOf(first, second, pairs);
+    StorePairsOf(third, fourth, pairs + 32);
   }
   // Of tokens 4L and 4L + 1: 2 pairs, every second one.
-  static void StorePairsOf(Int even, Int odd, Int offset, int16_t* pairs) {
+  static void StorePairsOf(Int even, Int odd, int16_t* pairs) {
     const Int low = _mm256_unpacklo_epi8(even, odd);   // lane L: elements 0 .. 7 of its pair
     const Int high = _mm256_unpackhi_epi8(even, odd);  // and 8 .. 15
-    StoreWide(_mm256_castsi256_si128(low), offset, pairs);
-    StoreWide(_mm256_castsi256_si128(high), offset, pairs + 16);
-    StoreWide(_mm256_extracti128_si256(low, 1), offset, pairs + 64);
-    StoreWide(_mm256_extracti128_si256(high, 1), offset, pairs + 80);
+    StoreWide(_mm256_castsi256_si128(low), pairs);
+    StoreWide(_mm256_castsi256_si128(high), pairs + 16);
+    StoreWide(_mm256_extracti128_si256(low, 1), pairs + 64);
+    StoreWide(_mm256_extracti128_si256(high, 1), pairs + 80);
   }
-  static void StoreWide(__m128i bytes, Int offset, int16_t* p) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                        _mm256_sub_epi16(_mm256_cvtepu8_epi16(bytes), offset));
+  static void StoreWide(__m128i bytes, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_cvtepi8_epi16(bytes));
   }
 };
 

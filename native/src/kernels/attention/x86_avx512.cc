@@ -85,8 +85,14 @@ struct Vec16 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
   }
-  // Four blocks of 4 bytes of 16 tokens each, to 8 pairs of tokens with 16 elements of 16 bits.
-  static void StorePairs(Int a, Int b, Int c, Int d, int zero, int16_t* pairs) {
+  template <int kLess>
+  static Int LessEachByte(Int x) {
+    if constexpr (kLess == 0) return x;
+    return _mm512_sub_epi8(x, _mm512_set1_epi8(static_cast<char>(kLess)));
+  }
+  // Four blocks of 4 signed bytes of 16 tokens each, to 8 pairs of tokens with 16 elements of 16
+  // bits.
+  static void StorePairs(Int a, Int b, Int c, Int d, int16_t* pairs) {
     const Int ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
     const Int cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
     // Lane L of each: the 16 elements of token 4L, 4L + 1, ...
@@ -94,24 +100,21 @@ struct Vec16 {
     const Int second = _mm512_unpackhi_epi64(ab_low, cd_low);
     const Int third = _mm512_unpacklo_epi64(ab_high, cd_high);
     const Int fourth = _mm512_unpackhi_epi64(ab_high, cd_high);
-    const Int offset = _mm512_set1_epi16(static_cast<int16_t>(zero));
-    StorePairsOf(first, second, offset, pairs);
-    StorePairsOf(third, fourth, offset, pairs + 32);
+    StorePairsOf(first, second, pairs);
+    StorePairsOf(third, fourth, pairs + 32);
   }
   // Of tokens 4L and 4L + 1: 4 pairs, every second one.
-  static void StorePairsOf(Int even, Int odd, Int offset, int16_t* pairs) {
+  static void StorePairsOf(Int even, Int odd, int16_t* pairs) {
     const Int low = _mm512_unpacklo_epi8(even, odd);   // lane L: elements 0 .. 7 of its pair
     const Int high = _mm512_unpackhi_epi8(even, odd);  // and 8 .. 15
     const Int first_lanes = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     const Int last_lanes = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-    StoreTwoPairs(_mm512_permutex2var_epi64(low, first_lanes, high), offset, pairs);
-    StoreTwoPairs(_mm512_permutex2var_epi64(low, last_lanes, high), offset, pairs + 128);
+    StoreTwoPairs(_mm512_permutex2var_epi64(low, first_lanes, high), pairs);
+    StoreTwoPairs(_mm512_permutex2var_epi64(low, last_lanes, high), pairs + 128);
   }
-  static void StoreTwoPairs(Int bytes, Int offset, int16_t* pairs) {
-    const Int first = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
-    const Int second = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(bytes, 1));
-    _mm512_storeu_si512(pairs, _mm512_sub_epi16(first, offset));
-    _mm512_storeu_si512(pairs + 64, _mm512_sub_epi16(second, offset));
+  static void StoreTwoPairs(Int bytes, int16_t* pairs) {
+    _mm512_storeu_si512(pairs, _mm512_cvtepi8_epi16(_mm512_castsi512_si256(bytes)));
+    _mm512_storeu_si512(pairs + 64, _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(bytes, 1)));
   }
 };
 
