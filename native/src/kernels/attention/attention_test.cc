@@ -132,6 +132,26 @@ TEST(Attention, VeryDeepContextsOfFewBits) {
   }
 }
 
+// The first token of a text has latents far beyond all others'. Those beside it in its tile keep
+// their precision, whether it is read or not.
+TEST(Attention, AnOutlierLeavesOthersTheirPrecision) {
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    for (int32_t window : {0, 50}) {
+      const LayerLayout layout = MakeLayout(Kind::kPlain, 1, 3, 1, 16, 0, 40);
+      Options options;
+      options.type = type;
+      options.first = 60;
+      options.window = window;
+      options.outlier = 3;
+      const Problem problem(layout, options, 5);
+      const std::vector<float> expected = problem.Reference(nullptr);
+      for (Isa isa : SupportedIsas()) {
+        ExpectClose(problem.Run(isa, nullptr), expected, Describe(layout, options, isa), 1e-4f);
+      }
+    }
+  }
+}
+
 TEST(Attention, WideLatentsOfManyGroups) {
   for (CacheType type : kTypes) {
     for (int32_t group : {32, 64}) {

@@ -80,6 +80,7 @@ struct Options {
   int32_t window = 0;
   int32_t residual = 0;
   int32_t sink = 0;
+  int32_t outlier = -1;  // position of a token whose latent is a thousand times as large
 };
 
 // Holds everything that AttentionParams points to. Cache slots that are not written, and the space
@@ -193,7 +194,11 @@ class Problem {
   void Write(int32_t at, int32_t n) {
     const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
     const std::vector<float> keys = Normal(random_, n * rope);
-    const std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
+    std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
+    for (int32_t i = 0; at <= options.outlier && options.outlier < at + n && i < layout.latent;
+         ++i) {
+      latents[static_cast<size_t>(int64_t{options.outlier - at} * layout.latent + i)] *= 1000.0f;
+    }
     std::vector<float> scalars = Normal(random_, int64_t{n} * layout.kv_heads);
     for (float& s : scalars) s = 1.0f + 0.2f * s;
     cache->Write(0, at, n, keys.data(), rope, latents.data(), layout.latent,

@@ -337,6 +337,70 @@ inline void SumStrips(const int16_t* pairs, int32_t count, const GroupWeights* w
   }
 }
 
+// A group of the tile's elements, expanded.
+template <class V, int kFields>
+struct Group {
+  Group(const PackedRows& rows, int32_t index)
+      : begin(index * rows.format.group),
+        length(rows.format.length - begin < rows.format.group ? rows.format.length - begin
+                                                              : rows.format.group),
+        count(rows.count) {
+    for (int32_t s = 0; s < strips(); ++s) {
+      ExpandStrip<V, kFields>(rows, begin / kStripElements + s, pairs + s * kStripShorts);
+    }
+    const uint16_t* numbers =
+        rows.scales + int64_t{index} * rows.format.scales_per_group * kPageTokens;
+    ExpandNumbers<V>(numbers, count, scales);
+    if constexpr (kFields == 4) ExpandNumbers<V>(numbers + kPageTokens, count, minima);
+  }
+
+  int32_t strips() const { return (length + kStripElements - 1) / kStripElements; }
+
+  void Decode(float* out, int64_t out_stride) const {
+    for (int32_t t = 0; t < count; ++t) {
+      const float minimum = kFields == 4 ? minima[t] : 0.0f;
+      for (int32_t s = 0; s < strips(); ++s) {
+        const int32_t left = length - s * kStripElements;
+        const int16_t* from = pairs + s * kStripShorts + t / 2 * (2 * kStripElements) + t % 2;
+        float* to = out + t * out_stride + s * kStripElements;
+        for (int32_t e = 0; e < (left < kStripElements ? left : kStripElements); ++e) {
+          to[e] = scales[t] * static_cast<float>(from[2 * e]) + minimum;
+        }
+      }
+    }
+  }
+
+  // A few tokens' scales dwarf the others': 15 bits for all of them would leave those too few. The
+  // first token of a text is such a one.
+  bool IsUneven(float largest) const {
+    constexpr float kMost = 8.0f;
+    typename V::Reg sum = V::Zero();
+    for (int32_t t = 0; t < count; t += V::kLanes) {
+      const typename V::Reg x = V::Load(scales + t);
+      sum = V::Add(sum, V::Max(x, V::Mul(x, V::Set1(-1.0f))));
+    }
+    return largest * static_cast<float>(count) > kMost * V::Sum(sum);
+  }
+
+  const int32_t begin;  // the first element
+  const int32_t length;
+  const int32_t count;  // tokens
+  alignas(64) int16_t pairs[kMostGroup / kStripElements * kStripShorts];
+  alignas(64) float scales[kTileTokens];
+  alignas(64) float minima[kFields == 4 ? kTileTokens : 1];
+};
+
+// The sums of a group in floats.
+template <class V, int kFields>
+void AccumulateUneven(const Group<V, kFields>& group, const float* weights, int64_t weights_stride,
+                      const float* carries, int32_t n, float* out, int64_t out_stride) {
+  alignas(64) float values[kTileTokens * kMostGroup];
+  group.Decode(values, kMostGroup);
+  const RowFormat format{CacheType::kF32, group.length, 0, 0, 4 * kMostGroup};
+  AccumulateFloats<V>({format, reinterpret_cast<const uint8_t*>(values), nullptr, group.count},
+                      weights, weights_stride, carries, n, out, out_stride);
+}
+
 // Rows that a tile is expanded for at a time.
 inline constexpr int32_t kMostSumRows = 64;
 
@@ -349,24 +413,15 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
   for (int32_t m = 0; m < n; ++m) {
     row_most[m] = LargestMagnitude<V>(weights + m * weights_stride, rows.count);
   }
-  constexpr int32_t kGroupStrips = kMostGroup / kStripElements;
-  const RowFormat& format = rows.format;
-  alignas(64) int16_t pairs[kGroupStrips * kStripShorts];
-  alignas(64) float scales[kTileTokens];
-  alignas(64) float minima[kTileTokens];
-  for (int32_t g = 0; g < format.groups(); ++g) {
-    const int32_t begin = g * format.group;
-    const int32_t left =
-        format.length - begin < format.group ? format.length - begin : format.group;
-    const int32_t strips = (left + kStripElements - 1) / kStripElements;
-    for (int32_t s = 0; s < strips; ++s) {
-      ExpandStrip<V, kFields>(rows, begin / kStripElements + s, pairs + s * kStripShorts);
+  for (int32_t g = 0; g < rows.format.groups(); ++g) {
+    const Group<V, kFields> tile(rows, g);
+    const float largest = LargestMagnitude<V>(tile.scales, rows.count);
+    if (tile.IsUneven(largest)) {
+      AccumulateUneven<V, kFields>(tile, weights, weights_stride, carries, n, out + tile.begin,
+                                   out_stride);
+      continue;
     }
-    const uint16_t* numbers = rows.scales + int64_t{g} * format.scales_per_group * kPageTokens;
-    ExpandNumbers<V>(numbers, rows.count, scales);
-    if constexpr (kFields == 4) ExpandNumbers<V>(numbers + kPageTokens, rows.count, minima);
-    const float largest = LargestMagnitude<V>(scales, rows.count);
-    const float not_finite = NotFinite<V>(scales, rows.count);
+    const float not_finite = NotFinite<V>(tile.scales, rows.count);
     InRowBlocks<V::kPairRows>(n, [&](int32_t first, auto block) {
       constexpr int kRows = decltype(block)::value;
       GroupWeights group[kRows];
@@ -375,29 +430,30 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
         const float most = row_most[first + m] * largest;
         const typename V::Reg factor = V::Set1(kMostWeight / (most > 1e-30f ? most : 1e-30f));
         for (int32_t t = 0; t < rows.count; t += V::kLanes) {
-          V::StoreShorts(V::Mul(V::Mul(V::Load(row + t), V::Load(scales + t)), factor),
+          V::StoreShorts(V::Mul(V::Mul(V::Load(row + t), V::Load(tile.scales + t)), factor),
                          group[m].rounded + t);
         }
         group[m].unit = most / kMostWeight + not_finite;
         group[m].minimum = 0.0f;
       }
       if constexpr (kFields == 4) {
-        DotTiles<V, kRows>(weights + first * weights_stride, weights_stride, minima, rows.count,
-                           group);
+        DotTiles<V, kRows>(weights + first * weights_stride, weights_stride, tile.minima,
+                           rows.count, group);
       }
       const float* block_carries = carries == nullptr ? nullptr : carries + first;
-      float* to = out + first * out_stride + begin;
+      float* to = out + first * out_stride + tile.begin;
       constexpr int kStrips = 2 * kRows <= V::kPairRows ? 2 : 1;
       int32_t s = 0;
-      for (; s + kStrips <= strips; s += kStrips) {
-        SumStrips<V, kRows, kStrips>(pairs + s * kStripShorts, rows.count, group, block_carries,
-                                     left - s * kStripElements, to + s * kStripElements,
-                                     out_stride);
+      for (; s + kStrips <= tile.strips(); s += kStrips) {
+        SumStrips<V, kRows, kStrips>(tile.pairs + s * kStripShorts, rows.count, group,
+                                     block_carries, tile.length - s * kStripElements,
+                                     to + s * kStripElements, out_stride);
       }
       if constexpr (kStrips > 1) {
-        if (s < strips) {
-          SumStrips<V, kRows, 1>(pairs + s * kStripShorts, rows.count, group, block_carries,
-                                 left - s * kStripElements, to + s * kStripElements, out_stride);
+        if (s < tile.strips()) {
+          SumStrips<V, kRows, 1>(tile.pairs + s * kStripShorts, rows.count, group, block_carries,
+                                 tile.length - s * kStripElements, to + s * kStripElements,
+                                 out_stride);
         }
       }
     });
@@ -428,27 +484,12 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
     DecodeFloats<V>(rows, out, out_stride);
     return;
   }
-  const RowFormat& format = rows.format;
-  alignas(64) int16_t pairs[kStripShorts];
-  alignas(64) float scales[kTileTokens];
-  alignas(64) float minima[kTileTokens] = {};
-  for (int32_t begin = 0; begin < format.length; begin += kStripElements) {
-    WithFields(format, [&](auto fields) {
-      ExpandStrip<V, decltype(fields)::value>(rows, begin / kStripElements, pairs);
-    });
-    const uint16_t* numbers =
-        rows.scales + int64_t{begin / format.group} * format.scales_per_group * kPageTokens;
-    ExpandNumbers<V>(numbers, rows.count, scales);
-    if (format.scales_per_group == 2) ExpandNumbers<V>(numbers + kPageTokens, rows.count, minima);
-    const int32_t left = format.length - begin;
-    const int32_t n = left < kStripElements ? left : kStripElements;
-    for (int32_t t = 0; t < rows.count; ++t) {
-      const int16_t* from = pairs + t / 2 * (2 * kStripElements) + t % 2;
-      for (int32_t e = 0; e < n; ++e) {
-        out[t * out_stride + begin + e] = scales[t] * static_cast<float>(from[2 * e]) + minima[t];
-      }
+  WithFields(rows.format, [&](auto fields) {
+    for (int32_t g = 0; g < rows.format.groups(); ++g) {
+      Group<V, decltype(fields)::value> group(rows, g);
+      group.Decode(out + group.begin, out_stride);
     }
-  }
+  });
 }
 
 template <class V>
