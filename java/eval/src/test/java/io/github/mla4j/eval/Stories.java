@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Assumptions;
 
 /** A real model that answers in milliseconds. */
-final class Stories {
+public final class Stories {
   static final String TEXT =
       "Once upon a time there was a little girl. She had a red ball and a dog, and every day she "
           + "went to the park to play with them until it was time to go home.";
@@ -14,7 +14,7 @@ final class Stories {
   private Stories() {}
 
   /** Opens it; skips the test where it is absent. */
-  static Model open() {
+  public static Model open() {
     return Model.load(shared("models/stories260K.gguf"));
   }
 
