@@ -9,6 +9,7 @@ final class EvalProgress {
 
   private final PrintWriter err;
   private final long all;
+  private final boolean inPerCent;
   private final long start = System.nanoTime();
   private long told = start;
   private long done;
@@ -19,8 +20,18 @@ final class EvalProgress {
    * @param all units of work: windows, tasks or tokens
    */
   EvalProgress(PrintWriter err, long all) {
+    this(err, all, false);
+  }
+
+  private EvalProgress(PrintWriter err, long all, boolean inPerCent) {
     this.err = err;
     this.all = all;
+    this.inPerCent = inPerCent;
+  }
+
+  /** The same for units that are of no interest by themselves: told in per cent. */
+  static EvalProgress inPerCent(PrintWriter err, long all) {
+    return new EvalProgress(err, all, true);
   }
 
   /**
@@ -38,11 +49,23 @@ final class EvalProgress {
     double left = (double) (now - start) * (all - done) / done / 1e9;
     err.printf(
         Locale.ROOT,
-        "mla: %,d/%,d, %s, %.0f s left%n",
-        done,
-        all,
-        String.format(Locale.ROOT, soFar, values),
-        Math.max(1, left));
+        "mla: %s, %s, %s left%n",
+        inPerCent ? format("%d %%", 100 * done / all) : format("%,d/%,d", done, all),
+        format(soFar, values),
+        time(Math.max(1, Math.round(left))));
     err.flush();
+  }
+
+  /** As exact as an estimate deserves. */
+  static String time(long seconds) {
+    if (seconds < 120) {
+      return seconds + " s";
+    }
+    long minutes = Math.round(seconds / 60.0);
+    return minutes < 120 ? minutes + " min" : format("%d h %d min", minutes / 60, minutes % 60);
+  }
+
+  private static String format(String format, Object... values) {
+    return String.format(Locale.ROOT, format, values);
   }
 }

@@ -89,7 +89,8 @@ record Inspection(
     }
   }
 
-  private static List<LayerRanks> ranks(Gguf gguf, ModelInfo model) {
+  /** What each layer of a model that can run caches. */
+  static List<LayerRanks> ranks(Gguf gguf, ModelInfo model) {
     List<LayerRanks> ranks = new ArrayList<>();
     Optional<long[]> latent = gguf.integers("mha2mla.attention.latent_lengths");
     if (latent.isEmpty()) {

@@ -23,6 +23,7 @@ import picocli.CommandLine.Spec;
       ConvertCommand.class,
       HealCommand.class,
       EvalCommand.class,
+      SweepCommand.class,
       InspectCommand.class,
       LogitsCommand.class,
       TokenizeCommand.class,
