@@ -215,8 +215,8 @@ typedef struct mla_cache_options {
   int32_t group;     // elements per scale, 32 or 64; default 32
   int32_t residual;  // newest tokens, a query's own first, that it reads in f16, -1 for none;
                      // default 128 for int4 and int2, none for the others
-  int32_t sink;  // first tokens kept in f16, at most 64, -1 for none; default 4 for int4 and int2,
-                 // none for the others
+  int32_t sink;  // first tokens kept in f16, at most 64, -1 for none; default 4 for int8, int4 and
+                 // int2, none for the others
 } mla_cache_options;
 
 // The file stays mapped while the model lives. Loading validates every tensor's presence, type and

@@ -45,7 +45,9 @@ Result<CacheOptions> Translate(const mla_cache_options& given) {
   const bool low_bit = options.latent == CacheType::kInt4 || options.latent == CacheType::kInt2;
   const Result<int32_t> residual = TokenCount("cache.residual", given.residual, low_bit ? 128 : 0);
   if (!residual.ok()) return residual.status();
-  const Result<int32_t> sink = TokenCount("cache.sink", given.sink, low_bit ? 4 : 0);
+  // A text's first token has latents far beyond all others', and most of the attention.
+  const bool quantized = low_bit || options.latent == CacheType::kInt8;
+  const Result<int32_t> sink = TokenCount("cache.sink", given.sink, quantized ? 4 : 0);
   if (!sink.ok()) return sink.status();
   options.residual = residual.value();
   options.sink = sink.value();

@@ -49,7 +49,7 @@ TEST(CacheOptionsOfCallers, DefaultsFollowTheLatentType) {
   };
   for (const Case& c :
        {Case{MLA_CACHE_DEFAULT, CacheType::kF16, 0, 0}, Case{MLA_CACHE_F32, CacheType::kF32, 0, 0},
-        Case{MLA_CACHE_F16, CacheType::kF16, 0, 0}, Case{MLA_CACHE_INT8, CacheType::kInt8, 0, 0},
+        Case{MLA_CACHE_F16, CacheType::kF16, 0, 0}, Case{MLA_CACHE_INT8, CacheType::kInt8, 0, 4},
         Case{MLA_CACHE_INT4, CacheType::kInt8, 128, 4},
         Case{MLA_CACHE_INT2, CacheType::kInt8, 128, 4}}) {
     mla_cache_options given = Cache();

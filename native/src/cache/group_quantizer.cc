@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 
 #include "tensor/convert.h"
@@ -33,49 +34,12 @@ GroupScale QuantizeInt8(const float* values, int32_t n, uint8_t* fields) {
   return {half, 0};
 }
 
-// Levels -8 .. 7 of a scale of either sign. Which scale: the largest value on level -8 leaves the
-// finest steps; a few finer and coarser ones are tried, each refitted by least squares to the
-// levels it gives.
-GroupScale QuantizeInt4(const float* values, int32_t n, uint8_t* fields) {
-  constexpr float kTried[] = {-8.0f, -7.6f, -7.2f, -6.8f, -8.4f, -8.9f, 7.0f};
-  float extreme = 0.0f;
-  for (int32_t i = 0; i < n; ++i) {
-    if (std::fabs(values[i]) > std::fabs(extreme)) extreme = values[i];
-  }
-  if (extreme == 0.0f || !(std::fabs(Inverse(extreme)) < std::numeric_limits<float>::max())) {
-    std::fill_n(fields, n, uint8_t{8});
-    return {0, 0};
-  }
-  float best_scale = 0.0f;
-  // How much of the sum of squares a fit explains: (x·l)² / l·l.
-  float most_explained = -1.0f;
-  for (const float level_of_extreme : kTried) {
-    const float inverse = level_of_extreme / extreme;
-    float along = 0.0f, size = 0.0f;
-    for (int32_t i = 0; i < n; ++i) {
-      const float level = Round(std::min(std::max(values[i] * inverse, -8.0f), 7.0f));
-      along += values[i] * level;
-      size += level * level;
-    }
-    if (size > 0.0f && along * along > most_explained * size) {
-      most_explained = along * along / size;
-      best_scale = along / size;
-    }
-  }
-  if (most_explained < 0.0f) best_scale = extreme / -8.0f;  // squares beyond a float
-  const uint16_t half = ToHalf(best_scale);
-  const float inverse = Inverse(HalfToFloat(half));
-  for (int32_t i = 0; i < n; ++i) {
-    const float level = Round(std::min(std::max(values[i] * inverse, -8.0f), 7.0f));
-    fields[i] = static_cast<uint8_t>(static_cast<int32_t>(level) + 8);
-  }
-  return {half, 0};
-}
-
-// Levels 0 .. 3 from a minimum on. Which range: narrower ones about the middle are tried, since
-// rare ends cost the many between them; each is refitted by least squares to the levels it gives.
-GroupScale QuantizeInt2(const float* values, int32_t n, uint8_t* fields) {
-  constexpr float kTried[] = {1.0f, 0.88f, 0.77f, 0.67f, 0.58f};
+// Levels 0 .. most from a minimum on. Which range: narrower ones about the middle are tried, as
+// shares of the whole, since rare ends cost the many between them; each is refitted by least
+// squares to the levels it gives.
+template <size_t kTriedCount>
+GroupScale QuantizeRange(const float* values, int32_t n, float most_level,
+                         const float (&tried)[kTriedCount], uint8_t* fields) {
   float low = values[0], high = values[0], sum = 0.0f;
   for (int32_t i = 0; i < n; ++i) {
     low = std::min(low, values[i]);
@@ -83,15 +47,15 @@ GroupScale QuantizeInt2(const float* values, int32_t n, uint8_t* fields) {
     sum += values[i];
   }
   const float count = static_cast<float>(n);
-  float best_scale = (high - low) / 3.0f, best_minimum = low;
+  float best_scale = (high - low) / most_level, best_minimum = low;
   float most_explained = -1.0f;
   const float mean = sum / count, middle = 0.5f * low + 0.5f * high;
-  for (const float share : kTried) {
+  for (const float share : tried) {
     const float from = middle - 0.5f * share * (high - low);
-    const float inverse = Inverse(share * (high - low) / 3.0f);
+    const float inverse = Inverse(share * (high - low) / most_level);
     float levels = 0.0f, along = 0.0f, size = 0.0f;
     for (int32_t i = 0; i < n; ++i) {
-      const float level = Round(std::min(std::max((values[i] - from) * inverse, 0.0f), 3.0f));
+      const float level = Round(std::min(std::max((values[i] - from) * inverse, 0.0f), most_level));
       levels += level;
       along += (values[i] - mean) * level;
       size += level * level;
@@ -107,7 +71,8 @@ GroupScale QuantizeInt2(const float* values, int32_t n, uint8_t* fields) {
   const float inverse = Inverse(HalfToFloat(out.scale));
   const float minimum = HalfToFloat(out.minimum);
   for (int32_t i = 0; i < n; ++i) {
-    const float level = Round(std::min(std::max((values[i] - minimum) * inverse, 0.0f), 3.0f));
+    const float level =
+        Round(std::min(std::max((values[i] - minimum) * inverse, 0.0f), most_level));
     fields[i] = static_cast<uint8_t>(level);
   }
   return out;
@@ -124,8 +89,10 @@ GroupScale QuantizeGroup(CacheType type, const float* values, int32_t n, uint8_t
     return {nan, nan};
   }
   if (type == CacheType::kInt8) return QuantizeInt8(values, n, fields);
-  if (type == CacheType::kInt4) return QuantizeInt4(values, n, fields);
-  return QuantizeInt2(values, n, fields);
+  if (type == CacheType::kInt4) {
+    return QuantizeRange(values, n, 15.0f, {1.0f, 0.95f, 0.9f, 0.85f}, fields);
+  }
+  return QuantizeRange(values, n, 3.0f, {1.0f, 0.88f, 0.77f, 0.67f, 0.58f}, fields);
 }
 
 }  // namespace mla

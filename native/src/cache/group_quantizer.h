@@ -8,15 +8,15 @@
 
 namespace mla {
 
-// As f16 bits. minimum: int2 only.
+// As f16 bits. minimum: int4 and int2.
 struct GroupScale {
   uint16_t scale;
   uint16_t minimum;
 };
 
-// n <= kMostGroup values to fields. int8: the scale is the largest magnitude / 127. int4: 16 levels
-// about zero; int2: 4 from a minimum on; both search scales for the least squared error. A NaN or
-// an infinity makes the scale NaN and all fields zero.
+// n <= kMostGroup values to fields. int8: the scale is the largest magnitude / 127. int4 and
+// int2: 16 or 4 levels from a minimum on, of the least squared error among a few ranges that are
+// tried. A NaN or an infinity makes the scale NaN and all fields zero.
 GroupScale QuantizeGroup(CacheType type, const float* values, int32_t n, uint8_t* fields);
 
 }  // namespace mla

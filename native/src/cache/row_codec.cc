@@ -65,7 +65,7 @@ void DecodePacked(const PackedRows& rows, int32_t t, float* values) {
         rows.scales + int64_t{i} / format.group * format.scales_per_group * kPageTokens + t;
     const float scale = HalfToFloat(numbers[0]);
     const int32_t field = LoadField(format, row, i);
-    values[i] = format.type == CacheType::kInt2
+    values[i] = format.scales_per_group == 2
                     ? scale * static_cast<float>(field) + HalfToFloat(numbers[kPageTokens])
                     : scale * static_cast<float>(field - ZeroField(format.type));
   }

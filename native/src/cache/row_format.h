@@ -25,7 +25,7 @@ inline constexpr int64_t kBlockStride = int64_t{kPageTokens} * kBlockBytes;
 // products of neighbouring tokens with one query thus run in neighbouring lanes. Field f of byte j
 // (int4: 2 fields of 4 bits, the lower first; int2: 4 of 2) is element 4f + j of the block; a
 // block's elements beyond the row are zero. An element is
-//   w = scale * (u - ZeroField(type)) (int8, int4),   w = scale * u + minimum (int2)
+//   w = scale * (u - ZeroField(type)) (int8),   w = scale * u + minimum (int4, int2)
 // with u the unsigned field, and `scales_per_group` f16 numbers for every `group` elements (the
 // last group may be short). They lie beside the values, one group's numbers of a page's tokens
 // after the other: [groups][scales_per_group][kPageTokens].
@@ -50,9 +50,7 @@ struct RowFormat {
 };
 
 // The field that stands for zero, where there is no minimum.
-inline int32_t ZeroField(CacheType type) {
-  return type == CacheType::kInt8 ? 128 : type == CacheType::kInt4 ? 8 : 0;
-}
+inline int32_t ZeroField(CacheType type) { return type == CacheType::kInt8 ? 128 : 0; }
 
 RowFormat MakeRowFormat(CacheType type, int32_t length, int32_t group);
 

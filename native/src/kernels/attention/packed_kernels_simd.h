@@ -16,6 +16,10 @@ namespace {
 
 static_assert(kTileTokens == kPageTokens);
 
+// Whether elements are counted from a group's minimum on; else from the zero field.
+template <int kFields>
+inline constexpr bool kHasMinimum = kFields > 1;
+
 template <class Call>
 inline void WithFields(const RowFormat& format, const Call& call) {
   if (format.type == CacheType::kInt8) {
@@ -155,7 +159,7 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
       const uint8_t* at = numbers + v * V::kLanes * 2;
       const Reg scale = V::LoadHalf(at);
       Reg minimum = V::Zero();
-      if constexpr (kFields == 4) minimum = V::LoadHalf(at + kPageTokens * 2);
+      if constexpr (kHasMinimum<kFields>) minimum = V::LoadHalf(at + kPageTokens * 2);
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
         const uint8_t* query = queries + m * query_stride;
         Int dot = dots[m][v][0];
@@ -163,13 +167,13 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
         const Reg unit =
             V::Mul(scale, V::Set1(reinterpret_cast<const float*>(query + places.scales)[g]));
         sums[m][v] = V::MulAdd(unit, V::ToFloat(dot), sums[m][v]);
-        if constexpr (kFields == 4) {
+        if constexpr (kHasMinimum<kFields>) {
           const float sum = reinterpret_cast<const float*>(query + places.sums)[g];
           sums[m][v] = V::MulAdd(minimum, V::Set1(sum), sums[m][v]);
         }
       }
     }
-    numbers += (kFields == 4 ? 2 : 1) * kPageTokens * 2;
+    numbers += (kHasMinimum<kFields> ? 2 : 1) * kPageTokens * 2;
   }
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
@@ -210,7 +214,7 @@ inline constexpr int32_t kStripShorts = kTileTokens * kStripElements;
 // Elements [16 strip, 16 strip + 16) of all tokens less the zero field, [tokens / 2][16][2].
 template <class V, int kFields>
 inline void ExpandStrip(const PackedRows& rows, int32_t strip, int16_t* pairs) {
-  constexpr int kZeroField = kFields == 1 ? 128 : kFields == 2 ? 8 : 0;
+  constexpr int kZeroField = kFields == 1 ? 128 : 0;
   const int32_t blocks = rows.format.blocks();
   const int32_t first = strip * (4 / kFields);
   for (int32_t t = 0; t < rows.count; t += V::kLanes, pairs += V::kLanes * kStripElements) {
@@ -351,14 +355,14 @@ struct Group {
     const uint16_t* numbers =
         rows.scales + int64_t{index} * rows.format.scales_per_group * kPageTokens;
     ExpandNumbers<V>(numbers, count, scales);
-    if constexpr (kFields == 4) ExpandNumbers<V>(numbers + kPageTokens, count, minima);
+    if constexpr (kHasMinimum<kFields>) ExpandNumbers<V>(numbers + kPageTokens, count, minima);
   }
 
   int32_t strips() const { return (length + kStripElements - 1) / kStripElements; }
 
   void Decode(float* out, int64_t out_stride) const {
     for (int32_t t = 0; t < count; ++t) {
-      const float minimum = kFields == 4 ? minima[t] : 0.0f;
+      const float minimum = kHasMinimum<kFields> ? minima[t] : 0.0f;
       for (int32_t s = 0; s < strips(); ++s) {
         const int32_t left = length - s * kStripElements;
         const int16_t* from = pairs + s * kStripShorts + t / 2 * (2 * kStripElements) + t % 2;
@@ -387,7 +391,7 @@ struct Group {
   const int32_t count;  // tokens
   alignas(64) int16_t pairs[kMostGroup / kStripElements * kStripShorts];
   alignas(64) float scales[kTileTokens];
-  alignas(64) float minima[kFields == 4 ? kTileTokens : 1];
+  alignas(64) float minima[kHasMinimum<kFields> ? kTileTokens : 1];
 };
 
 // The sums of a group in floats.
@@ -436,7 +440,7 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
         group[m].unit = most / kMostWeight + not_finite;
         group[m].minimum = 0.0f;
       }
-      if constexpr (kFields == 4) {
+      if constexpr (kHasMinimum<kFields>) {
         DotTiles<V, kRows>(weights + first * weights_stride, weights_stride, tile.minima,
                            rows.count, group);
       }

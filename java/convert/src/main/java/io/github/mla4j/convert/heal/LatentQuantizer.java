@@ -5,7 +5,6 @@ import static org.bytedeco.pytorch.global.torch.where;
 
 import io.github.mla4j.CacheType;
 import io.github.mla4j.convert.torch.TorchScope;
-import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.ScalarTypeOptional;
@@ -18,9 +17,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * gradient passes as if nothing was rounded (straight-through, arXiv 1308.3432).
  *
  * <p>Per token, in groups of 32 elements, the last of which may be short, by the engine's rule
- * (native/src/cache/group_quantizer.cc): w = scale · q for 8 and 4 bits, w = scale · q + minimum
- * for 2, with scale and minimum in f16, the latter two fitted to the levels that a few plain scales
- * give. The first four tokens of a sequence stay exact, as in the cache.
+ * (native/src/cache/group_quantizer.cc): w = scale · q for 8 bits, w = scale · q + minimum for 4
+ * and 2, in f16 and fitted to the levels that a few plain ranges give. The first four tokens of a
+ * sequence stay exact, as in the cache.
  */
 enum LatentQuantizer {
   /** The latent as it is. */
@@ -32,9 +31,9 @@ enum LatentQuantizer {
   private static final int GROUP = 32;
   private static final long[] ROW = {1};
 
-  // As the engine tries them.
-  private static final double[] INT4_LEVELS_OF_EXTREME = {-8, -7.6, -7.2, -6.8, -8.4, -8.9, 7};
-  private static final double[] INT2_SHARES_OF_RANGE = {1, 0.88, 0.77, 0.67, 0.58};
+  // Of a group's range, as the engine tries them.
+  private static final double[] INT4_SHARES = {1, 0.95, 0.9, 0.85};
+  private static final double[] INT2_SHARES = {1, 0.88, 0.77, 0.67, 0.58};
   private static final int SINK = 4;
 
   static LatentQuantizer of(CacheType type) {
@@ -82,8 +81,8 @@ enum LatentQuantizer {
         switch (this) {
           case NONE -> groups;
           case INT8 -> int8(groups);
-          case INT4 -> int4(groups);
-          case INT2 -> int2(groups);
+          case INT4 -> range(groups, 15, INT4_SHARES);
+          case INT2 -> range(groups, 3, INT2_SHARES);
         };
     return rounded.view(x.size(0), x.size(1), x.size(2));
   }
@@ -93,36 +92,19 @@ enum LatentQuantizer {
     return levels(x, inverse(scale), -127, 127).mul_(scale);
   }
 
-  private static Tensor int4(Tensor x) {
-    Tensor extreme = x.gather(1, x.abs().argmax(new LongOptional(1), true));
-    Tensor best = extreme.div(new Scalar(-8));
-    Tensor mostExplained = extreme.new_full(new long[] {x.size(0), 1}, new Scalar(0));
-    for (double level : INT4_LEVELS_OF_EXTREME) {
-      Tensor levels = levels(x, inverse(extreme).mul_(new Scalar(level)), -8, 7);
-      Tensor along = rowSum(x.mul(levels));
-      Tensor size = rowSum(levels.square());
-      Tensor explained = along.square().mul_(inverse(size));
-      Tensor better = explained.gt(mostExplained);
-      best = where(better, along.mul(inverse(size)), best);
-      mostExplained = where(better, explained, mostExplained);
-    }
-    Tensor scale = half(best);
-    return levels(x, inverse(scale), -8, 7).mul_(scale);
-  }
-
-  private static Tensor int2(Tensor x) {
+  private static Tensor range(Tensor x, int mostLevel, double[] tried) {
     double count = x.size(1);
     Tensor low = x.amin(ROW, true);
     Tensor range = x.amax(ROW, true).sub_(low);
     Tensor middle = low.add(range.mul(new Scalar(0.5)));
     Tensor mean = rowSum(x).div_(new Scalar(count));
-    Tensor bestScale = range.div(new Scalar(3));
+    Tensor bestScale = range.div(new Scalar(mostLevel));
     Tensor bestMinimum = low;
     Tensor mostExplained = range.mul(new Scalar(0));
-    for (double share : INT2_SHARES_OF_RANGE) {
+    for (double share : tried) {
       Tensor from = middle.sub(range.mul(new Scalar(0.5 * share)));
-      Tensor step = range.mul(new Scalar(share / 3));
-      Tensor levels = levels(x.sub(from), inverse(step), 0, 3);
+      Tensor step = range.mul(new Scalar(share / mostLevel));
+      Tensor levels = levels(x.sub(from), inverse(step), 0, mostLevel);
       Tensor sum = rowSum(levels);
       Tensor along = rowSum(x.sub(mean).mul_(levels));
       Tensor spread = rowSum(levels.square()).sub_(sum.square().div_(new Scalar(count)));
@@ -135,7 +117,7 @@ enum LatentQuantizer {
     }
     Tensor scale = half(bestScale);
     Tensor minimum = half(bestMinimum);
-    return levels(x.sub(minimum), inverse(scale), 0, 3).mul_(scale).add_(minimum);
+    return levels(x.sub(minimum), inverse(scale), 0, mostLevel).mul_(scale).add_(minimum);
   }
 
   private static Tensor rowSum(Tensor x) {

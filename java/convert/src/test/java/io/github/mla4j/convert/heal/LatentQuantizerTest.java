@@ -92,51 +92,43 @@ class LatentQuantizerTest {
   private static Grid fitted(CacheType type, float[] x) {
     float low = x[0];
     float high = x[0];
-    float extreme = x[0];
     for (float each : x) {
       low = Math.min(low, each);
       high = Math.max(high, each);
-      extreme = Math.abs(each) > Math.abs(extreme) ? each : extreme;
     }
     boolean four = type == CacheType.INT4;
+    int most = four ? 15 : 3;
     double[] tried =
-        four
-            ? new double[] {-8, -7.6, -7.2, -6.8, -8.4, -8.9, 7}
-            : new double[] {1, 0.88, 0.77, 0.67, 0.58};
-    Grid best =
-        four
-            ? new Grid(half(extreme / -8), 0, -8, 7)
-            : new Grid(half((high - low) / 3), half(low), 0, 3);
+        four ? new double[] {1, 0.95, 0.9, 0.85} : new double[] {1, 0.88, 0.77, 0.67, 0.58};
+    Grid best = new Grid(half((high - low) / most), half(low), 0, most);
     double least = Double.POSITIVE_INFINITY;
     for (double each : tried) {
       Grid plain =
-          four
-              ? new Grid((float) (extreme / each), 0, -8, 7)
-              : new Grid(
-                  (float) (each * (high - low) / 3),
-                  (float) ((high + low) / 2 - each * (high - low) / 2),
-                  0,
-                  3);
-      double[] line = line(plain, x, !four);
+          new Grid(
+              (float) (each * (high - low) / most),
+              (float) ((high + low) / 2 - each * (high - low) / 2),
+              0,
+              most);
+      double[] line = line(plain, x);
       double error = 0;
       for (float value : x) {
         error += Math.pow(line[0] * plain.level(value) + line[1] - value, 2);
       }
       if (!Double.isNaN(error) && error < least * (1 - 1e-6)) {
         least = error;
-        best = new Grid(half((float) line[0]), half((float) line[1]), plain.least, plain.most);
+        best = new Grid(half((float) line[0]), half((float) line[1]), 0, most);
       }
     }
     return best;
   }
 
   /** Slope and offset that bring a grid's levels nearest to the values. */
-  private static double[] line(Grid grid, float[] x, boolean offset) {
+  private static double[] line(Grid grid, float[] x) {
     double meanLevel = 0;
     double mean = 0;
     for (float each : x) {
-      meanLevel += offset ? grid.level(each) / x.length : 0;
-      mean += offset ? each / x.length : 0;
+      meanLevel += grid.level(each) / x.length;
+      mean += each / x.length;
     }
     double along = 0;
     double size = 0;
