@@ -63,10 +63,11 @@ final class DivergenceTest {
       PerplexityRatio beside =
           Divergence.measure(coarse, exact, VOCABULARY, windows, soFar -> {}).perplexity();
       assertEquals(alone.model().tokens(), beside.model().tokens());
-      assertEquals(alone.model().value(), beside.model().value(), 1e-4);
+      // The tokens are appended in other parts, and a last bit may decide between two levels.
+      assertEquals(alone.model().value(), beside.model().value(), 1e-3);
       assertEquals(alone.teacher().value(), beside.teacher().value(), 1e-4);
-      assertEquals(alone.value(), beside.value(), 1e-5);
-      assertEquals(alone.standardError(), beside.standardError(), 1e-5);
+      assertEquals(alone.value(), beside.value(), 2e-4);
+      assertEquals(alone.standardError(), beside.standardError(), 2e-4);
     }
   }
 
