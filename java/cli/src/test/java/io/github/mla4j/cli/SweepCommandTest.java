@@ -73,7 +73,7 @@ final class SweepCommandTest {
     assertEquals(List.of(0, 300), exact.speeds().stream().map(at -> at.depth()).toList());
     assertTrue(exact.peakMemoryBytes() > 0);
     SweepEntry small = sweep.result("a & <copy>", "latent=int4,rope=int8,residual=0").orElseThrow();
-    assertTrue(small.bytesPerToken() < 400 && small.quality().kldMean() > 0, small.toString());
+    assertTrue(small.bytesPerToken() < 500 && small.quality().kldMean() > 0, small.toString());
     assertEquals(8 * small.bytesPerToken() / 320, small.effectiveBits(), 1e-9);
     assertTrue(run.err().contains("no room to measure at depth 2048"), run.err());
     assertTrue(run.out().contains("best within 500.0 bytes per token: "), run.out());
