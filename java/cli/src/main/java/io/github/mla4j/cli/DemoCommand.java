@@ -38,7 +38,7 @@ import picocli.CommandLine.Spec;
     versionProvider = Version.class,
     sortOptions = false)
 final class DemoCommand implements Callable<Integer> {
-  private static final List<CacheType> CACHES = List.of(CacheType.F16, CacheType.INT8);
+  private static final List<CacheType> CACHES = List.of(CacheType.F16, CacheType.INT8, CacheType.INT4);
   private static final int WRITTEN_TOKENS = 60;
 
   /** A perplexity so many times the source's is worth a word of explanation. */
@@ -74,7 +74,7 @@ final class DemoCommand implements Callable<Integer> {
               report.sourceElements());
           compare(source, converted, budget);
           write("The source, f16 cache", source, CacheType.F16);
-          write("Converted, int8 cache", converted, CacheType.INT8);
+          write("Converted, int4 cache", converted, CacheType.INT4);
         }
       }
     }

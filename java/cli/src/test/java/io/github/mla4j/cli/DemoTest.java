@@ -15,13 +15,21 @@ final class DemoTest {
   void comparesTheEmbeddedModelWithItsConversion() throws IOException {
     String out = Cli.run("demo").ok().out();
     for (String row :
-        new String[] {"source, f16", "source, int8", "converted, f16", "converted, int8"}) {
+        new String[] {
+          "source, f16",
+          "source, int8",
+          "source, int4",
+          "converted, f16",
+          "converted, int8",
+          "converted, int4"
+        }) {
       assertTrue(out.lines().anyMatch(line -> line.startsWith(row)), () -> row + " in\n" + out);
     }
     // Blind guessing would be the vocabulary's 2,048, the source is near 40.
     assertEquals(40, perplexity(out, "source, f16"), 6);
     assertEquals(perplexity(out, "source, f16"), perplexity(out, "source, int8"), 0.5);
     assertTrue(perplexity(out, "converted, int8") < 1.2 * perplexity(out, "source, f16"), out);
+    assertTrue(perplexity(out, "converted, int4") < 1.2 * perplexity(out, "source, f16"), out);
   }
 
   @Test
