@@ -38,7 +38,8 @@ import picocli.CommandLine.Spec;
     versionProvider = Version.class,
     sortOptions = false)
 final class DemoCommand implements Callable<Integer> {
-  private static final List<CacheType> CACHES = List.of(CacheType.F16, CacheType.INT8, CacheType.INT4);
+  private static final List<CacheType> CACHES =
+      List.of(CacheType.F16, CacheType.INT8, CacheType.INT4);
   private static final int WRITTEN_TOKENS = 60;
 
   /** A perplexity so many times the source's is worth a word of explanation. */
