@@ -1,41 +1,17 @@
 #include "cache/latent_cache.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cassert>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <string>
 #include <utility>
 
+#include "cache/page.h"
 #include "cache/page_places.h"
 #include "cache/row_codec.h"
 
 namespace mla {
 namespace {
-
-constexpr int64_t kPageAlignment = 64;
-
-// Caches that were forked share it. Whoever writes to a page makes sure that nobody else has it.
-using Page = std::shared_ptr<uint8_t>;
-
-// Zeros, so that what no token has filled is the same in every run and every saved file.
-Page AllocatePage(int64_t bytes) {
-  const size_t rounded = static_cast<size_t>((std::max<int64_t>(bytes, 1) + kPageAlignment - 1) /
-                                             kPageAlignment * kPageAlignment);
-  auto* page = static_cast<uint8_t*>(std::aligned_alloc(kPageAlignment, rounded));
-  if (page == nullptr) return nullptr;
-  std::memset(page, 0, rounded);
-  return Page(page, [](uint8_t* memory) { std::free(memory); });
-}
-
-bool IsShared(const Page& page) {
-  if (page.use_count() > 1) return true;
-  // What the last other owner read is read before anything is written here.
-  std::atomic_thread_fence(std::memory_order_acquire);
-  return false;
-}
 
 int32_t PagesFor(int64_t tokens) {
   return static_cast<int32_t>((tokens + kPageTokens - 1) / kPageTokens);
@@ -73,11 +49,11 @@ struct PagedRows {
   }
   // A copy of a page that others have, too, to write to; null: none is needed, or no memory.
   Page OwnCopy(int32_t page, bool* no_memory) const {
-    if (page >= count()) return nullptr;
+    if (page >= count()) return {};
     const Page& shared = owned[static_cast<size_t>(page)];
-    if (shared == nullptr || !IsShared(shared)) return nullptr;
-    Page copy = AllocatePage(places.page_bytes);
-    if (copy == nullptr) {
+    if (!shared || !shared.IsShared()) return {};
+    Page copy = Page::Allocate(places.page_bytes);
+    if (!copy) {
       *no_memory = true;
     } else {
       std::memcpy(copy.get(), shared.get(), static_cast<size_t>(places.page_bytes));
@@ -89,7 +65,7 @@ struct PagedRows {
     owned[static_cast<size_t>(page)] = std::move(by);
   }
   void Drop(int32_t page) {
-    owned[static_cast<size_t>(page)].reset();
+    owned[static_cast<size_t>(page)] = {};
     pages[static_cast<size_t>(page)] = nullptr;
   }
   void Truncate(int32_t count) {
@@ -98,8 +74,8 @@ struct PagedRows {
   }
   int32_t count() const { return static_cast<int32_t>(owned.size()); }
   int64_t bytes() const {
-    return places.page_bytes * std::count_if(owned.begin(), owned.end(),
-                                             [](const Page& page) { return page != nullptr; });
+    return places.page_bytes *
+           std::count_if(owned.begin(), owned.end(), [](const Page& page) { return bool{page}; });
   }
 };
 
@@ -201,19 +177,19 @@ Status LatentCache::Reserve(int32_t n) {
     if (state_->length < state_->options.sink) own_first[i] = layer.first.OwnCopy(0, &no_memory);
     if (no_memory) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
     for (int32_t p = layer.rows.count(); p < pages; ++p) {
-      grown[i].push_back(AllocatePage(layer.rows.places.page_bytes));
-      if (grown[i].back() == nullptr) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
+      grown[i].push_back(Page::Allocate(layer.rows.places.page_bytes));
+      if (!grown[i].back()) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
     }
     if (state_->options.sink > 0 && pages > 0 && layer.first.count() == 0) {
-      first[i] = AllocatePage(layer.first.places.page_bytes);
-      if (first[i] == nullptr) return state_->OutOfMemory(i, layer.first.places.page_bytes);
+      first[i] = Page::Allocate(layer.first.places.page_bytes);
+      if (!first[i]) return state_->OutOfMemory(i, layer.first.places.page_bytes);
     }
   }
   for (size_t i = 0; i < grown.size(); ++i) {
     for (Page& page : grown[i]) state_->layers[i].rows.Add(std::move(page));
-    if (first[i] != nullptr) state_->layers[i].first.Add(std::move(first[i]));
-    if (own[i] != nullptr) state_->layers[i].rows.Replace(begun, std::move(own[i]));
-    if (own_first[i] != nullptr) state_->layers[i].first.Replace(0, std::move(own_first[i]));
+    if (first[i]) state_->layers[i].first.Add(std::move(first[i]));
+    if (own[i]) state_->layers[i].rows.Replace(begun, std::move(own[i]));
+    if (own_first[i]) state_->layers[i].first.Replace(0, std::move(own_first[i]));
   }
   return Status::Ok();
 }
@@ -228,8 +204,8 @@ Status LatentCache::ReserveWindow(int32_t rows) {
     if (Page own = exact.OwnCopy(begun, &no_memory)) exact.Replace(begun, std::move(own));
     if (no_memory) return state_->OutOfMemory(i, exact.places.page_bytes);
     while (exact.count() < pages) {
-      Page page = AllocatePage(exact.places.page_bytes);
-      if (page == nullptr) return state_->OutOfMemory(i, exact.places.page_bytes);
+      Page page = Page::Allocate(exact.places.page_bytes);
+      if (!page) return state_->OutOfMemory(i, exact.places.page_bytes);
       exact.Add(std::move(page));
     }
   }
@@ -338,8 +314,8 @@ Status LatentCache::Restore(int32_t length) {
     for (size_t i = 0; i < state_->layers.size(); ++i) {
       PagedRows& exact = state_->layers[i].exact;
       for (int32_t p = 0; p < PagesFor(length); ++p) {
-        Page page = p < begin ? nullptr : AllocatePage(exact.places.page_bytes);
-        if (p >= begin && page == nullptr) {
+        Page page = p < begin ? Page() : Page::Allocate(exact.places.page_bytes);
+        if (p >= begin && !page) {
           return state_->OutOfMemory(i, exact.places.page_bytes);
         }
         exact.Add(std::move(page));
@@ -356,7 +332,7 @@ void LatentCache::ForEachPage(
   for (const State::Layer& layer : state_->layers) {
     for (const PagedRows* rows : {&layer.rows, &layer.exact, &layer.first}) {
       for (const Page& page : rows->owned) {
-        if (page != nullptr) visit(page.get(), rows->places.page_bytes);
+        if (page) visit(page.get(), rows->places.page_bytes);
       }
     }
   }
