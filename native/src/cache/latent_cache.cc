@@ -47,16 +47,21 @@ struct PagedRows {
     pages.push_back(page.get());
     owned.push_back(std::move(page));
   }
-  // A copy of a page that others have, too, to write to; null: none is needed, or no memory.
+  // Whether a page is there that others have, too.
+  bool Shares(int32_t page) const {
+    if (page >= count()) return false;
+    const Page& own = owned[static_cast<size_t>(page)];
+    return own && own.IsShared();
+  }
+  // A copy of a shared page, to write to; null: none is needed, or no memory.
   Page OwnCopy(int32_t page, bool* no_memory) const {
-    if (page >= count()) return {};
-    const Page& shared = owned[static_cast<size_t>(page)];
-    if (!shared || !shared.IsShared()) return {};
+    if (!Shares(page)) return {};
     Page copy = Page::Allocate(places.page_bytes);
     if (!copy) {
       *no_memory = true;
     } else {
-      std::memcpy(copy.get(), shared.get(), static_cast<size_t>(places.page_bytes));
+      std::memcpy(copy.get(), owned[static_cast<size_t>(page)].get(),
+                  static_cast<size_t>(places.page_bytes));
     }
     return copy;
   }
@@ -99,6 +104,14 @@ struct LatentCache::State {
   // The oldest token that a query at this position reads from the window.
   int32_t WindowBegin(int32_t position) const {
     return std::max(0, position - options.residual + 1);
+  }
+  // Whether all pages for so many tokens are there, and this cache's alone where it will write.
+  bool HasOwnPages(int64_t tokens) const {
+    const bool writes_sink = length < options.sink && tokens > 0;
+    return std::all_of(layers.begin(), layers.end(), [&](const Layer& layer) {
+      return layer.rows.count() >= PagesFor(tokens) && !layer.rows.Shares(length / kPageTokens) &&
+             (!writes_sink || (layer.first.count() > 0 && !layer.first.Shares(0)));
+    });
   }
   void DropOldWindow();
   Status OutOfMemory(size_t layer, int64_t bytes) const {
@@ -165,6 +178,8 @@ Status LatentCache::Reserve(int32_t n) {
                                   std::to_string(state_->length) + " do not fit the context of " +
                                   std::to_string(state_->context_length)};
   }
+  // Nearly every token finds its pages there: nothing is allocated then.
+  if (state_->HasOwnPages(wanted)) return Status::Ok();
   const int32_t pages = PagesFor(wanted);
   const int32_t begun = state_->length / kPageTokens;
   std::vector<std::vector<Page>> grown(state_->layers.size());

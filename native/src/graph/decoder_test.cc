@@ -110,6 +110,8 @@ TEST(DecoderTest, PlainFamilies) {
 }
 
 class ConvertedTest : public testing::TestWithParam<Compression> {};
+// Of what plain layers do not have: heads that are split, a shared rotary group, unlike sizes.
+class FactoredTest : public testing::TestWithParam<Compression> {};
 
 TEST_P(ConvertedTest, MatchesTheFormula) {
   for (const char* family : {"llama", "qwen2", "qwen3"}) {
@@ -130,8 +132,7 @@ TEST_P(ConvertedTest, NormsAfterRotation) {
 }
 
 // Qwen3 with rotary keys that heads share: norms come before everything that is cached.
-TEST_P(ConvertedTest, WholeHeadsNormedBeforeTheSplit) {
-  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads are not split";
+TEST_P(FactoredTest, WholeHeadsNormedBeforeTheSplit) {
   uint32_t seed = 60;
   for (int rope_dim : {0, 2, 10, 48}) {
     for (int groups : {1, 3}) {
@@ -163,8 +164,7 @@ TEST_P(ConvertedTest, SharedRotaryGroup) {
 }
 
 // Rotary components of all heads in one group, beside whole heads without rotation.
-TEST_P(ConvertedTest, SharedRotaryGroupBesideWholeHeads) {
-  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads have no other part";
+TEST_P(FactoredTest, SharedRotaryGroupBesideWholeHeads) {
   uint32_t seed = 30;
   for (int rope_dim : {0, 2, 16, 22, 48}) {
     for (int nope : {16, 5, 33}) {
@@ -184,8 +184,7 @@ TEST_P(ConvertedTest, SharedRotaryGroupBesideWholeHeads) {
 
 // As the calibrated recipe writes them: every layer has rotary dims and a rank of its own. No layer
 // is the widest in every size, and the first is so in none.
-TEST_P(ConvertedTest, LayersOfUnlikeSizes) {
-  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain layers are all alike";
+TEST_P(FactoredTest, LayersOfUnlikeSizes) {
   TinyShape shape;
   shape.compression = GetParam();
   shape.heads = 6;
@@ -234,8 +233,7 @@ TEST_P(ConvertedTest, HalfAndByteCachesAreClose) {
   ExpectParity(shape, 6, CacheType::kInt8, 0.4, 21);
 }
 
-TEST_P(ConvertedTest, HalfAndByteCachesOfASharedRotaryGroupAreClose) {
-  if (GetParam() == Compression::kPlain) GTEST_SKIP() << "plain heads have keys of their own";
+TEST_P(FactoredTest, HalfAndByteCachesOfASharedRotaryGroupAreClose) {
   TinyShape shape;
   shape.compression = GetParam();
   shape.heads = 6;
@@ -258,6 +256,10 @@ TEST_P(ConvertedTest, SlidingWindow) {
   ExpectParity(shape, 7, CacheType::kF32, 1e-3, 21);
 }
 
+INSTANTIATE_TEST_SUITE_P(All, FactoredTest,
+                         testing::Values(Compression::kJoint, Compression::kSplit,
+                                         Compression::kOnlyKey, Compression::kOnlyValue,
+                                         Compression::kNone));
 INSTANTIATE_TEST_SUITE_P(All, ConvertedTest,
                          testing::Values(Compression::kPlain, Compression::kJoint,
                                          Compression::kSplit, Compression::kOnlyKey,
@@ -399,37 +401,58 @@ TEST(DecoderTest, AWindowDoesNotDependOnTheParts) {
   }
 }
 
-TEST(DecoderTest, AFailedAppendKeepsTheWindow) {
-  const TinyModel model(Plain("llama"), 11);
-  const std::vector<int32_t> tokens = Tokens(700, 61, 11);
-  const CacheOptions windowed = Of(CacheType::kInt2, 30, 4);
-  std::vector<float> after(61), expected(61);
-  std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 2, windowed, 701);
-  std::unique_ptr<Decoder> other = NewDecoder(model, 0, 2, windowed, 701);
-  for (Decoder* each : {decoder.get(), other.get()}) {
-    ASSERT_TRUE(
-        each->Append(tokens.data(), 100, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
-            .ok());
-  }
-  // Cancelled while later chunks run, or before: either way nothing may have changed.
-  std::atomic<bool> cancel = false;
+// A decoder of these tokens, and a long append to it that was cancelled after so long; null where
+// the append was done before.
+std::unique_ptr<Decoder> Cancelled(const TinyModel& model, const CacheOptions& cache,
+                                   const std::vector<int32_t>& tokens, int32_t kept,
+                                   std::chrono::microseconds after) {
+  const int32_t n = static_cast<int32_t>(tokens.size());
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 2, cache, n);
+  std::vector<float> logits(61);
+  EXPECT_TRUE(
+      decoder->Append(tokens.data(), kept, Decoder::Output::kLast, logits.data(), nullptr, kGoOn)
+          .ok());
+  std::atomic<bool> cancel = after.count() == 0;
   std::thread canceller([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(after);
     cancel = true;
   });
-  const Status status = decoder->Append(tokens.data() + 100, 600, Decoder::Output::kLast,
-                                        after.data(), nullptr, cancel);
+  const Status status = decoder->Append(tokens.data() + kept, n - kept, Decoder::Output::kLast,
+                                        logits.data(), nullptr, cancel);
   canceller.join();
-  if (status.ok()) GTEST_SKIP() << "done before it was cancelled";
+  if (status.ok()) return nullptr;
   EXPECT_EQ(status.code(), MLA_CANCELLED);
-  EXPECT_EQ(decoder->length(), 100);
+  return decoder;
+}
+
+// Among the later chunks, where pages of the window have been given back meanwhile, and before the
+// first, which is always in time.
+TEST(DecoderTest, ACancelledAppendKeepsTheWindow) {
+  const TinyModel model(Plain("llama"), 11);
+  const std::vector<int32_t> tokens = Tokens(1200, 61, 11);
+  const CacheOptions windowed = Of(CacheType::kInt2, 30, 4);
+  std::vector<float> expected(61), after(61);
+  std::unique_ptr<Decoder> other = NewDecoder(model, 0, 2, windowed, 1200);
   ASSERT_TRUE(
-      decoder->Append(tokens.data() + 100, 1, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
+      other->Append(tokens.data(), 100, Decoder::Output::kLast, expected.data(), nullptr, kGoOn)
           .ok());
   ASSERT_TRUE(
       other->Append(tokens.data() + 100, 1, Decoder::Output::kLast, expected.data(), nullptr, kGoOn)
           .ok());
-  EXPECT_EQ(after, expected);
+  int cancelled = 0;
+  for (int64_t microseconds : {20000, 10000, 5000, 2000, 1000, 500, 0}) {
+    std::unique_ptr<Decoder> decoder =
+        Cancelled(model, windowed, tokens, 100, std::chrono::microseconds(microseconds));
+    if (decoder == nullptr) continue;
+    ++cancelled;
+    EXPECT_EQ(decoder->length(), 100);
+    ASSERT_TRUE(
+        decoder
+            ->Append(tokens.data() + 100, 1, Decoder::Output::kLast, after.data(), nullptr, kGoOn)
+            .ok());
+    EXPECT_EQ(after, expected) << "cancelled after " << microseconds << " us";
+  }
+  EXPECT_GE(cancelled, 1);
 }
 
 TEST(DecoderTest, ScoresAreLogProbabilitiesOfTheNextToken) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "gguf/gguf_value.h"
 #include "tensor/checksum.h"
 
 namespace mla {
@@ -10,28 +11,6 @@ namespace {
 
 constexpr int64_t kSampleBytes = 1024;
 constexpr int64_t kSamples = 4;
-
-int64_t NumberBytes(int32_t type) {
-  switch (type) {
-    case MLA_VALUE_U8:
-    case MLA_VALUE_I8:
-    case MLA_VALUE_BOOL:
-      return 1;
-    case MLA_VALUE_U16:
-    case MLA_VALUE_I16:
-      return 2;
-    case MLA_VALUE_U32:
-    case MLA_VALUE_I32:
-    case MLA_VALUE_F32:
-      return 4;
-    case MLA_VALUE_U64:
-    case MLA_VALUE_I64:
-    case MLA_VALUE_F64:
-      return 8;
-    default:
-      return 0;  // strings name things, but change no result
-  }
-}
 
 void AddText(std::string_view text, Checksum* sum) {
   sum->AddNumber(text.size());
@@ -46,7 +25,8 @@ uint64_t Fingerprint(const GgufFile& file) {
     if (key.name.starts_with("tokenizer.")) continue;
     AddText(key.name, &sum);
     sum.AddNumber(key.count);
-    sum.Add(key.data, key.count * static_cast<uint64_t>(NumberBytes(key.element_type)));
+    // Of strings nothing: they name things, but change no result.
+    sum.Add(key.data, key.count * ValueSize(key.element_type));
   }
   for (const GgufTensor& tensor : file.tensors()) {
     AddText(tensor.name, &sum);

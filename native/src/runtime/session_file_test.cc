@@ -100,6 +100,15 @@ class SessionFile : public testing::Test {
     return Session::Restore(weights, options, path_);
   }
 
+  // A session of so many tokens that was saved.
+  std::shared_ptr<Session> Saved(const std::shared_ptr<const Weights>& weights,
+                                 const DecoderOptions& options, int32_t length) const {
+    std::shared_ptr<Session> session = NewSession(weights, options);
+    Append(*session, Tokens(length, 1));
+    EXPECT_TRUE(session->Save(path_).ok());
+    return session;
+  }
+
   static Result<SessionState> Read(const std::shared_ptr<const Weights>& weights,
                                    const DecoderOptions& options, const std::vector<char>& bytes) {
     return ReadSession(weights, options, reinterpret_cast<const uint8_t*>(bytes.data()),
@@ -123,9 +132,7 @@ TEST_F(SessionFile, GoesOnWithTheSameLogits) {
   const auto weights = TinyWeights();
   for (const DecoderOptions& options : AllOptions()) {
     for (int32_t length : {1, 63, 64, 150}) {
-      std::shared_ptr<Session> session = NewSession(weights, options);
-      Append(*session, Tokens(length, 1));
-      ASSERT_TRUE(session->Save(path_).ok());
+      std::shared_ptr<Session> session = Saved(weights, options, length);
       // The cache's options are the file's.
       Result<std::shared_ptr<Session>> restored = Restore(weights, Options(CacheType::kF16, 0, 0));
       ASSERT_TRUE(restored.ok()) << restored.status().message();
@@ -165,9 +172,7 @@ TEST_F(SessionFile, KeepsWhatIsBetweenTokens) {
 
 TEST_F(SessionFile, SavingTwiceGivesTheSameBytes) {
   const auto weights = TinyWeights();
-  std::shared_ptr<Session> session = NewSession(weights, Options(CacheType::kInt4, 70, 4));
-  Append(*session, Tokens(100, 1));
-  ASSERT_TRUE(session->Save(path_).ok());
+  std::shared_ptr<Session> session = Saved(weights, Options(CacheType::kInt4, 70, 4), 100);
   const std::vector<char> first = Bytes();
   std::shared_ptr<Session> restored = Restore(weights, Options(CacheType::kF16, 0, 0)).value();
   ASSERT_TRUE(restored->Save(path_).ok());
@@ -177,9 +182,7 @@ TEST_F(SessionFile, SavingTwiceGivesTheSameBytes) {
 TEST_F(SessionFile, ForeignFilesAreRefusedInWords) {
   const auto weights = TinyWeights();
   const DecoderOptions options = Options(CacheType::kF16, 0, 0);
-  std::shared_ptr<Session> session = NewSession(weights, options);
-  Append(*session, Tokens(100, 1));
-  ASSERT_TRUE(session->Save(path_).ok());
+  std::shared_ptr<Session> session = Saved(weights, options, 100);
   auto expect = [&](const Status& status, mla_status code, const std::string& words) {
     EXPECT_EQ(status.code(), code) << status.message();
     EXPECT_NE(status.message().find(words), std::string::npos) << status.message();
@@ -203,9 +206,7 @@ TEST_F(SessionFile, ForeignFilesAreRefusedInWords) {
 TEST_F(SessionFile, DamageIsAnErrorAndNothingElse) {
   const auto weights = TinyWeights();
   const DecoderOptions options = Options(CacheType::kInt4, 10, 4);
-  std::shared_ptr<Session> session = NewSession(weights, options);
-  Append(*session, Tokens(70, 1));
-  ASSERT_TRUE(session->Save(path_).ok());
+  std::shared_ptr<Session> session = Saved(weights, options, 70);
   const std::vector<char> whole = Bytes();
   std::mt19937 random(7);
   const size_t header = 80;
@@ -229,9 +230,7 @@ TEST_F(SessionFile, DamageIsAnErrorAndNothingElse) {
 TEST_F(SessionFile, LiesWithAFittingChecksumAreErrors) {
   const auto weights = TinyWeights();
   const DecoderOptions options = Options(CacheType::kInt4, 10, 4);
-  std::shared_ptr<Session> session = NewSession(weights, options);
-  Append(*session, Tokens(70, 1));
-  ASSERT_TRUE(session->Save(path_).ok());
+  std::shared_ptr<Session> session = Saved(weights, options, 70);
   const std::vector<char> whole = Bytes();
   std::mt19937 random(8);
   for (int i = 0; i < 3000; ++i) {
@@ -258,9 +257,7 @@ TEST_F(SessionFile, LiesWithAFittingChecksumAreErrors) {
 TEST_F(SessionFile, AKilledSaveLeavesTheOldFile) {
   const auto weights = TinyWeights();
   const DecoderOptions options = Options(CacheType::kF32, 0, 0);
-  std::shared_ptr<Session> session = NewSession(weights, options);
-  Append(*session, Tokens(40, 1));
-  ASSERT_TRUE(session->Save(path_).ok());
+  std::shared_ptr<Session> session = Saved(weights, options, 40);
   std::mt19937 random(9);
   for (int i = 0; i < 20; ++i) {
     const pid_t child = fork();

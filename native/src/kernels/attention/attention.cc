@@ -93,7 +93,7 @@ struct Tile {
   int32_t position;    // of the first row
   int32_t count;       // rows
   int32_t begin, end;  // positions that count, within the rows
-  // Queries of a position read only tokens before it, or only from it on, less this many.
+  // Which of them a query reads here: all, or only those before its window, or those within.
   enum class Part { kAll, kBeforeWindow, kWindow } part;
 
   PackedRows Rope(int32_t group) const { return rows.Rows(rows.rope[group], position, count); }

@@ -96,11 +96,9 @@ inline void QuantizeQueryDigits(const RowFormat& format, const float* query, uin
 
 template <class V>
 void QuantizeQuery(const RowFormat& format, const float* query, uint8_t* out) {
-  if (format.type == CacheType::kInt8) {
-    QuantizeQueryDigits<V, 2>(format, query, out);
-  } else {
-    QuantizeQueryDigits<V, 1>(format, query, out);
-  }
+  WithFields(format, [&](auto fields) {
+    QuantizeQueryDigits<V, QueryDigits(decltype(fields)::value)>(format, query, out);
+  });
 }
 
 // --- scores: kRows queries by kVectors vectors of tokens ---
@@ -111,7 +109,7 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
                              int64_t scores_stride) {
   using Reg = typename V::Reg;
   using Int = typename V::Int;
-  constexpr int kDigits = kFields == 1 ? 2 : 1;
+  constexpr int kDigits = QueryDigits(kFields);
   const RowFormat& format = rows.format;
   const int32_t group_blocks = format.group / (4 * kFields);
   const int32_t blocks = format.blocks();
@@ -189,7 +187,7 @@ void ScorePacked(const PackedRows& rows, const uint8_t* queries, int64_t query_s
   const PackedQuery places(rows.format);
   WithFields(rows.format, [&](auto fields) {
     constexpr int kFields = decltype(fields)::value;
-    constexpr int kMostRows = kFields == 1 ? V::kDots / 2 : V::kDots;
+    constexpr int kMostRows = V::kDots / QueryDigits(kFields);
     InRowBlocks<kMostRows>(n, [&](int32_t first, auto block) {
       constexpr int kRows = decltype(block)::value;
       // Few rows take more tokens, so that as many sums are under way.
@@ -214,7 +212,7 @@ inline constexpr int32_t kStripShorts = kTileTokens * kStripElements;
 // Elements [16 strip, 16 strip + 16) of all tokens less the zero field, [tokens / 2][16][2].
 template <class V, int kFields>
 inline void ExpandStrip(const PackedRows& rows, int32_t strip, int16_t* pairs) {
-  constexpr int kZeroField = kFields == 1 ? 128 : 0;
+  constexpr int kZeroField = kHasMinimum<kFields> ? 0 : 128;
   const int32_t blocks = rows.format.blocks();
   const int32_t first = strip * (4 / kFields);
   for (int32_t t = 0; t < rows.count; t += V::kLanes, pairs += V::kLanes * kStripElements) {

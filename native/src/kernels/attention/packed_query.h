@@ -18,17 +18,19 @@ namespace mla {
 // then floats [groups] scale, floats [groups] sum of the quantized elements (of which each counts
 // the row's minimum once), then group by group signed bytes [digits][elements] in the order of the
 // row's fields, zero beyond its end as far as its last block.
+constexpr int32_t QueryDigits(int32_t fields) { return fields == 1 ? 2 : 1; }
+
 struct PackedQuery {
-  int32_t digits;
   int64_t scales, sums, bytes;  // where they begin, in bytes
   int64_t size;                 // of it all, a multiple of 64
 
   explicit PackedQuery(const RowFormat& format)
-      : digits(format.type == CacheType::kInt8 ? 2 : 1),
-        scales(int64_t{format.groups()} * digits * 4),
+      : scales(int64_t{format.groups()} * QueryDigits(format.fields()) * 4),
         sums(scales + int64_t{format.groups()} * 4),
         bytes(sums + int64_t{format.groups()} * 4),
-        size((bytes + int64_t{format.blocks()} * format.fields() * digits * 4 + 63) / 64 * 64) {}
+        size((bytes +
+              int64_t{format.blocks()} * format.fields() * QueryDigits(format.fields()) * 4 + 63) /
+             64 * 64) {}
 };
 
 }  // namespace mla
