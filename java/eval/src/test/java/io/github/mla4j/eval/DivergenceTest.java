@@ -57,17 +57,17 @@ final class DivergenceTest {
   void countsAndPerplexitiesAreThoseOfPpl() {
     try (Model model = Stories.open();
         Session exact = model.newSession(options -> options.cache(CacheType.F32));
-        Session coarse = model.newSession(options -> options.cache(CacheType.INT8))) {
+        // Of few bits a level may fall either way when tokens come in other parts.
+        Session coarse = model.newSession(options -> options.cache(CacheType.F16))) {
       TextWindows windows = TextWindows.of(model.tokenizer(), Stories.TEXT.repeat(4), 64);
       PerplexityRatio alone = PerplexityRatio.measure(coarse, exact, windows, soFar -> {});
       PerplexityRatio beside =
           Divergence.measure(coarse, exact, VOCABULARY, windows, soFar -> {}).perplexity();
       assertEquals(alone.model().tokens(), beside.model().tokens());
-      // The tokens are appended in other parts, and a last bit may decide between two levels.
-      assertEquals(alone.model().value(), beside.model().value(), 1e-3);
+      assertEquals(alone.model().value(), beside.model().value(), 1e-4);
       assertEquals(alone.teacher().value(), beside.teacher().value(), 1e-4);
-      assertEquals(alone.value(), beside.value(), 2e-4);
-      assertEquals(alone.standardError(), beside.standardError(), 2e-4);
+      assertEquals(alone.value(), beside.value(), 1e-5);
+      assertEquals(alone.standardError(), beside.standardError(), 1e-5);
     }
   }
 

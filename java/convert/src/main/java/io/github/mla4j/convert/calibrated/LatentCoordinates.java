@@ -101,39 +101,49 @@ final class LatentCoordinates {
     return x.to(ScalarType.Float).contiguous();
   }
 
-  /** What is summed over all tokens. */
-  private static final class Sums {
-    long tokens;
-    Tensor latents; // [C]
-    Tensor products; // [C, C]
-    Tensor queries; // [kvHeads, d, d]
+  /**
+   * Sums over tokens.
+   *
+   * @param latents [C]
+   * @param products of latents with latents, [C, C]
+   * @param queries products of a KV head's queries with themselves, [kvHeads, d, d]
+   */
+  private record Sums(long tokens, Tensor latents, Tensor products, Tensor queries) {}
+
+  /** As many windows at a time as there are workers: a wide layer's products are large. */
+  private Sums measure(LatentAttention latent, List<Tensor> inputs) {
+    List<Tensor> sums = List.of();
+    long tokens = 0;
+    for (int first = 0; first < inputs.size(); first += workers.count()) {
+      List<Tensor> some =
+          inputs.subList(first, Math.min(inputs.size(), first + workers.count())).stream()
+              .map(LatentCoordinates::counted)
+              .toList();
+      for (List<Tensor> part : workers.mapAll(some.size(), w -> sums(latent, some.get(w)))) {
+        sums = sums.isEmpty() ? part : added(sums, part);
+      }
+      tokens += some.stream().mapToLong(window -> window.size(0)).sum();
+    }
+    return new Sums(tokens, sums.get(0), sums.get(1), sums.get(2));
   }
 
-  private Sums measure(LatentAttention latent, List<Tensor> inputs) {
-    Sums all = new Sums();
-    List<List<Tensor>> parts =
-        workers.mapAll(
-            inputs.size(),
-            w -> {
-              LatentAttention.Observed seen = latent.observe(config, counted(inputs.get(w)));
-              Tensor c = seen.latent().to(ScalarType.Double);
-              Tensor q =
-                  seen.queries()
-                      .to(ScalarType.Double)
-                      .reshape(config.kvHeadCount(), -1, config.headLength());
-              return List.of(
-                  c.sum(new long[] {0}, false, new ScalarTypeOptional()),
-                  c.t().mm(c),
-                  q.transpose(1, 2).matmul(q));
-            });
-    for (int w = 0; w < parts.size(); w++) {
-      all.tokens += counted(inputs.get(w)).size(0);
-      List<Tensor> part = parts.get(w);
-      all.latents = all.latents == null ? part.get(0) : all.latents.add_(part.get(0));
-      all.products = all.products == null ? part.get(1) : all.products.add_(part.get(1));
-      all.queries = all.queries == null ? part.get(2) : all.queries.add_(part.get(2));
+  private List<Tensor> sums(LatentAttention latent, Tensor window) {
+    LatentAttention.Observed seen = latent.observe(config, window);
+    Tensor c = seen.latent().to(ScalarType.Double);
+    Tensor q =
+        seen.queries().to(ScalarType.Double).reshape(config.kvHeadCount(), -1, config.headLength());
+    return List.of(
+        c.sum(new long[] {0}, false, new ScalarTypeOptional()),
+        c.t().mm(c),
+        q.transpose(1, 2).matmul(q));
+  }
+
+  private static List<Tensor> added(List<Tensor> sums, List<Tensor> part) {
+    for (int i = 0; i < sums.size(); i++) {
+      sums.get(i).add_(part.get(i));
     }
-    return all;
+    TorchScope.free(part);
+    return sums;
   }
 
   private static Tensor counted(Tensor window) {
