@@ -25,6 +25,10 @@ void PlaceArrays(CacheType rope, CacheType latent, int32_t group, const LayerLay
   for (const Segment& segment : layout.segments) {
     places->latent.push_back(place(latent, segment.length));
   }
+  if (latent != CacheType::kInt4 && latent != CacheType::kInt2) return;
+  // Finer queries for the rotary rows alone would change nothing: a conversion's KL divergence from
+  // its f16 cache was 0.0053 and 0.0052 (int4), 0.204 and 0.201 (int2) with 12 bits and with 7.
+  for (RowArray& array : places->rope) array.format.query_digits = array.format.packed() ? 1 : 0;
 }
 
 }  // namespace

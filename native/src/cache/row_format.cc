@@ -7,7 +7,8 @@ RowFormat MakeRowFormat(CacheType type, int32_t length, int32_t group) {
     const int64_t bytes = type == CacheType::kF32 ? 4 : 2;
     return {type, length, 0, 0, length * bytes};
   }
-  return {type, length, group, type == CacheType::kInt8 ? 1 : 2, kBlockBytes};
+  const bool fine = type == CacheType::kInt8;
+  return {type, length, group, fine ? 1 : 2, kBlockBytes, fine ? 2 : 1};
 }
 
 }  // namespace mla

@@ -26,15 +26,16 @@ inline constexpr int64_t kBlockStride = int64_t{kPageTokens} * kBlockBytes;
 // (int4: 2 fields of 4 bits, the lower first; int2: 4 of 2) is element 4f + j of the block; a
 // block's elements beyond the row are zero. An element is
 //   w = scale * (u - ZeroField(type)) (int8),   w = scale * u + minimum (int4, int2)
-// with u the unsigned field, and `scales_per_group` f16 numbers for every `group` elements (the
-// last group may be short). They lie beside the values, one group's numbers of a page's tokens
-// after the other: [groups][scales_per_group][kPageTokens].
+// with u the unsigned field, scale >= 0, and `scales_per_group` f16 numbers for every `group`
+// elements (the last group may be short). They lie beside the values, one group's numbers of a
+// page's tokens after the other: [groups][scales_per_group][kPageTokens].
 struct RowFormat {
   CacheType type;
   int32_t length;
   int32_t group;             // elements a scale, 32 or 64; 0 where there are none
   int32_t scales_per_group;  // 0 where there are none
   int64_t stride;            // bytes from a token's row, or share of a block, to the next token's
+  int32_t query_digits = 0;  // signed bytes an element of a quantized query; 0 where there are none
 
   bool packed() const { return scales_per_group > 0; }
   int32_t groups() const { return packed() ? (length + group - 1) / group : 0; }

@@ -263,10 +263,11 @@ class Block {
     }
     const ExpandedParams expanded = ExpandedForm(shape_, a_, w_.q);
     const ExpandedParams* form = plan_.expanded ? &expanded : nullptr;
-    team_.Each(plan_.tasks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        RunAttentionTask(plan_, p, form, static_cast<int32_t>(t), w_.attention(), member_);
-      }
+    // Enough pieces to level out members of unequal speed.
+    const int64_t grain = std::max<int64_t>(plan_.tasks / (team_.size() * 4), 1);
+    team_.Each(plan_.tasks, grain, [&](int64_t begin, int64_t end) {
+      RunAttentionTasks(plan_, p, form, static_cast<int32_t>(begin), static_cast<int32_t>(end),
+                        w_.attention(), member_);
     });
     if (plan_.merge_rows == 0) return;
     team_.Each(plan_.merge_rows, 1, [&](int64_t begin, int64_t end) {

@@ -177,7 +177,7 @@ TEST(Session, ADeepRewindOfAWindowEqualsAFreshSession) {
   DecoderOptions options;
   options.context_length = 400;
   options.threads = 2;
-  options.cache.latent = options.cache.rope = CacheType::kInt2;
+  options.cache.latent = options.cache.rope = CacheType::kInt8;
   options.cache.residual = 20;
   options.cache.sink = 2;
   const std::vector<int32_t> tokens = Tokens(400);
@@ -198,7 +198,7 @@ TEST(Session, ADeepRewindOfAWindowEqualsAFreshSession) {
     ASSERT_TRUE(fresh->Append(tokens.data(), from + n).ok());
     EXPECT_EQ(session->Length().value(), from + n);
     const std::vector<float> actual = LogitsOf(*session), expected = LogitsOf(*fresh);
-    for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(actual[v], expected[v], 2e-2);
+    for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(actual[v], expected[v], 1e-2);
   }
 }
 

@@ -192,9 +192,23 @@ Seen SeenBy(const Task& task, const Tile& tile, int32_t position) {
           std::clamp(end - tile.position, 0, tile.count)};
 }
 
+// Whether every query reads all of kTileTokens tokens.
+bool SeesWhole(const Task& task, const Tile& tile) {
+  if (tile.count != kTileTokens) return false;
+  for (int32_t i : {task.query_begin, task.query_end - 1}) {
+    const Seen seen = SeenBy(task, tile, task.params.first + i);
+    if (seen.begin > 0 || seen.end < tile.count) return false;
+  }
+  return true;
+}
+
 void WeighTile(const Task& task, const Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
+  if (!p.layout->key_scalar && SeesWhole(task, tile)) {
+    task.kernels.weigh_whole(s.scores, task.rows(), p.scale, s.maxima, s.totals, s.carries);
+    return;
+  }
   int64_t m = 0;
   for (int32_t g = task.head_begin; g < task.head_end; ++g) {
     const float* factors = p.layout->key_scalar ? p.cache->Scalars(g, tile.position) : nullptr;
@@ -263,9 +277,6 @@ void WalkTiles(Task& task) {
   const int32_t rows = task.rows();
   std::fill_n(task.scratch.maxima, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(task.scratch.totals, rows, 0.0f);
-  if (task.token_begin >= task.token_end) return;
-  PointAtQueries(task);
-  QuantizeQueries(task);
   bool first = true;
   ForEachTile(task, [&](const Tile& tile) {
     ScoreTile(task, tile);
@@ -300,47 +311,59 @@ void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* w
   }
 }
 
-static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task needs");
-
-}  // namespace
-
-void RunAttentionTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                      const ExpandedParams* expanded, int32_t index, void* workspace, int member) {
-  const LayerLayout& layout = *params.layout;
-  // Splits of a block are neighbours, then head blocks, so that tasks that run side by side share
-  // queries.
-  const int32_t split = index % plan.context_splits;
-  const int32_t head_block = index / plan.context_splits % plan.head_blocks;
-  const int32_t query_block = index / plan.context_splits / plan.head_blocks;
-  const int32_t kv_heads = layout.kv_heads / plan.head_blocks;
-
-  Task task{GetAttentionTileKernels(isa), params, expanded, {}, 0, 0, 0, 0, 0, 0};
-  task.query_begin = query_block * plan.query_block;
-  task.query_end = std::min(task.query_begin + plan.query_block, params.queries);
-  task.head_begin = head_block * kv_heads;
+// Which KV heads and queries.
+void SetBlock(const AttentionPlan& plan, int32_t block, Task& task) {
+  const int32_t kv_heads = task.params.layout->kv_heads / plan.head_blocks;
+  task.query_begin = block / plan.head_blocks * plan.query_block;
+  task.query_end = std::min(task.query_begin + plan.query_block, task.params.queries);
+  task.head_begin = block % plan.head_blocks * kv_heads;
   task.head_end = task.head_begin + kv_heads;
+  PointAtQueries(task);
+  QuantizeQueries(task);
+}
 
-  const int32_t oldest = params.first + task.query_begin - params.window + 1;
-  const int32_t begin = params.window > 0 ? std::max(0, oldest) : 0;
-  const int32_t end = params.first + task.query_end;
+// Which tokens, of those that the block's queries read.
+void SetSplit(const AttentionPlan& plan, int32_t split, Task& task) {
+  const AttentionParams& p = task.params;
+  const int32_t oldest = p.first + task.query_begin - p.window + 1;
+  const int32_t begin = p.window > 0 ? std::max(0, oldest) : 0;
+  const int32_t end = p.first + task.query_end;
   const int32_t first_page = begin / kPageTokens;
   const int32_t pages = (end + kPageTokens - 1) / kPageTokens - first_page;
   const int32_t pages_per_split = (pages + plan.context_splits - 1) / plan.context_splits;
   const int32_t split_page = first_page + split * pages_per_split;
   task.token_begin = std::max(begin, split_page * kPageTokens);
   task.token_end = std::min(end, (split_page + pages_per_split) * kPageTokens);
-
-  uint8_t* scratch =
-      static_cast<uint8_t*>(workspace) + plan.partial_bytes + member * plan.member_bytes;
-  const int64_t rows = int64_t{plan.query_block} * (layout.heads / plan.head_blocks);
-  TaskScratch::Carve(layout, expanded, rows, scratch, &task.scratch);
-  WalkTiles(task);
-  Deliver(plan, task, split, workspace);
 }
 
-void RunAttentionTask(const AttentionPlan& plan, const AttentionParams& params,
-                      const ExpandedParams* expanded, int32_t task, void* workspace, int member) {
-  RunAttentionTask(ChosenIsa().isa, plan, params, expanded, task, workspace, member);
+static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task needs");
+
+}  // namespace
+
+void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
+                       int member) {
+  Task task{GetAttentionTileKernels(isa), params, expanded, {}, 0, 0, 0, 0, 0, 0};
+  const int64_t rows = int64_t{plan.query_block} * (params.layout->heads / plan.head_blocks);
+  TaskScratch::Carve(
+      *params.layout, expanded, rows,
+      static_cast<uint8_t*>(workspace) + plan.partial_bytes + member * plan.member_bytes,
+      &task.scratch);
+  for (int32_t index = begin; index < end; ++index) {
+    // Splits of a block are neighbours, then head blocks, so that tasks that run side by side share
+    // queries.
+    const int32_t block = index / plan.context_splits, split = index % plan.context_splits;
+    if (index == begin || split == 0) SetBlock(plan, block, task);
+    SetSplit(plan, split, task);
+    WalkTiles(task);
+    Deliver(plan, task, split, workspace);
+  }
+}
+
+void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
+                       int member) {
+  RunAttentionTasks(ChosenIsa().isa, plan, params, expanded, begin, end, workspace, member);
 }
 
 }  // namespace mla

@@ -50,9 +50,9 @@ struct ExpandedParams {
 
 // The work is a number of independent tasks, and a merge of independent rows after all of them:
 //   plan = PlanAttention(...); workspace of plan.workspace_bytes (64-byte aligned);
-//   RunAttentionTask(plan, params, t, workspace, member) for t in [0, plan.tasks), any thread,
-//   `member` < members; barrier; MergeAttention(plan, params, r, workspace) for r in [0,
-//   plan.merge_rows).
+//   RunAttentionTasks(plan, params, begin, end, workspace, member) for parts of [0, plan.tasks),
+//   any thread, `member` < members; barrier; MergeAttention(plan, params, r, workspace) for r in
+//   [0, plan.merge_rows).
 // The split depends on the shape alone, never on the number of threads, so that results do not
 // either.
 struct AttentionPlan {
@@ -76,8 +76,11 @@ struct AttentionPlan {
 // expanded null: absorbed. `members`: upper bound of threads that run tasks at the same time.
 AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries,
                             const ExpandedParams* expanded, int members);
-void RunAttentionTask(const AttentionPlan& plan, const AttentionParams& params,
-                      const ExpandedParams* expanded, int32_t task, void* workspace, int member);
+// Tasks [begin, end). Neighbours share their preparation; results do not depend on how tasks are
+// grouped.
+void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
+                       int member);
 void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
                     void* workspace);
 
@@ -86,8 +89,9 @@ bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries
                        int32_t value_dim);
 
 // For tests and `MLA_ISA`: the same with a given implementation.
-void RunAttentionTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                      const ExpandedParams* expanded, int32_t task, void* workspace, int member);
+void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
+                       int member);
 
 // The formula in plain loops and double precision over the cached rows, written to params.out.
 void AttentionReference(const AttentionParams& params, const ExpandedParams* expanded);

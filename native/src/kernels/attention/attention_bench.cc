@@ -46,8 +46,7 @@ void Run(benchmark::State& state, const LayerLayout& layout, const Options& opti
   std::unique_ptr<void, decltype(&std::free)> workspace(
       std::aligned_alloc(64, static_cast<size_t>(plan.workspace_bytes)), &std::free);
   for (auto _ : state) {
-    for (int32_t t = 0; t < plan.tasks; ++t)
-      RunAttentionTask(isa, plan, params, nullptr, t, workspace.get(), 0);
+    RunAttentionTasks(isa, plan, params, nullptr, 0, plan.tasks, workspace.get(), 0);
     for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, workspace.get());
     benchmark::ClobberMemory();
   }

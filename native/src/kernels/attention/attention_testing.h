@@ -136,8 +136,8 @@ class Problem {
         &std::free);
     std::memset(workspace.get(), 0xff, static_cast<size_t>(plan.workspace_bytes));
     for (int32_t t = 0; t < plan.tasks; ++t) {
-      RunAttentionTask(isa, plan, p, expanded, backwards ? plan.tasks - 1 - t : t, workspace.get(),
-                       t % members);
+      const int32_t task = backwards ? plan.tasks - 1 - t : t;
+      RunAttentionTasks(isa, plan, p, expanded, task, task + 1, workspace.get(), t % members);
     }
     for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, p, r, workspace.get());
     return out;

@@ -17,7 +17,8 @@ struct Vec4 {
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 2;
-  static constexpr int kPairRows = 2;
+  static constexpr int kPackedRows = 2;
+  static constexpr int kPackedSums = 8;
 
   template <class T>
   static T Read(const void* p) {
@@ -106,10 +107,24 @@ struct Vec4 {
     const Reg rounded = Round(x);
     for (int i = 0; i < 4; ++i) p[i] = static_cast<int16_t>(rounded[i]);
   }
+  // Towards zero, to unsigned bytes.
+  static void StoreBytes(Reg x, uint8_t* p) {
+    const Int whole = __builtin_convertvector(x, Int);
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(whole[i]);
+  }
   template <int kLess>
   static Int LessEachByte(Int x) {
     typedef uint8_t Bytes __attribute__((vector_size(16)));
     return (Int)((Bytes)x - static_cast<uint8_t>(kLess));
+  }
+  // Four blocks of 4 bytes of 4 tokens each, to a quad of tokens with 16 elements.
+  static void StoreQuads(Int a, Int b, Int c, Int d, uint8_t* quads) {
+    const Int blocks[] = {a, b, c, d};
+    for (int e = 0; e < 16; ++e) {
+      for (int t = 0; t < 4; ++t) {
+        quads[4 * e + t] = static_cast<uint8_t>((blocks[e / 4][t] >> (e % 4 * 8)) & 0xff);
+      }
+    }
   }
   // Four blocks of 4 signed bytes of 4 tokens each, to 2 pairs of tokens with 16 elements of 16
   // bits.

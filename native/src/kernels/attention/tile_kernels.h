@@ -41,6 +41,11 @@ struct AttentionTileKernels {
   float (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
                  const float* factors, float* maximum, float* sum);
 
+  // The same for n rows of which every token of a whole tile is seen, without factors; scale > 0.
+  // Rows of scores are kTileTokens apart.
+  void (*weigh_whole)(float* scores, int32_t n, float scale, float* maxima, float* sums,
+                      float* carries);
+
   // out[m] = carries[m] * out[m] + sum_t weights[m * weights_stride + t] * rows[t], for m < n; rows
   // of `out` are out_stride floats apart. carries null: out[m] starts at zero. Where rows are
   // packed, the weights beyond rows.count are as `weigh` leaves them.

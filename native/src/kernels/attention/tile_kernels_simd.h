@@ -217,6 +217,51 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   return carry;
 }
 
+// kRows rows together, since a single one would wait for its maximum and its sum.
+template <class V, int kRows>
+inline void WeighWholeRows(float* scores, float scale, float* maxima, float* sums, float* carries) {
+  using Reg = typename V::Reg;
+  constexpr int kVectors = kTileTokens / V::kLanes;
+  constexpr int kPadded = (kRows + 3) / 4 * 4;
+  float after[kRows];
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    Reg largest = V::Load(scores + m * kTileTokens);
+    MLA_UNROLLED for (int v = 1; v < kVectors; ++v) {
+      largest = V::Max(largest, V::Load(scores + m * kTileTokens + v * V::kLanes));
+    }
+    const float tile_maximum = scale * V::Largest(largest);
+    after[m] = maxima[m] > tile_maximum ? maxima[m] : tile_maximum;
+  }
+  Reg totals[kPadded];
+  MLA_UNROLLED for (int m = 0; m < kPadded; ++m) totals[m] = V::Zero();
+  const Reg scales = V::Set1(scale);
+  MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      float* at = scores + m * kTileTokens + v * V::kLanes;
+      const Reg e = ExpOfNegative<V>(V::MulAdd(V::Load(at), scales, V::Set1(-after[m])));
+      V::Store(e, at);
+      totals[m] = V::Add(totals[m], e);
+    }
+  }
+  float parts[kPadded];
+  MLA_UNROLLED for (int m = 0; m < kPadded; m += 4) {
+    V::Sum4(totals[m], totals[m + 1], totals[m + 2], totals[m + 3], false, parts + m);
+  }
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    carries[m] = maxima[m] == after[m] ? 1.0f : expf(maxima[m] - after[m]);
+    maxima[m] = after[m];
+    sums[m] = sums[m] * carries[m] + parts[m];
+  }
+}
+
+template <class V>
+void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sums, float* carries) {
+  InRowBlocks<4>(n, [&](int32_t first, auto block) {
+    WeighWholeRows<V, decltype(block)::value>(scores + first * kTileTokens, scale, maxima + first,
+                                              sums + first, carries + first);
+  });
+}
+
 // --- weighted sums: kRows output rows by kVectors vectors of elements, over all rows of the tile
 // ---
 

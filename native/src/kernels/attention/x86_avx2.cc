@@ -17,7 +17,8 @@ struct Vec8 {
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 2;
   static constexpr int kDots = 4;
-  static constexpr int kPairRows = 4;
+  static constexpr int kPackedRows = 4;
+  static constexpr int kPackedSums = 8;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -108,10 +109,32 @@ struct Vec8 {
         reinterpret_cast<__m128i*>(p),
         _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
   }
+  // Towards zero, to unsigned bytes.
+  static void StoreBytes(Reg x, uint8_t* p) {
+    const Int whole = _mm256_cvttps_epi32(x);
+    const __m128i shorts =
+        _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(shorts, shorts));
+  }
   template <int kLess>
   static Int LessEachByte(Int x) {
     if constexpr (kLess == 0) return x;
     return _mm256_sub_epi8(x, _mm256_set1_epi8(static_cast<char>(kLess)));
+  }
+  // Four blocks of 4 bytes of 8 tokens each, to 2 quads of tokens with 16 elements.
+  static void StoreQuads(Int a, Int b, Int c, Int d, uint8_t* quads) {
+    // Lane L of each: 4 elements of tokens 4L ... 4L + 3.
+    a = ByElement(a), b = ByElement(b), c = ByElement(c), d = ByElement(d);
+    Int* to = reinterpret_cast<Int*>(quads);
+    _mm256_storeu_si256(to, _mm256_permute2x128_si256(a, b, 0x20));
+    _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(c, d, 0x20));
+    _mm256_storeu_si256(to + 2, _mm256_permute2x128_si256(a, b, 0x31));
+    _mm256_storeu_si256(to + 3, _mm256_permute2x128_si256(c, d, 0x31));
+  }
+  // In each 128-bit lane, 4 tokens of 4 bytes to 4 bytes of 4 tokens.
+  static Int ByElement(Int x) {
+    return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                                      0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
   }
   // Four blocks of 4 signed bytes of 8 tokens each, to 4 pairs of tokens with 16 elements of 16
   // bits.

@@ -16,7 +16,8 @@ struct Vec16 {
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 12;
-  static constexpr int kPairRows = 12;
+  static constexpr int kPackedRows = 12;
+  static constexpr int kPackedSums = 24;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -85,10 +86,30 @@ struct Vec16 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
   }
+  // Towards zero, to unsigned bytes.
+  static void StoreBytes(Reg x, uint8_t* p) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvttps_epi32(x)));
+  }
   template <int kLess>
   static Int LessEachByte(Int x) {
     if constexpr (kLess == 0) return x;
     return _mm512_sub_epi8(x, _mm512_set1_epi8(static_cast<char>(kLess)));
+  }
+  // Four blocks of 4 bytes of 16 tokens each, to 4 quads of tokens with 16 elements.
+  static void StoreQuads(Int a, Int b, Int c, Int d, uint8_t* quads) {
+    // Lane L of each: 4 elements of tokens 4L ... 4L + 3.
+    a = ByElement(a), b = ByElement(b), c = ByElement(c), d = ByElement(d);
+    const Int ab_low = _mm512_shuffle_i32x4(a, b, 0x44), ab_high = _mm512_shuffle_i32x4(a, b, 0xee);
+    const Int cd_low = _mm512_shuffle_i32x4(c, d, 0x44), cd_high = _mm512_shuffle_i32x4(c, d, 0xee);
+    _mm512_storeu_si512(quads, _mm512_shuffle_i32x4(ab_low, cd_low, 0x88));
+    _mm512_storeu_si512(quads + 64, _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd));
+    _mm512_storeu_si512(quads + 128, _mm512_shuffle_i32x4(ab_high, cd_high, 0x88));
+    _mm512_storeu_si512(quads + 192, _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd));
+  }
+  // In each 128-bit lane, 4 tokens of 4 bytes to 4 bytes of 4 tokens.
+  static Int ByElement(Int x) {
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2,
+                                                                       6, 10, 14, 3, 7, 11, 15)));
   }
   // Four blocks of 4 signed bytes of 16 tokens each, to 8 pairs of tokens with 16 elements of 16
   // bits.
