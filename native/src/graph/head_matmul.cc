@@ -26,14 +26,14 @@ int64_t Align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 }  // namespace
 
 int64_t HeadMatmulBytes(int64_t heads, int64_t n, int64_t cols) {
-  const int64_t one = std::max(ActivationBytes(FormFor(Type::kF32), n, cols),
-                               ActivationBytes(FormFor(Type::kF16), n, cols));
+  const int64_t one = std::max(ActivationBytes(FormFor(Type::kF32, Activations::kFine), n, cols),
+                               ActivationBytes(FormFor(Type::kF16, Activations::kFine), n, cols));
   return heads * Align(one);
 }
 
 void HeadMatmul(const HeadMatmulParams& p, Team& team) {
   const Jobs jobs(p);
-  const ActivationForm form = FormFor(p.w.type);
+  const ActivationForm form = FormFor(p.w.type, Activations::kFine);
   const int64_t rows = p.w.rows / p.kv_heads;
   const int64_t area = Align(ActivationBytes(form, jobs.rows_each, p.w.cols));
   const int64_t x_row = jobs.by_group ? p.x_head_stride : p.x_stride;

@@ -22,7 +22,7 @@ class PreparedInput {
     int64_t bytes = 0;
     for (Type type : {Type::kF32, Type::kF16, Type::kBF16, Type::kQ4_0, Type::kQ4_1, Type::kQ8_0,
                       Type::kQ4_K, Type::kQ6_K}) {
-      const int64_t need = ActivationBytes(FormFor(type), n, cols);
+      const int64_t need = ActivationBytes(FormFor(type, Activations::kFine), n, cols);
       if (need > bytes) bytes = need;
     }
     return kMaxForms * Align(bytes);
@@ -31,7 +31,7 @@ class PreparedInput {
   PreparedInput(uint8_t* area, int64_t n, int64_t cols) : area_(area), n_(n), cols_(cols) {}
 
   void Plan(Type type) {
-    const ActivationForm form = FormFor(type);
+    const ActivationForm form = FormFor(type, Activations::kMixed);
     for (int i = 0; i < count_; ++i) {
       if (forms_[static_cast<size_t>(i)] == form) return;
     }
@@ -52,7 +52,7 @@ class PreparedInput {
   }
 
   const void* For(Type type) const {
-    const ActivationForm form = FormFor(type);
+    const ActivationForm form = FormFor(type, Activations::kMixed);
     for (int i = 0; i < count_; ++i) {
       if (forms_[static_cast<size_t>(i)] == form) return data_[static_cast<size_t>(i)];
     }

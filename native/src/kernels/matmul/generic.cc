@@ -29,6 +29,7 @@ void PrepareBlock(const float* x, ActivationBlock* block) {
   std::memcpy(block->q, q, sizeof(q));
   for (int h = 0; h < 2; ++h) block->half_sum[h] = block->scale * static_cast<float>(half[h]);
   block->sum = block->half_sum[0] + block->half_sum[1];
+  block->fine = 1;
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
@@ -80,7 +81,7 @@ float DotChunk(ActivationForm form, const float* w, const void* prepared, int64_
 }
 
 void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  const ActivationForm form = FormFor(p.w.type);
+  const ActivationForm form = FormFor(p.w.type, Activations::kFine);
   for (int64_t r = row_begin; r < row_end; ++r) {
     const float bias = p.bias != nullptr ? p.bias[r] : 0.0f;
     for (int64_t i = 0; i < p.n; ++i) {

@@ -4,7 +4,7 @@
 
 namespace mla {
 
-ActivationForm FormFor(Type weight) {
+ActivationForm FormFor(Type weight, Activations activations) {
   switch (weight) {
     case Type::kF32:
     case Type::kF16:
@@ -15,7 +15,8 @@ ActivationForm FormFor(Type weight) {
     case Type::kQ8_0:
     case Type::kQ4_K:
     case Type::kQ6_K:
-      return ActivationForm::kInt16Blocks32;
+      return activations == Activations::kFine ? ActivationForm::kFineBlocks32
+                                               : ActivationForm::kMixedBlocks32;
   }
   return ActivationForm::kFloat;
 }

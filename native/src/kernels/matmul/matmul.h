@@ -16,9 +16,14 @@
 
 namespace mla {
 
-// How x is held for a weight type: types of equal form share one preparation.
-enum class ActivationForm { kFloat, kInt16Blocks32 };
-ActivationForm FormFor(Type weight);
+// How x is held for a weight type: types of equal form share one preparation. Blocks are whole
+// numbers of 15 bits for 32 elements with a scale; mixed ones may have 8 bits instead, where no
+// element stands out and the instruction set gains by it.
+enum class ActivationForm { kFloat, kFineBlocks32, kMixedBlocks32 };
+
+// What blocks quantized weights are to meet.
+enum class Activations { kMixed, kFine };
+ActivationForm FormFor(Type weight, Activations activations);
 
 // Bytes for n rows of `cols` activations in a form; the buffer must be 64-byte aligned.
 int64_t ActivationBytes(ActivationForm form, int64_t n, int64_t cols);
@@ -30,7 +35,7 @@ void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, i
 
 struct MatmulParams {
   Matrix w;              // [rows, cols]
-  const void* prepared;  // n rows of activations in FormFor(w.type)
+  const void* prepared;  // n rows of activations in a form for w.type
   int64_t n;             // rows of x and y; 1 is the decode case
   float* y;              // [n, rows], row stride y_stride floats
   int64_t y_stride;

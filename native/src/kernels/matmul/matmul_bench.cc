@@ -66,7 +66,9 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
     weights = &Weights(type, shape.rows, shape.cols, n == 1 ? kFarBytes : 0);
     x = RandomReals(n * shape.cols);
     y.assign(static_cast<size_t>(n * shape.rows), 0);
-    prepared.resize(static_cast<size_t>(ActivationBytes(FormFor(type), n, shape.cols)) + 64);
+    prepared.resize(
+        static_cast<size_t>(ActivationBytes(FormFor(type, Activations::kMixed), n, shape.cols)) +
+        64);
   }
   Matrix w{type, nullptr, shape.rows, shape.cols};
   const int64_t grains = shape.rows / kMatmulRowGrain;
@@ -78,7 +80,8 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
     const int64_t copies = static_cast<int64_t>(weights->size()) / bytes;
     void* at = prepared.data() + (64 - reinterpret_cast<uintptr_t>(prepared.data()) % 64) % 64;
     if (member == 0 && copy == 0) {
-      PrepareActivations(FormFor(type), x.data(), shape.cols, n, shape.cols, at, 0, n);
+      PrepareActivations(FormFor(type, Activations::kMixed), x.data(), shape.cols, n, shape.cols,
+                         at, 0, n);
     }
     w.data = weights->data() + copy * bytes;
     copy = (copy + 1) % copies;
@@ -96,7 +99,7 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
 
 void BM_Prepare(benchmark::State& state, int64_t n, int64_t cols) {
   const std::vector<float> x = RandomReals(n * cols);
-  const ActivationForm form = ActivationForm::kInt16Blocks32;
+  const ActivationForm form = ActivationForm::kMixedBlocks32;
   std::vector<uint8_t> bytes(static_cast<size_t>(ActivationBytes(form, n, cols)) + 64);
   void* at = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64) % 64;
   for (auto _ : state) {

@@ -29,19 +29,19 @@ int32_t LoadWord(const uint8_t* bytes) {
   return word;
 }
 
-// Rows [begin, end) of x, block by block with `prepare_block`, or copied where the weights are
-// plain floats.
-template <typename PrepareBlock>
+// Rows [begin, end) of x with `prepare_row`(x, blocks of the row, their number), or copied where
+// the weights are plain floats.
+template <typename PrepareRow>
 void PrepareRows(ActivationForm form, const float* x, int64_t x_stride, int64_t cols,
-                 void* prepared, int64_t begin, int64_t end, PrepareBlock prepare_block) {
+                 void* prepared, int64_t begin, int64_t end, PrepareRow prepare_row) {
   for (int64_t i = begin; i < end; ++i) {
     if (form == ActivationForm::kFloat) {
       memcpy(static_cast<float*>(prepared) + i * cols, x + i * x_stride,
              static_cast<size_t>(cols) * sizeof(float));
       continue;
     }
-    ActivationBlock* row = static_cast<ActivationBlock*>(prepared) + i * (cols / 32);
-    for (int64_t b = 0; b < cols / 32; ++b) prepare_block(x + i * x_stride + 32 * b, row + b);
+    prepare_row(x + i * x_stride, static_cast<ActivationBlock*>(prepared) + i * (cols / 32),
+                cols / 32);
   }
 }
 

@@ -53,11 +53,15 @@ void PrepareBlock(const float* x, ActivationBlock* block) {
   }
   for (int h = 0; h < 2; ++h) block->half_sum[h] = block->scale * static_cast<float>(sums[h]);
   block->sum = block->half_sum[0] + block->half_sum[1];
+  block->fine = 1;
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  PrepareRows(form, x, x_stride, cols, prepared, begin, end, PrepareBlock);
+  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
+              [](const float* row, ActivationBlock* blocks, int64_t count) {
+                for (int64_t b = 0; b < count; ++b) PrepareBlock(row + 32 * b, blocks + b);
+              });
 }
 
 struct Avx2 {

@@ -1,5 +1,11 @@
-// Quantized weights by vpdpbusd. An activation is 256 * high + low, two signed bytes, so a product
-// with a weight is exact and a column of 32 sums up in 32-bit integers before it meets its scales.
+// Quantized weights by vpdpbusd. An activation is high + low / 256 in units of its block's scale,
+// two signed bytes, so a product with a weight is exact and a column of 32 sums up in 32-bit
+// integers before it meets its scales.
+//
+// In most blocks low is zero and left out, which is half of the work: in those that have no element
+// far above the row's mean magnitude, and so steps not much above other blocks'. With the limit of
+// 7 means 20 % of SmolLM2-135M's blocks keep both bytes, and its next-token distributions move by a
+// KL divergence of 5.1e-4 (3.4e-4 with a limit of 5 and 34 %, 3.3e-3 without low bytes).
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,40 +17,73 @@
 namespace mla {
 namespace {
 
-// One half of a block: 16 activations to high and low bytes; the sum of the whole numbers.
-int32_t PrepareHalf(__m512 x, __m512 inverse, uint8_t* high, uint8_t* low) {
-  const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+constexpr float kCoarseLimit = 7.0f;
+// The largest value that splits into two signed bytes, 256 * 127 + 127, in units of the high one.
+constexpr float kFineLimit = 127.0f + 127.0f / 256;
+constexpr float kCoarseMost = 127.0f;
+
+__m512i Magnitudes(__m512 x) {
+  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+// One half of a block: 16 activations to high and low bytes; the sum of high + low / 256.
+float PrepareHalf(__m512 x, __m512 inverse, bool fine, uint8_t* high, uint8_t* low) {
+  const __m512 scaled = _mm512_mul_ps(x, inverse);
+  if (!fine) {
+    const __m512i h = _mm512_cvtps_epi32(scaled);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm512_cvtepi32_epi8(h));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm_setzero_si128());
+    return static_cast<float>(_mm512_reduce_add_epi32(h));
+  }
+  const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(scaled, _mm512_set1_ps(256)));
   const __m512i h = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
   const __m512i l = _mm512_sub_epi32(q, _mm512_slli_epi32(h, 8));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm512_cvtepi32_epi8(h));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm512_cvtepi32_epi8(l));
-  return _mm512_reduce_add_epi32(q);
+  return static_cast<float>(_mm512_reduce_add_epi32(q)) / 256;
 }
 
-void PrepareBlock(const float* x, ActivationBlock* block) {
+// coarse_below: blocks that stay below need no low bytes.
+void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   const __m512 a = _mm512_loadu_ps(x);
   const __m512 b = _mm512_loadu_ps(x + 16);
   // Magnitudes order like their bits, and NaN above all.
-  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  const uint32_t bits = _mm512_reduce_max_epu32(
-      _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude),
-                       _mm512_and_si512(_mm512_castps_si512(b), magnitude)));
+  const uint32_t bits = _mm512_reduce_max_epu32(_mm512_max_epu32(Magnitudes(a), Magnitudes(b)));
   float largest;
   memcpy(&largest, &bits, sizeof(largest));
   const bool finite = bits < 0x7f800000;
-  block->scale = finite ? largest / kActivationLimit : __builtin_nanf("");
+  const bool fine = !(largest < coarse_below);
+  const float most = fine ? kFineLimit : kCoarseMost;
+  block->fine = fine;
+  block->scale = finite ? largest / most : __builtin_nanf("");
   const __m512 inverse =
-      _mm512_set1_ps(finite && largest > kSmallestActivation ? kActivationLimit / largest : 0.0f);
-  const int32_t first = PrepareHalf(a, inverse, block->q, block->q + 32);
-  const int32_t second = PrepareHalf(b, inverse, block->q + 16, block->q + 48);
-  block->half_sum[0] = block->scale * static_cast<float>(first);
-  block->half_sum[1] = block->scale * static_cast<float>(second);
+      _mm512_set1_ps(finite && largest > kSmallestActivation ? most / largest : 0.0f);
+  const float first = PrepareHalf(a, inverse, fine, block->q, block->q + 32);
+  const float second = PrepareHalf(b, inverse, fine, block->q + 16, block->q + 48);
+  block->half_sum[0] = block->scale * first;
+  block->half_sum[1] = block->scale * second;
   block->sum = block->half_sum[0] + block->half_sum[1];
+}
+
+// What the blocks of a mixed row need no low bytes below.
+float CoarseBelow(const float* x, int64_t cols) {
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t i = 0; i < cols; i += 16) {
+    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(Magnitudes(_mm512_loadu_ps(x + i))));
+  }
+  return kCoarseLimit * _mm512_reduce_add_ps(sum) / static_cast<float>(cols);
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  PrepareRows(form, x, x_stride, cols, prepared, begin, end, PrepareBlock);
+  const bool mixed = form == ActivationForm::kMixedBlocks32;
+  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
+              [mixed](const float* row, ActivationBlock* blocks, int64_t count) {
+                const float coarse_below = mixed ? CoarseBelow(row, 32 * count) : 0.0f;
+                for (int64_t b = 0; b < count; ++b) {
+                  PrepareBlock(row + 32 * b, coarse_below, blocks + b);
+                }
+              });
 }
 
 struct Avx512 {
@@ -70,6 +109,22 @@ struct Avx512 {
   [[gnu::always_inline]] static inline void MultiplyTile(const Tile<kScales>* const tiles[kPanels],
                                                          const ActivationBlock* const x[kCols],
                                                          __m512 sums[kPanels][kCols]) {
+    // A single row's time goes to reading the weights: there a branch costs more than it saves.
+    int32_t fine = kPanels * kCols == 1;
+    for (int c = 0; c < kCols; ++c) fine |= x[c]->fine;
+    if (fine != 0) {
+      MultiplyBytes<kPanels, kCols, kScales, true>(tiles, x, sums);
+    } else {
+      MultiplyBytes<kPanels, kCols, kScales, false>(tiles, x, sums);
+    }
+  }
+
+ private:
+  // Where low bytes are zero both forms give the same to the last bit.
+  template <int kPanels, int kCols, int kScales, bool kFine>
+  [[gnu::always_inline]] static inline void MultiplyBytes(const Tile<kScales>* const tiles[kPanels],
+                                                          const ActivationBlock* const x[kCols],
+                                                          __m512 sums[kPanels][kCols]) {
     // Integer sums are exact in any order: where too few are under way to hide an instruction's
     // latency, split them.
     constexpr int kChains = kPanels * kCols < 4 ? 2 : 1;
@@ -82,14 +137,17 @@ struct Avx512 {
         const int k = j % kChains;
 #pragma GCC unroll 8
         for (int c = 0; c < kCols; ++c) {
-          const __m512i x_high = _mm512_set1_epi32(LoadWord(x[c]->q + 4 * (s * kSteps + j)));
-          const __m512i x_low = _mm512_set1_epi32(LoadWord(x[c]->q + 32 + 4 * (s * kSteps + j)));
+          const uint8_t* words = x[c]->q + 4 * (s * kSteps + j);
+          const __m512i x_high = _mm512_set1_epi32(LoadWord(words));
+          const __m512i x_low = kFine ? _mm512_set1_epi32(LoadWord(words + 32)) : x_high;
 #pragma GCC unroll 2
           for (int p = 0; p < kPanels; ++p) {
             const __m512i w = tiles[p]->q[s * kSteps + j];
             const __m512i zero = _mm512_setzero_si512();
             high[p][c][k] = _mm512_dpbusd_epi32(j < kChains ? zero : high[p][c][k], w, x_high);
-            low[p][c][k] = _mm512_dpbusd_epi32(j < kChains ? zero : low[p][c][k], w, x_low);
+            if constexpr (kFine) {
+              low[p][c][k] = _mm512_dpbusd_epi32(j < kChains ? zero : low[p][c][k], w, x_low);
+            }
           }
         }
       }
@@ -99,12 +157,15 @@ struct Avx512 {
         const __m512 sum = _mm512_set1_ps(kScales == 1 ? x[c]->sum : x[c]->half_sum[s]);
 #pragma GCC unroll 2
         for (int p = 0; p < kPanels; ++p) {
-          __m512i h = high[p][c][0], l = low[p][c][0];
-          if (kChains == 2) {
-            h = _mm512_add_epi32(h, high[p][c][kChains - 1]);
-            l = _mm512_add_epi32(l, low[p][c][kChains - 1]);
+          __m512i h = high[p][c][0];
+          if (kChains == 2) h = _mm512_add_epi32(h, high[p][c][kChains - 1]);
+          __m512 dot = _mm512_cvtepi32_ps(h);
+          if constexpr (kFine) {
+            __m512i l = low[p][c][0];
+            if (kChains == 2) l = _mm512_add_epi32(l, low[p][c][kChains - 1]);
+            dot = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(h, 8), l)),
+                                _mm512_set1_ps(1.0f / 256));
           }
-          const __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(h, 8), l));
           const __m512 scaled = _mm512_mul_ps(dot, tiles[p]->scale[s]);
           sums[p][c] = _mm512_fmadd_ps(scaled, scale, sums[p][c]);
           sums[p][c] = _mm512_fmadd_ps(tiles[p]->min[s], sum, sums[p][c]);
