@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "graph/head_matmul.h"
 #include "graph/matmul_batch.h"
@@ -12,8 +13,15 @@
 namespace mla {
 namespace {
 
-// Rows handed to a member at a time where the work is light.
-constexpr int64_t kRowGrain = 8;
+// Attention's work on one sequence's rows of a layer.
+struct SequenceWork {
+  const AttentionPlan* plan;
+  CacheView view;
+  AttentionParams params;
+  ExpandedParams expanded;
+  const ExpandedParams* form;  // null: absorbed
+  uint8_t* partials;
+};
 
 class Block {
  public:
@@ -27,23 +35,24 @@ class Block {
         layout_(a_.layout),
         // Every member compares the same two lists, so all of them decide alike.
         new_angles_(previous == nullptr || previous->attention.frequencies != a_.frequencies),
-        plan_(step.plans[static_cast<size_t>(layer)]),
+        expanded_(PlanOf(step.sequences[0]).expanded),
         team_(team),
         member_(member),
-        n_(step.rows) {}
+        n_(step.rows),
+        grain_(RowGrain(n_, team.size(), 8)) {}
 
   bool Run() {
     if (!Project()) return false;
     if (layout_.key_scalar) ReconstructKeys();
-    team_.Each(n_, kRowGrain, [this](int64_t begin, int64_t end) {
+    team_.Each(n_, grain_, [this](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) FinishRow(i);
     });
-    if (!plan_.expanded && !a_.k_up.empty()) AbsorbQueries();
+    if (!expanded_ && !a_.k_up.empty()) AbsorbQueries();
     Attend();
-    if (!plan_.expanded && !a_.v_up.empty()) UpProjectValues();
+    if (!expanded_ && !a_.v_up.empty()) UpProjectValues();
     PreparedInput input(w_.prepared, n_, a_.output.w.cols);
     input.Plan(a_.output);
-    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
+    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
       input.Fill(w_.attended, AttendedStride(), begin, end);
     });
     MatmulBatch batch;
@@ -72,8 +81,8 @@ class Block {
     input.Plan(a_.q);
     input.Plan(whole ? a_.k_in : a_.k_rope);
     if (!whole) PlanLatent(input);
-    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
-      if (begin == 0) step_.stop.store(step_.cancel.load(std::memory_order_relaxed));
+    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
+      if (begin == 0) step_.stop.store(step_.IsCancelled());
       RmsNorm(w_.hidden + begin * d, d, weights_.attention_norm, shape_.norm_epsilon,
               w_.normed + begin * stride, stride, end - begin, d);
       input.Fill(w_.normed, stride, begin, end);
@@ -98,7 +107,7 @@ class Block {
     keys.Plan(a_.k_rope);
     PreparedInput inputs(w_.prepared, n_, stride);
     PlanLatent(inputs);
-    team_.Each(n_, kRowGrain, [&](int64_t begin, int64_t end) {
+    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         NormHeads(a_.q_norm, shape_.heads, w_.q + i * QueryStride());
         NormHeads(a_.k_norm, shape_.kv_heads, w_.normed + i * stride + d);
@@ -147,16 +156,17 @@ class Block {
   void FinishRow(int64_t i) {
     float* q = w_.q + i * QueryStride();
     float* k = w_.k_rope + i * RopeStride();
+    const SequenceRows& sequence = step_.SequenceOf(i);
+    const int32_t position = sequence.first + static_cast<int32_t>(i) - sequence.begin;
     const bool whole = a_.norms_whole_heads();  // already normed
     const bool rotates_first = step_.weights.norm_after_rope();
-    if (layout_.rope_dim > 0 && rotates_first) Rotate(i, k);
+    if (layout_.rope_dim > 0 && rotates_first) Rotate(i, position, k);
     if (a_.q_norm.weight != nullptr && !whole) NormHeads(a_.q_norm, shape_.heads, q);
     if (a_.k_norm.weight != nullptr && !whole) NormKeys(i, q, k);
-    if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, k);
-    step_.cache.Write(layer_, step_.first + static_cast<int32_t>(i), 1, k, RopeStride(),
-                      w_.latent + i * layout_.latent, layout_.latent,
-                      layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,
-                      layout_.kv_heads);
+    if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, position, k);
+    sequence.cache->Write(
+        layer_, position, 1, k, RopeStride(), w_.latent + i * layout_.latent, layout_.latent,
+        layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr, layout_.kv_heads);
   }
 
   // Qwen3: k = w * key / rms(key). Uncompressed keys are normed as they are cached. Of factored
@@ -194,12 +204,11 @@ class Block {
     }
   }
 
-  void Rotate(int64_t i, float* k) {
+  void Rotate(int64_t i, int32_t position, float* k) {
     float* q = QueryRope() + i * QueryRopeStride();
     const int64_t r = layout_.rope_dim;
     const int32_t rotated = step_.weights.rotated_dims(layout_);
     float* angles = w_.cos_sin + i * RopeStride();
-    const int64_t position = step_.first + i;
     const RopeLayout pairs = step_.weights.rope_layout();
     int64_t g = 0;
     while (g < layout_.rope_groups) {
@@ -231,48 +240,88 @@ class Block {
   int64_t KeyRank() const { return a_.k_up.rows / layout_.kv_heads; }
   int64_t ValueRank() const { return a_.v_up.cols; }
 
-  void Attend() {
-    const CacheView view = step_.cache.View(layer_);
-    AttentionParams p = {};
+  const AttentionPlan& PlanOf(const SequenceRows& rows) const {
+    return rows.plans[static_cast<size_t>(layer_)];
+  }
+
+  void Bind(const SequenceRows& rows, SequenceWork* work) const {
+    const int64_t begin = rows.begin;
+    float* q = w_.q + begin * QueryStride();
+    work->plan = &PlanOf(rows);
+    work->view = rows.cache->View(layer_);
+    work->partials = rows.partials;
+    AttentionParams& p = work->params;
     p.layout = &layout_;
-    p.cache = &view;
-    p.first = step_.first;
-    p.queries = n_;
+    p.cache = &work->view;
+    p.first = rows.first;
+    p.queries = rows.rows;
     p.window = shape_.sliding_window;
     p.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
-    p.q_rope = QueryRope();
+    p.q_rope = QueryRope() + begin * QueryRopeStride();
     p.q_rope_stride = QueryRopeStride();
     p.q_rope_head_stride = QueryRopeLength();
     if (a_.k_up.empty()) {
-      p.q_latent = w_.q + a_.nope_offset();
+      p.q_latent = q + a_.nope_offset();
       p.q_latent_stride = QueryStride();
       p.q_latent_head_stride = QueryLength();
     } else {
-      p.q_latent = w_.q_latent;
       p.q_latent_stride = KeyRank() * shape_.heads;
       p.q_latent_head_stride = KeyRank();
+      p.q_latent = w_.q_latent + begin * p.q_latent_stride;
     }
-    if (plan_.expanded || a_.v_up.empty()) {
-      p.out = w_.attended;
+    if (expanded_ || a_.v_up.empty()) {
       p.out_stride = AttendedStride();
       p.out_head_stride = shape_.value_length;
+      p.out = w_.attended + begin * p.out_stride;
     } else {
-      p.out = w_.o_latent;
       p.out_stride = ValueRank() * shape_.heads;
       p.out_head_stride = ValueRank();
+      p.out = w_.o_latent + begin * p.out_stride;
     }
-    const ExpandedParams expanded = ExpandedForm(shape_, a_, w_.q);
-    const ExpandedParams* form = plan_.expanded ? &expanded : nullptr;
+    work->expanded = ExpandedForm(shape_, a_, q);
+    work->form = expanded_ ? &work->expanded : nullptr;
+  }
+
+  void Attend() {
+    EachOfAll([](const AttentionPlan& plan) { return plan.tasks; },
+              [this](const SequenceWork& work, int32_t begin, int32_t end) {
+                RunAttentionTasks(*work.plan, work.params, work.form, begin, end, work.partials,
+                                  w_.scratch(member_));
+              });
+    EachOfAll([](const AttentionPlan& plan) { return plan.merge_rows; },
+              [](const SequenceWork& work, int32_t begin, int32_t end) {
+                for (int32_t row = begin; row < end; ++row) {
+                  MergeAttention(*work.plan, work.params, row, work.partials);
+                }
+              });
+  }
+
+  // run(work of a sequence, begin, end) for parts of [0, count(its plan)), of all sequences as one
+  // piece of work: one that is long keeps the team as busy as many that are short. Ends with the
+  // team's barrier, if there is anything to do.
+  template <typename Count, typename Run>
+  void EachOfAll(const Count& count, const Run& run) {
+    int64_t total = 0;
+    for (const SequenceRows& rows : step_.sequences) total += count(PlanOf(rows));
+    if (total == 0) return;
+    // What a member is given only ascends, so it walks the sequences once.
+    auto next = step_.sequences.begin();
+    int64_t first = 0, last = 0;  // of the sequence at hand
+    SequenceWork work = {};
     // Enough pieces to level out members of unequal speed.
-    const int64_t grain = std::max<int64_t>(plan_.tasks / (team_.size() * 4), 1);
-    team_.Each(plan_.tasks, grain, [&](int64_t begin, int64_t end) {
-      RunAttentionTasks(plan_, p, form, static_cast<int32_t>(begin), static_cast<int32_t>(end),
-                        w_.attention(), member_);
-    });
-    if (plan_.merge_rows == 0) return;
-    team_.Each(plan_.merge_rows, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        MergeAttention(plan_, p, static_cast<int32_t>(r), w_.attention());
+    const int64_t grain = std::max<int64_t>(total / (team_.size() * 4), 1);
+    team_.Each(total, grain, [&](int64_t begin, int64_t end) {
+      while (begin < end) {
+        if (begin >= last) {
+          for (; begin >= last; ++next) {
+            first = last;
+            last += count(PlanOf(*next));
+          }
+          Bind(*std::prev(next), &work);
+        }
+        const int64_t stop = std::min(end, last);
+        run(work, static_cast<int32_t>(begin - first), static_cast<int32_t>(stop - first));
+        begin = stop;
       }
     });
   }
@@ -292,10 +341,11 @@ class Block {
   const AttentionWeights& a_;
   const LayerLayout& layout_;
   const bool new_angles_;
-  const AttentionPlan& plan_;
+  const bool expanded_;
   Team& team_;
   const int member_;
   const int32_t n_;
+  const int64_t grain_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace mla {
 
-// hidden += attention(norm(hidden)); stores the rows' keys and latents in the cache. False:
+// hidden += attention(norm(hidden)); stores the rows' keys and latents in the caches. False:
 // cancelled, nothing but scratch was touched. `previous` is the layer before (null in the first):
 // equal rotary tables are not computed again.
 bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,

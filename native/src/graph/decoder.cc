@@ -8,10 +8,9 @@
 #include <utility>
 
 #include "graph/attention_block.h"
-#include "graph/mlp_block.h"
+#include "graph/forward.h"
 #include "graph/output_head.h"
 #include "runtime/thread_pool.h"
-#include "tensor/convert.h"
 
 namespace mla {
 namespace {
@@ -21,16 +20,6 @@ namespace {
 constexpr int32_t kChunkRows = 256;
 // Rows whose logits are held at a time when only scores are wanted.
 constexpr int32_t kScoreRows = 16;
-
-void Embed(const Step& step, const int32_t* tokens, Team& team) {
-  const Matrix& embedding = step.weights.embedding();
-  team.Each(step.rows, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      DequantizeRow(embedding.type, embedding.row(tokens[i]),
-                    step.workspace.hidden + i * embedding.cols, embedding.cols);
-    }
-  });
-}
 
 }  // namespace
 
@@ -76,7 +65,6 @@ int64_t Decoder::workspace_bytes() const { return workspace_.bytes() + score_log
 // Decode is always absorbed; a prompt's chunk takes the cheaper form unless one was asked for.
 void Decoder::Plan(int32_t first, int32_t rows) {
   const ModelShape& shape = weights_->shape();
-  int64_t scratch = 0;
   for (size_t l = 0; l < plans_.size(); ++l) {
     const AttentionWeights& a = weights_->layers()[l].attention;
     const bool factored = !a.k_up.empty() || !a.v_up.empty();
@@ -84,29 +72,48 @@ void Decoder::Plan(int32_t first, int32_t rows) {
                         (options_.prefill == MLA_PREFILL_EXPANDED ||
                          ExpandedIsCheaper(a.layout, first, rows, a.nope_dim, a.value_length));
     const ExpandedParams form = ExpandedForm(shape, a, nullptr);
-    plans_[l] = PlanAttention(a.layout, first, rows, expand ? &form : nullptr, options_.threads);
-    scratch = std::max(scratch, plans_[l].workspace_bytes);
+    plans_[l] = PlanAttention(a.layout, first, rows, expand ? &form : nullptr);
   }
-  workspace_.ReserveAttention(scratch);
+}
+
+Status Decoder::Reserve(int32_t n) {
+  if (n > options_.context_length - length()) {
+    return Status(MLA_CONTEXT_FULL, "the context of " + std::to_string(options_.context_length) +
+                                        " tokens holds " + std::to_string(length()) + ", " +
+                                        std::to_string(n) + " more do not fit");
+  }
+  return cache_->Reserve(n);
+}
+
+Result<SequenceRows> Decoder::Begin(int32_t first, int32_t rows, const std::atomic<bool>& cancel) {
+  if (Status status = cache_->ReserveWindow(rows); !status.ok()) return status;
+  Plan(first, rows);
+  return SequenceRows{cache_.get(), plans_.data(), &cancel, first, rows, 0, nullptr};
+}
+
+Result<SequenceRows> Decoder::BeginToken(const std::atomic<bool>& cancel) {
+  if (Status status = Reserve(1); !status.ok()) return status;
+  return Begin(length(), 1, cancel);
 }
 
 Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
   const int32_t first = cache_->length() + done;
-  if (Status status = cache_->ReserveWindow(rows); !status.ok()) return status;
-  Plan(first, rows);
+  Result<SequenceRows> sequence = Begin(first, rows, request.cancel);
+  if (!sequence.ok()) return sequence.status();
+  int64_t partials = 0, scratch = 0;
+  for (const AttentionPlan& plan : plans_) {
+    partials = std::max(partials, plan.partial_bytes);
+    scratch = std::max(scratch, plan.scratch_bytes);
+  }
+  workspace_.ReserveAttention(partials, scratch, options_.threads);
+  sequence.value().partials = workspace_.partials();
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, *cache_, request.cancel, stop, plans_, first, rows};
+  const Step step = {*weights_, workspace_, {&sequence.value(), 1}, rows, stop};
   const int32_t vocabulary = weights_->shape().vocabulary;
   const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;
   const auto region = [&](Team& team, int member) {
-    Embed(step, tokens, team);
-    const LayerWeights* previous = nullptr;
-    for (int32_t l = 0; l < weights_->shape().layers; ++l) {
-      if (!AttentionBlock(step, l, previous, team, member)) return;
-      previous = &weights_->layers()[static_cast<size_t>(l)];
-      MlpBlock(step, *previous, team);
-    }
+    if (!Forward(step, tokens, team, member)) return;
     if (request.output == Output::kAll) {
       OutputHead(step, 0, rows, request.logits + int64_t{done} * vocabulary, team);
       return;
@@ -137,12 +144,7 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
 Status Decoder::Append(const int32_t* tokens, int32_t n, Output output, float* logits,
                        float* scores, const std::atomic<bool>& cancel) {
   const int32_t start = length();
-  if (n > options_.context_length - start) {
-    return Status(MLA_CONTEXT_FULL, "the context of " + std::to_string(options_.context_length) +
-                                        " tokens holds " + std::to_string(start) + ", " +
-                                        std::to_string(n) + " more do not fit");
-  }
-  if (Status status = cache_->Reserve(n); !status.ok()) return status;
+  if (Status status = Reserve(n); !status.ok()) return status;
   if (output == Output::kScores && score_logits_.size() == 0) {
     score_logits_ = AlignedBuffer(int64_t{kScoreRows} * weights_->shape().vocabulary * 4);
   }

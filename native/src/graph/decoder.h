@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/latent_cache.h"
+#include "graph/step.h"
 #include "graph/weights.h"
 #include "graph/workspace.h"
 #include "kernels/attention/attention.h"
@@ -41,6 +42,13 @@ class Decoder {
   Status Append(const int32_t* tokens, int32_t n, Output output, float* logits, float* scores,
                 const std::atomic<bool>& cancel);
 
+  // The next token's part in a step of several sequences (batch_decoder.h), on to its `begin` and
+  // `partials`: a row that is planned and has room in the cache. On an error (MLA_CONTEXT_FULL,
+  // MLA_OUT_OF_MEMORY) the sequence is as it was.
+  Result<SequenceRows> BeginToken(const std::atomic<bool>& cancel);
+  // After the step: the token is the sequence's last, or was never there.
+  void EndToken(bool kept) { cache_->SetLength(length() + kept); }
+
   // A decoder of the same sequence that goes on by itself; their caches share pages until one of
   // both writes to them.
   std::unique_ptr<Decoder> Fork() const;
@@ -61,6 +69,9 @@ class Decoder {
 
   Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& options,
           std::unique_ptr<LatentCache> cache);
+  // What Append and BeginToken have in common: room for n tokens, and the next part of them.
+  Status Reserve(int32_t n);
+  Result<SequenceRows> Begin(int32_t first, int32_t rows, const std::atomic<bool>& cancel);
   void Plan(int32_t first, int32_t rows);
   Status RunChunk(const Request& request, int32_t done, int32_t rows);
 

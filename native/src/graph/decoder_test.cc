@@ -389,8 +389,8 @@ TEST(DecoderTest, AWindowDoesNotDependOnTheParts) {
     const CacheOptions windowed = Of(CacheType::kInt2, 100, 4);
     const std::vector<float> small = InParts(model, windowed, prefill, tokens, 3);
     for (int32_t part : {7, 64, 130, 500}) {
-      // Two levels, of a latent or of the weights that meet it, lie so close that a last bit decides
-      // between them.
+      // Two levels, of a latent or of the weights that meet it, lie so close that a last bit
+      // decides between them.
       EXPECT_LT(Largest(small, InParts(model, windowed, prefill, tokens, part)), 0.1)
           << "prefill " << prefill << ", part " << part;
     }

@@ -22,7 +22,8 @@ struct HeadMatmulParams {
   uint8_t* prepared;  // HeadMatmulBytes, 64-byte aligned
 };
 
-int64_t HeadMatmulBytes(int64_t heads, int64_t n, int64_t cols);
+// Never less for a larger n.
+int64_t HeadMatmulBytes(int64_t kv_heads, int64_t group, int64_t n, int64_t cols);
 
 // Called by every member; ends with the team's barrier.
 void HeadMatmul(const HeadMatmulParams& params, Team& team);

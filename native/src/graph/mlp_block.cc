@@ -8,15 +8,15 @@
 namespace mla {
 
 void MlpBlock(const Step& step, const LayerWeights& layer, Team& team) {
-  constexpr int64_t kRowGrain = 4;
   const ModelShape& shape = step.weights.shape();
   Workspace& w = step.workspace;
   const int64_t n = step.rows, d = shape.embedding, f = shape.feed_forward;
+  const int64_t grain = RowGrain(n, team.size(), 4);
 
   PreparedInput input(w.prepared, n, d);
   input.Plan(layer.gate);
   input.Plan(layer.up);
-  team.Each(n, kRowGrain, [&](int64_t begin, int64_t end) {
+  team.Each(n, grain, [&](int64_t begin, int64_t end) {
     RmsNorm(w.hidden + begin * d, d, layer.mlp_norm, shape.norm_epsilon, w.normed + begin * d, d,
             end - begin, d);
     input.Fill(w.normed, d, begin, end);
@@ -28,7 +28,7 @@ void MlpBlock(const Step& step, const LayerWeights& layer, Team& team) {
 
   PreparedInput hidden(w.prepared, n, f);
   hidden.Plan(layer.down);
-  team.Each(n, kRowGrain, [&](int64_t begin, int64_t end) {
+  team.Each(n, grain, [&](int64_t begin, int64_t end) {
     SwiGlu(w.gate + begin * f, w.up + begin * f, w.gate + begin * f, (end - begin) * f);
     hidden.Fill(w.gate, f, begin, end);
   });

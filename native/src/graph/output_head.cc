@@ -10,14 +10,13 @@
 namespace mla {
 
 void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team) {
-  constexpr int64_t kRowGrain = 4;
   const ModelShape& shape = step.weights.shape();
   Workspace& w = step.workspace;
   const int64_t d = shape.embedding;
   const Linear& output = step.weights.output();
   PreparedInput input(w.prepared, count, d);
   input.Plan(output);
-  team.Each(count, kRowGrain, [&](int64_t from, int64_t to) {
+  team.Each(count, RowGrain(count, team.size(), 4), [&](int64_t from, int64_t to) {
     RmsNorm(w.hidden + (begin + from) * d, d, step.weights.output_norm(), shape.norm_epsilon,
             w.normed + from * d, d, to - from, d);
     input.Fill(w.normed, d, from, to);

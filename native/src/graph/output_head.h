@@ -9,7 +9,7 @@
 
 namespace mla {
 
-// Logits of rows [begin, begin + count) of the chunk: logits [count][vocabulary].
+// Logits of rows [begin, begin + count) of the step: logits [count][vocabulary].
 void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team);
 
 // ln softmax(logits)[token].

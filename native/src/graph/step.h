@@ -1,11 +1,14 @@
-// One chunk of tokens on its way through the decoder: what the blocks share. Every member of the
-// team holds the same Step and runs the same blocks.
+// One pass through the decoder: a chunk of one sequence's tokens, or the next token of each of
+// several sequences. What the blocks share; every member of the team holds the same Step and runs
+// the same blocks.
 #ifndef MLA_GRAPH_STEP_H_
 #define MLA_GRAPH_STEP_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <vector>
+#include <iterator>
+#include <span>
 
 #include "cache/latent_cache.h"
 #include "graph/weights.h"
@@ -14,17 +17,44 @@
 
 namespace mla {
 
+// Rows of a step that continue one sequence, at positions first, first + 1, ...
+struct SequenceRows {
+  LatentCache* cache;
+  const AttentionPlan* plans;  // [layers]
+  const std::atomic<bool>* cancel;
+  int32_t first;
+  int32_t rows;
+  int32_t begin;      // the first of them in the step
+  uint8_t* partials;  // attention's partial results of one layer
+};
+
 struct Step {
   const Weights& weights;
   Workspace& workspace;
-  LatentCache& cache;
-  const std::atomic<bool>& cancel;
+  // At least one, in the order of their rows. A layer's plans are all absorbed or all expanded.
+  std::span<const SequenceRows> sequences;
+  int32_t rows;
   // Set once a layer by whoever norms row 0, read after the barrier: all members stop together.
   std::atomic<bool>& stop;
-  const std::vector<AttentionPlan>& plans;  // [layers]
-  int32_t first;                            // position of row 0
-  int32_t rows;
+
+  const SequenceRows& SequenceOf(int64_t row) const {
+    return *std::prev(
+        std::upper_bound(sequences.begin(), sequences.end(), row,
+                         [](int64_t at, const SequenceRows& s) { return at < s.begin; }));
+  }
+  // Nobody waits for the step any more.
+  bool IsCancelled() const {
+    return std::all_of(sequences.begin(), sequences.end(), [](const SequenceRows& s) {
+      return s.cancel->load(std::memory_order_relaxed);
+    });
+  }
 };
+
+// Rows handed to a member at a time where a row is little work: `most`, or as few as give every
+// member some.
+inline int64_t RowGrain(int64_t rows, int members, int64_t most) {
+  return std::clamp<int64_t>(rows / members, 1, most);
+}
 
 }  // namespace mla
 #endif  // MLA_GRAPH_STEP_H_

@@ -72,13 +72,12 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
       std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
   w.prepared = arena.Take(PreparedInput::Bytes(n, widest));
   w.prepared_keys = arena.Take(PreparedInput::Bytes(n, extent.whole_keys));
-  // One token multiplies the rows of a group of heads at once, so that a job has at least that
-  // many.
-  const int64_t job_rows = std::max<int64_t>(n, s.group());
-  w.head_prepared = arena.Take(
-      std::max({HeadMatmulBytes(s.heads, job_rows, extent.nope),
-                HeadMatmulBytes(s.heads, job_rows, extent.value_rank),
-                HeadMatmulBytes(s.heads, job_rows, extent.k_nope > 0 ? extent.key_rank : 0)}));
+  const int64_t absorbed = std::max(extent.nope, extent.value_rank);
+  const int64_t each_head = extent.q_rope > 0 ? s.head_length : 0;
+  const int64_t each_key = extent.k_nope > 0 ? extent.key_rank : 0;
+  w.head_prepared = arena.Take(std::max({HeadMatmulBytes(s.kv_heads, s.group(), n, absorbed),
+                                         HeadMatmulBytes(s.heads, 1, n, each_head),
+                                         HeadMatmulBytes(s.kv_heads, 1, n, each_key)}));
 }
 
 }  // namespace
@@ -91,10 +90,14 @@ Workspace::Workspace(const Weights& weights, int32_t rows) : max_rows(rows) {
   Lay(*this, weights, arena);
 }
 
-void Workspace::ReserveAttention(int64_t bytes) {
-  if (bytes <= attention_.size()) return;
+void Workspace::ReserveAttention(int64_t partial_bytes, int64_t scratch_bytes, int32_t members) {
+  partial_bytes_ = partial_bytes;
+  scratch_bytes_ = scratch_bytes;
+  const int64_t bytes = partial_bytes + members * scratch_bytes;
+  const int64_t held = attention_.size();
+  if (bytes <= held) return;
   attention_ = AlignedBuffer();
-  attention_ = AlignedBuffer(bytes + bytes / 2);
+  attention_ = AlignedBuffer(std::max(bytes, held + held / 2));
 }
 
 }  // namespace mla

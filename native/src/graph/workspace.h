@@ -1,5 +1,4 @@
-// The scratch memory of one decoder: sized once for the longest chunk, reused by every layer and
-// token.
+// The scratch memory of a step: sized once for the most rows, reused by every layer and step.
 #ifndef MLA_GRAPH_WORKSPACE_H_
 #define MLA_GRAPH_WORKSPACE_H_
 
@@ -10,7 +9,7 @@
 
 namespace mla {
 
-// Rows are tokens of the chunk; all row-major floats.
+// Rows are tokens of the step; all row-major floats.
 class Workspace {
  public:
   // Throws std::bad_alloc.
@@ -36,13 +35,19 @@ class Workspace {
   uint8_t* head_prepared;  // the input of the absorbed projection at hand
 
   int64_t bytes() const { return buffer_.size() + attention_.size(); }
-  // Grows only; not while a step runs.
-  void ReserveAttention(int64_t bytes);
-  uint8_t* attention() const { return attention_.data(); }
+  // For attention's partial results of all sequences and the scratch of each member. Grows only;
+  // not while a step runs. Throws std::bad_alloc.
+  void ReserveAttention(int64_t partial_bytes, int64_t scratch_bytes, int32_t members);
+  uint8_t* partials() const { return attention_.data(); }
+  uint8_t* scratch(int member) const {
+    return attention_.data() + partial_bytes_ + member * scratch_bytes_;
+  }
 
  private:
   AlignedBuffer buffer_;
   AlignedBuffer attention_;
+  int64_t partial_bytes_ = 0;
+  int64_t scratch_bytes_ = 0;
 };
 
 }  // namespace mla

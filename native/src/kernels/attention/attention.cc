@@ -287,7 +287,7 @@ void WalkTiles(Task& task) {
 }
 
 // Results, or with several splits partial ones, from the scratch rows to where they belong.
-void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* workspace) {
+void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* partials) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
   int64_t m = 0;
@@ -302,7 +302,7 @@ void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* w
           for (int32_t e = 0; e < length; ++e) out[e] = sums[e] * share;
           continue;
         }
-        float* partial = PartialRow(plan, p, workspace, split, i, h);
+        float* partial = static_cast<float*>(partials) + PartialRow(plan, p, split, i, h);
         partial[0] = s.maxima[m];
         partial[1] = s.totals[m];
         if (task.token_begin < task.token_end) std::copy_n(sums, length, partial + kPartialHeader);
@@ -341,14 +341,11 @@ static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task nee
 }  // namespace
 
 void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
-                       int member) {
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
+                       void* scratch) {
   Task task{GetAttentionTileKernels(isa), params, expanded, {}, 0, 0, 0, 0, 0, 0};
   const int64_t rows = int64_t{plan.query_block} * (params.layout->heads / plan.head_blocks);
-  TaskScratch::Carve(
-      *params.layout, expanded, rows,
-      static_cast<uint8_t*>(workspace) + plan.partial_bytes + member * plan.member_bytes,
-      &task.scratch);
+  TaskScratch::Carve(*params.layout, expanded, rows, static_cast<uint8_t*>(scratch), &task.scratch);
   for (int32_t index = begin; index < end; ++index) {
     // Splits of a block are neighbours, then head blocks, so that tasks that run side by side share
     // queries.
@@ -356,14 +353,14 @@ void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams
     if (index == begin || split == 0) SetBlock(plan, block, task);
     SetSplit(plan, split, task);
     WalkTiles(task);
-    Deliver(plan, task, split, workspace);
+    Deliver(plan, task, split, partials);
   }
 }
 
 void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
-                       int member) {
-  RunAttentionTasks(ChosenIsa().isa, plan, params, expanded, begin, end, workspace, member);
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
+                       void* scratch) {
+  RunAttentionTasks(ChosenIsa().isa, plan, params, expanded, begin, end, partials, scratch);
 }
 
 }  // namespace mla

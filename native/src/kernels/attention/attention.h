@@ -49,16 +49,16 @@ struct ExpandedParams {
 };
 
 // The work is a number of independent tasks, and a merge of independent rows after all of them:
-//   plan = PlanAttention(...); workspace of plan.workspace_bytes (64-byte aligned);
-//   RunAttentionTasks(plan, params, begin, end, workspace, member) for parts of [0, plan.tasks),
-//   any thread, `member` < members; barrier; MergeAttention(plan, params, r, workspace) for r in
-//   [0, plan.merge_rows).
-// The split depends on the shape alone, never on the number of threads, so that results do not
-// either.
+//   plan = PlanAttention(...);
+//   RunAttentionTasks(plan, params, expanded, begin, end, partials, scratch) for parts of [0,
+//   plan.tasks), any thread; barrier; MergeAttention(plan, params, r, partials) for r in [0,
+//   plan.merge_rows).
+// partials (plan.partial_bytes) are of all tasks, scratch (plan.scratch_bytes) is the running
+// thread's own; both 64-byte aligned. The split depends on the shape alone, never on the number of
+// threads or on what else runs beside it, so that results do not either.
 struct AttentionPlan {
   int32_t tasks = 0;
   int32_t merge_rows = 0;
-  int64_t workspace_bytes = 0;
   bool expanded = false;
   // A task is one of `context_splits` ranges of tokens, for one of `head_blocks` equal ranges of KV
   // heads, for `query_block` queries.
@@ -66,23 +66,22 @@ struct AttentionPlan {
   int32_t head_blocks = 1;
   int32_t query_block = 1;
   int32_t value_length = 0;  // of an up-projected value; 0: each KV head's value_length
-  // Workspace: partial results of splits (rows of partial_floats, none where context_splits is 1),
-  // then scratch of each member.
+  // Partial results of splits are rows of partial_floats; none where context_splits is 1.
   int64_t partial_floats = 0;
   int64_t partial_bytes = 0;
-  int64_t member_bytes = 0;
+  int64_t scratch_bytes = 0;
 };
 
-// expanded null: absorbed. `members`: upper bound of threads that run tasks at the same time.
+// expanded null: absorbed. Of one shape, a later `first` never needs less memory.
 AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries,
-                            const ExpandedParams* expanded, int members);
+                            const ExpandedParams* expanded);
 // Tasks [begin, end). Neighbours share their preparation; results do not depend on how tasks are
 // grouped.
 void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
-                       int member);
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
+                       void* scratch);
 void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
-                    void* workspace);
+                    const void* partials);
 
 // Counted multiply-adds of both forms for a prompt chunk; the cheaper one is what `auto` takes.
 bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim,
@@ -90,8 +89,8 @@ bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries
 
 // For tests and `MLA_ISA`: the same with a given implementation.
 void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* workspace,
-                       int member);
+                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
+                       void* scratch);
 
 // The formula in plain loops and double precision over the cached rows, written to params.out.
 void AttentionReference(const AttentionParams& params, const ExpandedParams* expanded);

@@ -42,12 +42,11 @@ void Run(benchmark::State& state, const LayerLayout& layout, const Options& opti
   AttentionParams params = problem.params;
   std::vector<float> out(static_cast<size_t>(problem.out_size()));
   params.out = out.data();
-  const AttentionPlan plan = PlanAttention(layout, params.first, params.queries, nullptr, 1);
-  std::unique_ptr<void, decltype(&std::free)> workspace(
-      std::aligned_alloc(64, static_cast<size_t>(plan.workspace_bytes)), &std::free);
+  const AttentionPlan plan = PlanAttention(layout, params.first, params.queries, nullptr);
+  const Bytes partials = Scratch(plan.partial_bytes), scratch = Scratch(plan.scratch_bytes);
   for (auto _ : state) {
-    RunAttentionTasks(isa, plan, params, nullptr, 0, plan.tasks, workspace.get(), 0);
-    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, workspace.get());
+    RunAttentionTasks(isa, plan, params, nullptr, 0, plan.tasks, partials.get(), scratch.get());
+    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, partials.get());
     benchmark::ClobberMemory();
   }
   CacheOptions cache;

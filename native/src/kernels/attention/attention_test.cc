@@ -108,7 +108,7 @@ TEST(Attention, DeepContextsAreSplitAndMerged) {
         options.type = type;
         options.first = 4500;
         options.window = window;
-        const AttentionPlan plan = PlanAttention(layout, options.first, 1, nullptr, 1);
+        const AttentionPlan plan = PlanAttention(layout, options.first, 1, nullptr);
         EXPECT_GT(plan.context_splits, 1);
         EXPECT_EQ(plan.merge_rows, 9);
         const Problem problem(layout, options, 5);

@@ -72,6 +72,16 @@ inline std::vector<float> NormalRows(std::mt19937& random, int64_t rows, int64_t
   return values;
 }
 
+using Bytes = std::unique_ptr<void, decltype(&std::free)>;
+
+// Exactly as large as planned, so that a sanitizer sees a step beyond; NaN.
+inline Bytes Scratch(int64_t bytes) {
+  Bytes scratch(std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(bytes, 64))),
+                &std::free);
+  std::memset(scratch.get(), 0xff, static_cast<size_t>(bytes));
+  return scratch;
+}
+
 struct Options {
   CacheType type = CacheType::kF32;
   int32_t group = 32;
@@ -129,17 +139,16 @@ class Problem {
     std::vector<float> out(static_cast<size_t>(out_size()), kUnwritten);
     AttentionParams p = params;
     p.out = out.data();
-    const AttentionPlan plan = PlanAttention(layout, p.first, p.queries, expanded, members);
-    // Exactly as large as planned, so that a sanitizer sees a step beyond.
-    std::unique_ptr<void, decltype(&std::free)> workspace(
-        std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(plan.workspace_bytes, 64))),
-        &std::free);
-    std::memset(workspace.get(), 0xff, static_cast<size_t>(plan.workspace_bytes));
+    const AttentionPlan plan = PlanAttention(layout, p.first, p.queries, expanded);
+    const Bytes partials = Scratch(plan.partial_bytes);
+    std::vector<Bytes> scratch;
+    for (int m = 0; m < members; ++m) scratch.push_back(Scratch(plan.scratch_bytes));
     for (int32_t t = 0; t < plan.tasks; ++t) {
       const int32_t task = backwards ? plan.tasks - 1 - t : t;
-      RunAttentionTasks(isa, plan, p, expanded, task, task + 1, workspace.get(), t % members);
+      RunAttentionTasks(isa, plan, p, expanded, task, task + 1, partials.get(),
+                        scratch[static_cast<size_t>(t % members)].get());
     }
-    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, p, r, workspace.get());
+    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, p, r, partials.get());
     return out;
   }
 

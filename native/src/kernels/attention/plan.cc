@@ -110,7 +110,7 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
 }
 
 AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries,
-                            const ExpandedParams* expanded, int members) {
+                            const ExpandedParams* expanded) {
   AttentionPlan plan;
   plan.expanded = expanded != nullptr;
   if (plan.expanded && !expanded->v_up.empty()) plan.value_length = LongestValue(layout, expanded);
@@ -130,8 +130,7 @@ AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t qu
   }
   TaskScratch counted;
   const int64_t rows = int64_t{plan.query_block} * (layout.heads / plan.head_blocks);
-  plan.member_bytes = TaskScratch::Carve(layout, expanded, rows, nullptr, &counted);
-  plan.workspace_bytes = plan.partial_bytes + members * plan.member_bytes;
+  plan.scratch_bytes = TaskScratch::Carve(layout, expanded, rows, nullptr, &counted);
   return plan;
 }
 

@@ -13,7 +13,7 @@ namespace mla {
 // Floats of the longest value row that a task sums: latent slices, or up-projected values.
 int32_t LongestValue(const LayerLayout& layout, const ExpandedParams* expanded);
 
-// A member's scratch: pointers into its part of the workspace. Rows m are (head, query) pairs,
+// A thread's scratch: pointers into it. Rows m are (head, query) pairs,
 // queries inside.
 struct TaskScratch {
   const float** rope_queries;   // [rows]
@@ -46,13 +46,12 @@ struct TaskScratch {
 };
 
 // A row of partial results, partial_floats long, of (split, query, head): maximum, total, then from
-// kPartialHeader on the weighted sum.
+// kPartialHeader on the weighted sum. Where it starts, in floats.
 inline constexpr int64_t kPartialHeader = 16;
 
-inline float* PartialRow(const AttentionPlan& plan, const AttentionParams& params, void* workspace,
-                         int64_t split, int64_t query, int64_t head) {
-  const int64_t row = (split * params.queries + query) * params.layout->heads + head;
-  return static_cast<float*>(workspace) + row * plan.partial_floats;
+inline int64_t PartialRow(const AttentionPlan& plan, const AttentionParams& params, int64_t split,
+                          int64_t query, int64_t head) {
+  return ((split * params.queries + query) * params.layout->heads + head) * plan.partial_floats;
 }
 
 }  // namespace mla

@@ -1,0 +1,57 @@
+// One token of each of several sequences of a model: their rows go through the layers together, so
+// that every weight is read once for all of them. Attention stays each sequence's own, over its own
+// cache and by its own plan, and so every sequence gets the numbers, to the last bit, that it would
+// get alone.
+#ifndef MLA_GRAPH_BATCH_DECODER_H_
+#define MLA_GRAPH_BATCH_DECODER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "graph/decoder.h"
+#include "graph/step.h"
+#include "graph/weights.h"
+#include "graph/workspace.h"
+#include "tensor/aligned_buffer.h"
+#include "tensor/status.h"
+
+namespace mla {
+
+// Not thread-safe, but for the cancel flags. Allocates when it is made, and no more: all memory
+// that it ever needs is a constant part and one proportional to max_rows.
+class BatchDecoder {
+ public:
+  // Throws std::bad_alloc.
+  BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_rows, int32_t threads);
+
+  struct Row {
+    Decoder* decoder;  // of the same weights; each at most once
+    int32_t token;     // an id below the vocabulary's size
+    const std::atomic<bool>* cancel;
+    // What became of it: the token is appended, or by this error the sequence is as it was. An
+    // error of one is nothing to the others.
+    Status status;
+    const float* logits;  // [vocabulary] after the token, until the next step; null on an error
+  };
+  // One step, of at most max_rows. Throws std::bad_alloc before anything was appended.
+  void Append(std::span<Row> rows);
+
+  int64_t workspace_bytes() const;
+
+ private:
+  const std::shared_ptr<const Weights> weights_;
+  const int32_t threads_;
+  Workspace workspace_;
+  int64_t partial_bytes_ = 0;  // of one sequence
+  AlignedBuffer logits_;       // [max_rows][vocabulary]
+  // Those that take part in the step, [their number].
+  std::vector<Row*> members_;
+  std::vector<SequenceRows> sequences_;
+  std::vector<int32_t> tokens_;
+};
+
+}  // namespace mla
+#endif  // MLA_GRAPH_BATCH_DECODER_H_
