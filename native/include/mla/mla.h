@@ -43,6 +43,7 @@ typedef uint64_t mla_gguf_writer;  // a GGUF file being written: calls are seria
 typedef uint64_t mla_model;        // weights, immutable: any thread, in parallel
 typedef uint64_t mla_session;      // one sequence with its cache: calls are serialized, cancel and
                                    // close from any thread
+typedef uint64_t mla_batch;  // scratch memory for steps of many sessions: steps are serialized
 
 enum {
   MLA_OK = 0,
@@ -310,6 +311,40 @@ MLA_API mla_status mla_session_sample(mla_session session, int32_t* token, float
 // One step of generation in one call: appends the token that the previous mla_session_next returned
 // (if any since the last append or rewind), then samples.
 MLA_API mla_status mla_session_next(mla_session session, int32_t* token, float* log_probability);
+
+// ---- batch
+// ------------------------------------------------------------------------------------------------------
+// Sessions of one model that generate together: a step reads every weight once for all of them, and
+// gives each session the tokens and numbers, to the last bit, that mla_session_next would give it.
+// A batch holds no sessions: every step names its own, so that they come and go between steps.
+
+typedef struct mla_batch_options {
+  int32_t struct_size;
+  int32_t max_sessions;  // of a step, at most 1024; default 16. The memory is proportional to it
+  int32_t threads;       // default: all cores; the sessions' own do not matter
+} mla_batch_options;
+
+// options may be null.
+MLA_API mla_status mla_batch_create(mla_model model, const mla_batch_options* options,
+                                    mla_batch* out);
+// A step that runs is not stopped. Sessions are not touched.
+MLA_API mla_status mla_batch_close(mla_batch batch);
+// mla_session_next for each of n sessions, in one step: tokens[n], log_probabilities[n] (may be
+// null), statuses[n]. A session whose context is full, that was cancelled or closed, or that fails
+// otherwise, fails alone: its status says so, its token is -1, it is as it was, and the call still
+// gives MLA_OK. mla_last_error() then has a line for each that failed, in their order, which names
+// its place and why.
+//
+// Errors of the call change nothing and fill nothing: MLA_INVALID_ARGUMENT for n outside 1 to
+// max_sessions, a session that is named twice or is of another model; MLA_CLOSED for the batch.
+//
+// A step waits for calls that run on its sessions, and they for it, but mla_session_cancel and
+// mla_session_close, which take their session out of the step that runs. Steps of different batches
+// may have sessions in common.
+MLA_API mla_status mla_batch_next(mla_batch batch, const mla_session* sessions, int32_t n,
+                                  int32_t* tokens, float* log_probabilities, mla_status* statuses);
+// Bytes of scratch memory, all taken when the batch is made.
+MLA_API mla_status mla_batch_memory(mla_batch batch, int64_t* workspace_bytes);
 
 #ifdef __cplusplus
 }  // extern "C"

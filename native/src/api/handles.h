@@ -18,7 +18,13 @@ namespace mla {
 
 // The top byte of a handle, so that a handle of one kind is never taken for another's. Below 128: a
 // handle stays positive in a signed 64-bit integer.
-enum class HandleKind : uint8_t { kGguf = 1, kGgufWriter = 2, kModel = 3, kSession = 4 };
+enum class HandleKind : uint8_t {
+  kGguf = 1,
+  kGgufWriter = 2,
+  kModel = 3,
+  kSession = 4,
+  kBatch = 5
+};
 
 inline const char* HandleKindName(HandleKind kind) {
   switch (kind) {
@@ -30,6 +36,8 @@ inline const char* HandleKindName(HandleKind kind) {
       return "model";
     case HandleKind::kSession:
       return "session";
+    case HandleKind::kBatch:
+      return "batch";
   }
   return "object";
 }

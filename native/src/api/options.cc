@@ -9,6 +9,7 @@ namespace {
 // The structs' sizes in the first version: later ones only add to them.
 constexpr size_t kCacheOptionsFirst = offsetof(mla_cache_options, sink) + sizeof(int32_t);
 constexpr size_t kSessionOptionsFirst = offsetof(mla_session_options, cache) + kCacheOptionsFirst;
+constexpr size_t kBatchOptionsFirst = offsetof(mla_batch_options, threads) + sizeof(int32_t);
 constexpr size_t kSamplerOptionsFirst = offsetof(mla_sampler_options, seed) + sizeof(uint64_t);
 
 Status Refused(const char* field, int64_t value, const std::string& expected) {
@@ -23,6 +24,11 @@ Status CheckCacheType(const char* field, int32_t type) {
 
 CacheType DefaultRope(CacheType latent) {
   return latent == CacheType::kF32 || latent == CacheType::kF16 ? latent : CacheType::kInt8;
+}
+
+Result<int32_t> Threads(int32_t value) {
+  if (value < 0) return Refused("threads", value, "0 (all cores) or a number of threads");
+  return value == 0 ? ThreadPool::DefaultThreads() : value;
 }
 
 // A number of tokens where 0 is the default and -1 none.
@@ -76,10 +82,9 @@ Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,
     return Refused("context_length", given.context_length, "0 (the model's) or a number of tokens");
   }
   out.context_length = given.context_length == 0 ? shape.context : given.context_length;
-  if (given.threads < 0) {
-    return Refused("threads", given.threads, "0 (all cores) or a number of threads");
-  }
-  out.threads = given.threads == 0 ? ThreadPool::DefaultThreads() : given.threads;
+  const Result<int32_t> threads = Threads(given.threads);
+  if (!threads.ok()) return threads.status();
+  out.threads = threads.value();
   if (given.prefill < MLA_PREFILL_AUTO || given.prefill > MLA_PREFILL_EXPANDED) {
     return Refused("prefill", given.prefill,
                    "one of MLA_PREFILL_AUTO (0) to MLA_PREFILL_EXPANDED (2)");
@@ -101,6 +106,22 @@ Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,
   const Result<CacheOptions> translated = Translate(cache);
   if (!translated.ok()) return translated.status();
   out.cache = translated.value();
+  return out;
+}
+
+Result<BatchOptions> ReadBatchOptions(const mla_batch_options* options) {
+  mla_batch_options given;
+  if (Status s = ReadStruct("mla_batch_options", options, kBatchOptionsFirst, &given); !s.ok()) {
+    return s;
+  }
+  BatchOptions out;
+  if (given.max_sessions < 0) {
+    return Refused("max_sessions", given.max_sessions, "0 (16) or a number of sessions");
+  }
+  if (given.max_sessions > 0) out.max_sessions = given.max_sessions;
+  const Result<int32_t> threads = Threads(given.threads);
+  if (!threads.ok()) return threads.status();
+  out.threads = threads.value();
   return out;
 }
 

@@ -12,6 +12,7 @@
 #include "graph/decoder.h"
 #include "graph/model_shape.h"
 #include "mla/mla.h"
+#include "runtime/batch.h"
 #include "runtime/sampler.h"
 #include "tensor/status.h"
 
@@ -53,6 +54,7 @@ Status ReadStruct(const char* name, const T* from, size_t first, T* to) {
 Result<CacheOptions> ReadCacheOptions(const mla_cache_options* options);
 Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,
                                           const ModelShape& shape);
+Result<BatchOptions> ReadBatchOptions(const mla_batch_options* options);
 Result<SamplerOptions> ReadSamplerOptions(const mla_sampler_options* options,
                                           const int32_t* bias_tokens, const float* bias_values,
                                           int32_t bias_count);

@@ -1,20 +1,20 @@
+#include "api/session_api.h"
+
 #include <algorithm>
 #include <utility>
 
 #include "api/guard.h"
-#include "api/handles.h"
 #include "api/model_api.h"
 #include "api/options.h"
-#include "runtime/session.h"
 
 namespace mla {
-namespace {
 
-// Never destroyed: a thread may still be in a call while the process ends.
 HandleTable<Session>& SessionHandles() {
   static auto& table = *new HandleTable<Session>(HandleKind::kSession);
   return table;
 }
+
+namespace {
 
 // Runs fn(session), which keeps it alive, for an open handle.
 template <class Fn>

@@ -105,17 +105,25 @@ Status Session::CheckTokens(const int32_t* tokens, int32_t n) const {
 
 Status Session::Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
                        float* scores) {
-  if (Status status = CatchUp(); !status.ok()) return status;
-  const size_t length = tokens_.size() + n;
-  // Before the decoder runs: afterwards nothing may fail.
-  if (tokens_.capacity() < length) tokens_.reserve(std::max(length, 2 * tokens_.capacity()));
+  if (Status status = BeginDecode(n); !status.ok()) return status;
   if (Status status = decoder_->Append(tokens, n, output, logits, scores, stop_); !status.ok()) {
     return Obey(std::move(status));
   }
+  EndDecode(tokens, n);
+  return Status::Ok();
+}
+
+Status Session::BeginDecode(int32_t n) {
+  if (Status status = CatchUp(); !status.ok()) return status;
+  const size_t length = tokens_.size() + n;
+  if (tokens_.capacity() < length) tokens_.reserve(std::max(length, 2 * tokens_.capacity()));
+  return Status::Ok();
+}
+
+void Session::EndDecode(const int32_t* tokens, int32_t n) {
   tokens_.insert(tokens_.end(), tokens, tokens + n);
   has_logits_ = true;
   pending_.reset();
-  return Status::Ok();
 }
 
 Status Session::Obey(Status failed) {
@@ -232,18 +240,26 @@ Result<int32_t> Session::Sample(float* log_probability) {
 
 Result<int32_t> Session::Next(float* log_probability) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = BeginNext(); !status.ok()) return status;
   if (pending_.has_value()) {
     const int32_t token = *pending_;
-    if (Status status = CheckTokens(&token, 1); !status.ok()) return status;
     if (Status status = Decode(&token, 1, Decoder::Output::kLast, logits_.data(), nullptr);
         !status.ok()) {
       return status;
     }
-  } else if (stop_.exchange(false)) {
-    if (Status status = CheckOpen(); !status.ok()) return status;
-    return Status(MLA_CANCELLED, "cancelled before the first token");
   }
+  return EndNext(log_probability);
+}
+
+Status Session::BeginNext() {
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (pending_.has_value()) return CheckTokens(&*pending_, 1);
+  if (!stop_.exchange(false)) return Status::Ok();
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  return Status(MLA_CANCELLED, "cancelled before the first token");
+}
+
+Result<int32_t> Session::EndNext(float* log_probability) {
   Result<int32_t> token = Choose(log_probability);
   if (token.ok()) pending_ = token.value();
   return token;

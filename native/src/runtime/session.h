@@ -80,20 +80,30 @@ class Session {
   void Close();
 
  private:
+  friend class Batch;  // makes the Next of many sessions one step, with their mutexes held
+
   Session(std::shared_ptr<const Weights> weights, std::unique_ptr<Decoder> decoder,
           Sampler sampler);
 
   Status CheckOpen() const;
   Status CheckTokens(const int32_t* tokens, int32_t n) const;
-  // With mutex_ held and the tokens checked: decodes, and on success keeps the tokens and takes
-  // logits_ as current.
+
+  // All below with mutex_ held.
+  //
+  // Appends n tokens, which were checked; logits_ are then current.
   Status Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
                 float* scores);
-  // Gives the decoder the tokens that a rewind took from it. With mutex_ held.
+  // Decode before the decoder appends, so that nothing can fail afterwards, and after it did.
+  Status BeginDecode(int32_t n);
+  void EndDecode(const int32_t* tokens, int32_t n);
+  // Gives the decoder the tokens that a rewind took from it.
   Status CatchUp();
-  // What becomes of a failed call of the decoder. With mutex_ held.
+  // What becomes of a failed call of the decoder.
   Status Obey(Status failed);
   Result<int32_t> Choose(float* log_probability);
+  // Next before pending_ is appended, if there is one, and after it was.
+  Status BeginNext();
+  Result<int32_t> EndNext(float* log_probability);
 
   const std::shared_ptr<const Weights> weights_;
   const int32_t vocabulary_;
