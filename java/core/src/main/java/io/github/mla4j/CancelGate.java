@@ -20,18 +20,27 @@ final class CancelGate {
 
   /** The call's status. */
   int run(long handle, Call call) {
-    synchronized (this) {
-      running = true;
-      cancelled = false;
-    }
+    begin();
     try {
-      int status = call.on(handle);
-      return status == MLA_CANCELLED && !wasCancelled() ? call.on(handle) : status;
+      return settle(handle, call.on(handle), call);
     } finally {
-      synchronized (this) {
-        running = false;
-      }
+      end();
     }
+  }
+
+  /** A call runs from here to {@link #end}: {@link #run} in parts, for a call of many sessions. */
+  synchronized void begin() {
+    running = true;
+    cancelled = false;
+  }
+
+  /** What becomes of the status of the call that runs; {@code again} makes it once more. */
+  int settle(long handle, int status, Call again) {
+    return status == MLA_CANCELLED && !wasCancelled() ? again.on(handle) : status;
+  }
+
+  synchronized void end() {
+    running = false;
   }
 
   /** Stops the running call; where none runs, nothing. */

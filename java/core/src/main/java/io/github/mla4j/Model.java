@@ -1,5 +1,6 @@
 package io.github.mla4j;
 
+import static io.github.mla4j.bindings.global.mla.mla_batch_create;
 import static io.github.mla4j.bindings.global.mla.mla_model_cache_bytes_per_token;
 import static io.github.mla4j.bindings.global.mla.mla_model_close;
 import static io.github.mla4j.bindings.global.mla.mla_model_get_info;
@@ -8,6 +9,7 @@ import static io.github.mla4j.bindings.global.mla.mla_session_create;
 import static io.github.mla4j.bindings.global.mla.mla_session_restore;
 import static io.github.mla4j.bindings.global.mla.mla_session_tokens;
 
+import io.github.mla4j.bindings.MlaBatchOptions;
 import io.github.mla4j.bindings.MlaCacheOptions;
 import io.github.mla4j.bindings.MlaModelInfo;
 import io.github.mla4j.bindings.MlaSessionOptions;
@@ -160,6 +162,24 @@ public final class Model implements AutoCloseable {
     } finally {
       Reference.reachabilityFence(this);
     }
+  }
+
+  /** A batch for steps of at most so many sessions; the caller closes it. */
+  public Batch newBatch(int maxSessions) {
+    return newBatch(options -> options.maxSessions(maxSessions));
+  }
+
+  /** A batch, in which sessions of this model generate together; the caller closes it. */
+  public Batch newBatch(Consumer<BatchOptions> configure) {
+    BatchOptions options = new BatchOptions();
+    configure.accept(options);
+    long[] out = new long[1];
+    try (MlaBatchOptions nativeOptions = options.toNative()) {
+      Native.check(mla_batch_create(handle.value(), nativeOptions, out));
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+    return new Batch(info, out[0], options.maxSessions());
   }
 
   /** Lets go of the weights, which live on while sessions use them. Closing twice is harmless. */

@@ -1,7 +1,6 @@
 package io.github.mla4j;
 
 import static io.github.mla4j.bindings.global.mla.MLA_CANCELLED;
-import static io.github.mla4j.bindings.global.mla.MLA_CLOSED;
 import static io.github.mla4j.bindings.global.mla.MLA_CONTEXT_FULL;
 import static io.github.mla4j.bindings.global.mla.MLA_OK;
 import static io.github.mla4j.bindings.global.mla.mla_session_append;
@@ -44,6 +43,7 @@ public final class Session implements AutoCloseable {
   private static final int NONE = -1;
 
   private final Handle handle;
+  private final long number; // like no other session's
   private final ModelInfo model;
   private final LazyTokenizer tokenizer;
   private final Optional<ChatTemplate> chatTemplate;
@@ -65,6 +65,7 @@ public final class Session implements AutoCloseable {
       long handle,
       TokenHistory history) {
     this.history = history;
+    this.number = handle;
     this.handle = new Handle(this, "session", handle, h -> mla_session_close(h));
     this.model = model;
     this.tokenizer = tokenizer;
@@ -209,22 +210,54 @@ public final class Session implements AutoCloseable {
   int next(CancelGate.Call step, int[] token) {
     lock.lock();
     try {
-      if (handle.isClosed()) {
-        return MLA_CLOSED;
-      }
-      int status = gate.run(handle.value(), step);
-      if (status == MLA_OK) {
-        if (unappended != NONE) {
-          history.add(unappended);
-        }
-        unappended = token[0];
-        unappendedIsEnd = false;
-      }
-      return status;
+      return sampled(gate.run(handle.valueOrZero(), step), token);
     } finally {
       lock.unlock();
       Reference.reachabilityFence(this);
     }
+  }
+
+  private int sampled(int status, int[] token) {
+    if (status == MLA_OK) {
+      if (unappended != NONE) {
+        history.add(unappended);
+      }
+      unappended = token[0];
+      unappendedIsEnd = false;
+    }
+    return status;
+  }
+
+  /**
+   * For a batch, {@link #next} in parts around a call for many sessions: holds this one until
+   * {@link #endStep}. Who holds many takes them in the order of their {@link #number}.
+   *
+   * @return the handle for the call
+   */
+  long beginStep() {
+    lock.lock();
+    gate.begin();
+    return handle.valueOrZero();
+  }
+
+  /** Takes what the call said of this session; {@code again} makes it for this one alone. */
+  int settleStep(int status, CancelGate.Call again, int[] token) {
+    return sampled(gate.settle(handle.valueOrZero(), status, again), token);
+  }
+
+  void endStep() {
+    gate.end();
+    lock.unlock();
+    Reference.reachabilityFence(this);
+  }
+
+  /** By this sessions can be put in an order. */
+  long number() {
+    return number;
+  }
+
+  ModelInfo model() {
+    return model;
   }
 
   /** For the stream: the token it got last ended it. */

@@ -25,13 +25,13 @@ public final class SessionOptions {
 
   /** Tokens that fit; the model's own by default, which is also the most. */
   public SessionOptions contextLength(int tokens) {
-    contextLength = requirePositive("contextLength", tokens);
+    contextLength = Require.positive("contextLength", tokens);
     return this;
   }
 
   /** Threads that compute; all cores by default. */
   public SessionOptions threads(int count) {
-    threads = requirePositive("threads", count);
+    threads = Require.positive("threads", count);
     return this;
   }
 
@@ -51,12 +51,5 @@ public final class SessionOptions {
         .prefill(prefill.ordinal());
     cache.writeTo(options.cache());
     return options;
-  }
-
-  private static int requirePositive(String name, int value) {
-    if (value < 1) {
-      throw new IllegalArgumentException(name + " is " + value + ", expected 1 or more");
-    }
-    return value;
   }
 }

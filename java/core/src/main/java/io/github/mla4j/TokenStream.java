@@ -16,7 +16,8 @@ import java.util.Optional;
  * Tokens as they are generated: each is computed when it is asked for. Iterate it, once, by a loop
  * over the stream or by {@link #next}. Text never splits a character and never shows a stop text or
  * the beginning of one. For one thread; {@link #cancel} is for any. Needs no close where it is
- * iterated to its end; an early close only ends it, the session goes on.
+ * iterated to its end; an early close only ends it, the session goes on. A {@link Batch} computes
+ * the tokens of many streams together.
  */
 public final class TokenStream implements Iterator<Token>, Iterable<Token>, AutoCloseable {
   private final Session session;
@@ -50,12 +51,14 @@ public final class TokenStream implements Iterator<Token>, Iterable<Token>, Auto
   /** Whether another token comes; computes it. */
   @Override
   public boolean hasNext() {
-    if (cancelled && !isFinished()) {
-      finish(FinishReason.CANCELLED);
-    }
-    while (!pieces.hasNext() && !isFinished()) {
+    while (goesOn() && !pieces.hasNext()) {
       advance();
     }
+    return pieces.hasNext();
+  }
+
+  /** Whether a token is there already, so that {@link #next} computes nothing. */
+  public boolean isReady() {
     return pieces.hasNext();
   }
 
@@ -115,23 +118,51 @@ public final class TokenStream implements Iterator<Token>, Iterable<Token>, Auto
     }
   }
 
-  private void advance() {
-    if (generatedTokens >= options.maxTokens()) {
+  Session session() {
+    return session;
+  }
+
+  /** Whether another token is to be computed; ends the stream where it is over. */
+  boolean goesOn() {
+    if (!isFinished() && cancelled) {
+      finish(FinishReason.CANCELLED);
+    } else if (!isFinished() && generatedTokens >= options.maxTokens()) {
       finish(FinishReason.LENGTH);
-      return;
     }
+    return !isFinished();
+  }
+
+  /** For a batch that holds the session: takes what its call gave. False as of {@link #take}. */
+  boolean settleStep(int status, int id, float itsLogProbability, long nanos) {
+    token[0] = id;
+    logProbability[0] = itsLogProbability;
+    generatedNanos += nanos;
+    return take(session.settleStep(status, step, token));
+  }
+
+  private void advance() {
     long begin = System.nanoTime();
     int status = session.next(step, token);
     generatedNanos += System.nanoTime() - begin;
-    switch (status) {
-      case MLA_OK -> take(token[0]);
-      case MLA_CONTEXT_FULL -> finish(FinishReason.CONTEXT_FULL);
-      case MLA_CANCELLED, MLA_CLOSED -> finish(FinishReason.CANCELLED);
-      default -> throw Native.failure(status);
+    if (!take(status)) {
+      throw Native.failure(status);
     }
   }
 
-  private void take(int id) {
+  /** Takes what a step gave. False for a failure that is no end of a stream. */
+  private boolean take(int status) {
+    switch (status) {
+      case MLA_OK -> takeToken(token[0]);
+      case MLA_CONTEXT_FULL -> finish(FinishReason.CONTEXT_FULL);
+      case MLA_CANCELLED, MLA_CLOSED -> finish(FinishReason.CANCELLED);
+      default -> {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void takeToken(int id) {
     generatedTokens++;
     boolean end = tokenizer.isPresent() && tokenizer.get().isEndOfGeneration(id);
     if (end || options.isStopToken(id)) {

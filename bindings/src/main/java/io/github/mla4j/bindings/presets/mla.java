@@ -29,6 +29,7 @@ public class mla implements InfoMapper {
         .put(new Info("mla_model_info").pointerTypes("MlaModelInfo"))
         .put(new Info("mla_cache_options").pointerTypes("MlaCacheOptions"))
         .put(new Info("mla_session_options").pointerTypes("MlaSessionOptions"))
+        .put(new Info("mla_batch_options").pointerTypes("MlaBatchOptions"))
         .put(new Info("mla_sampler_options").pointerTypes("MlaSamplerOptions"))
         .put(
             new Info("mla_log_callback")

@@ -44,6 +44,11 @@ public final class Handle implements AutoCloseable {
     return value;
   }
 
+  /** The number to pass on; 0 after {@link #close}, to which the C API answers "closed". */
+  public long valueOrZero() {
+    return closed.get() ? 0 : value;
+  }
+
   public boolean isClosed() {
     return closed.get();
   }
