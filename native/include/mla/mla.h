@@ -120,6 +120,19 @@ MLA_API mla_status mla_set_log_callback(mla_log_callback callback, void* user);
 // threads, backends.
 MLA_API mla_status mla_system_info(char* json, int64_t capacity, int64_t* length);
 
+// What the machine gives at most to so many threads together, as it was measured: the roofline.
+typedef struct mla_roofline {
+  int32_t struct_size;
+  int32_t threads;                        // that took part
+  double bytes_per_second;                // read from memory, far beyond what caches hold
+  double float_multiply_adds_per_second;  // of registers, by the chosen instruction set
+  // The same of the narrowest integers that it multiplies: 8 bits (VNNI, AVX2) or 16.
+  double integer_multiply_adds_per_second;
+} mla_roofline;
+
+// Takes about a second and 256 MiB, or more where a cache is large. threads 0: all cores.
+MLA_API mla_status mla_measure_roofline(int32_t threads, mla_roofline* roofline);
+
 // ---- GGUF reading
 // -----------------------------------------------------------------------------------------------
 

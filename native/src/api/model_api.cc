@@ -1,6 +1,5 @@
 #include "api/model_api.h"
 
-#include <cstring>
 #include <utility>
 
 #include "api/gguf_api.h"
@@ -85,18 +84,10 @@ mla_status mla_model_close(mla_model model) {
 mla_status mla_model_get_info(mla_model model, mla_model_info* info) {
   return Guard([&]() -> Status {
     if (info == nullptr) return NullArgument("info");
-    if (Status s = mla::CheckStructSize("mla_model_info", info->struct_size, mla::kModelInfoFirst);
-        !s.ok()) {
-      return s;
-    }
     const auto weights = ModelHandles().Get(model);
     if (!weights.ok()) return weights.status();
-    mla_model_info known = mla::Describe(weights.value()->shape());
-    known.struct_size = info->struct_size;
-    const size_t size = static_cast<size_t>(info->struct_size);
-    std::memset(info, 0, size);  // a newer caller's fields: unknown here
-    std::memcpy(info, &known, std::min(size, sizeof(known)));
-    return {};
+    return mla::WriteStruct("mla_model_info", mla::Describe(weights.value()->shape()),
+                            mla::kModelInfoFirst, info);
   });
 }
 

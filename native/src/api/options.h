@@ -50,6 +50,19 @@ Status ReadStruct(const char* name, const T* from, size_t first, T* to) {
   return Status::Ok();
 }
 
+// The way back: fills the caller's struct, whose struct_size stays. A newer caller's fields become
+// zero. T begins with struct_size.
+template <typename T>
+Status WriteStruct(const char* name, const T& known, size_t first, T* to) {
+  if (Status status = CheckStructSize(name, to->struct_size, first); !status.ok()) return status;
+  const int32_t given = to->struct_size;
+  const size_t size = static_cast<size_t>(given);
+  std::memset(static_cast<void*>(to), 0, size);
+  std::memcpy(static_cast<void*>(to), &known, std::min(size, sizeof(T)));
+  to->struct_size = given;
+  return Status::Ok();
+}
+
 // Each may be given null for all defaults.
 Result<CacheOptions> ReadCacheOptions(const mla_cache_options* options);
 Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,

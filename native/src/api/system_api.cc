@@ -3,14 +3,20 @@
 #include <thread>
 
 #include "api/guard.h"
+#include "api/options.h"
 #include "api/text.h"
 #include "kernels/isa.h"
 #include "mla/mla.h"
 #include "runtime/log.h"
+#include "runtime/measure_roofline.h"
+#include "runtime/session.h"
 #include "runtime/thread_pool.h"
 
 namespace mla {
 namespace {
+
+constexpr size_t kRooflineFirst =
+    offsetof(mla_roofline, integer_multiply_adds_per_second) + sizeof(double);
 
 // Bytes outside ASCII may come from the environment in any encoding; they are escaped one by one.
 std::string JsonString(const std::string& text) {
@@ -59,5 +65,30 @@ mla_status mla_system_info(char* json, int64_t capacity, int64_t* length) {
     if (json == nullptr && length == nullptr) return mla::NullArgument("length");
     mla::CopyText(mla::SystemInfo(), json, capacity, length);
     return {};
+  });
+}
+
+mla_status mla_measure_roofline(int32_t threads, mla_roofline* roofline) {
+  return mla::Guard([&]() -> mla::Status {
+    if (roofline == nullptr) return mla::NullArgument("roofline");
+    // Before it takes its second.
+    if (mla::Status s =
+            mla::CheckStructSize("mla_roofline", roofline->struct_size, mla::kRooflineFirst);
+        !s.ok()) {
+      return s;
+    }
+    if (threads < 0 || threads > mla::Session::kMaxThreads) {
+      return mla::Status(MLA_INVALID_ARGUMENT, "threads is " + std::to_string(threads) +
+                                                   ", expected 0 (all cores) to " +
+                                                   std::to_string(mla::Session::kMaxThreads));
+    }
+    const mla::Roofline measured =
+        mla::MeasureRoofline(threads == 0 ? mla::ThreadPool::DefaultThreads() : threads);
+    mla_roofline known{};
+    known.threads = measured.threads;
+    known.bytes_per_second = measured.bytes;
+    known.float_multiply_adds_per_second = measured.float_multiply_adds;
+    known.integer_multiply_adds_per_second = measured.integer_multiply_adds;
+    return mla::WriteStruct("mla_roofline", known, mla::kRooflineFirst, roofline);
   });
 }

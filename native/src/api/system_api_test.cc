@@ -45,6 +45,31 @@ TEST(SystemApi, AShortBufferIsFilledAndNotOverrun) {
   EXPECT_EQ(mla_system_info(nullptr, 0, nullptr), MLA_INVALID_ARGUMENT);
 }
 
+TEST(SystemApi, TheRooflineIsMeasuredWithTheThreadsAskedFor) {
+  struct {
+    mla_roofline known;
+    double newer;
+  } out{};
+  out.newer = 7;
+  out.known.struct_size = sizeof(out);
+  ASSERT_EQ(mla_measure_roofline(2, &out.known), MLA_OK) << mla_last_error();
+  EXPECT_EQ(out.known.struct_size, static_cast<int32_t>(sizeof(out)));
+  EXPECT_EQ(out.known.threads, 2);
+  EXPECT_GT(out.known.bytes_per_second, 0);
+  EXPECT_GT(out.known.float_multiply_adds_per_second, 0);
+  EXPECT_GT(out.known.integer_multiply_adds_per_second, 0);
+  EXPECT_EQ(out.newer, 0);  // what this version does not know
+
+  out.known.struct_size = 8;
+  EXPECT_EQ(mla_measure_roofline(2, &out.known), MLA_INVALID_ARGUMENT);
+  EXPECT_NE(std::strstr(mla_last_error(), "mla_roofline.struct_size is 8"), nullptr);
+  out.known.struct_size = sizeof(out);
+  EXPECT_EQ(mla_measure_roofline(-1, &out.known), MLA_INVALID_ARGUMENT);
+  EXPECT_NE(std::strstr(mla_last_error(), "threads is -1"), nullptr);
+  EXPECT_EQ(mla_measure_roofline(100000, &out.known), MLA_INVALID_ARGUMENT);
+  EXPECT_EQ(mla_measure_roofline(2, nullptr), MLA_INVALID_ARGUMENT);
+}
+
 struct Heard {
   std::vector<std::string> messages;
   mla_status reset_inside = MLA_OK;

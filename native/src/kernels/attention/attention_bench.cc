@@ -7,6 +7,8 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_testing.h"
+#include "kernels/roofline/roofline.h"
+#include "tensor/aligned_buffer.h"
 
 namespace mla::testing_attention {
 namespace {
@@ -86,51 +88,28 @@ void BM_Prefill(benchmark::State& state) {
 // What one core reads at best: out of the caches of one layer at depth 8k (1 MiB and more), and out
 // of memory.
 void BM_ReadBandwidth(benchmark::State& state) {
-  std::vector<uint64_t> data(static_cast<size_t>(state.range(0)) / 8, 1);
-  for (auto _ : state) {
-    uint64_t sums[16] = {};
-    for (size_t i = 0; i + 16 <= data.size(); i += 16) {
-      for (size_t j = 0; j < 16; ++j) sums[j] += data[i + j];
-    }
-    benchmark::DoNotOptimize(sums);
-  }
+  const AlignedBuffer buffer(state.range(0));
+  std::memset(buffer.data(), 1, static_cast<size_t>(state.range(0)));
+  const RooflineKernels& kernels = GetRooflineKernels(ChosenIsa().isa);
+  for (auto _ : state) benchmark::DoNotOptimize(kernels.read(buffer.data(), state.range(0)));
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 
-// Multiply-adds of floats a second of one core, at best: twelve chains of vectors that never leave
-// their registers.
-#define MLA_PEAK_LOOP(name, attributes, floats)                              \
-  attributes float name(int64_t rounds, float factor) {                      \
-    typedef float Vector __attribute__((vector_size(4 * floats)));           \
-    Vector sums[12];                                                         \
-    for (int i = 0; i < 12; ++i) sums[i] = Vector{} + static_cast<float>(i); \
-    const Vector by = Vector{} + factor;                                     \
-    for (int64_t r = 0; r < rounds; ++r) {                                   \
-      for (int i = 0; i < 12; ++i) sums[i] = sums[i] * by + by;              \
-    }                                                                        \
-    Vector all = Vector{};                                                   \
-    for (int i = 0; i < 12; ++i) all += sums[i];                             \
-    return all[0];                                                           \
-  }
-MLA_PEAK_LOOP(PeakGeneric, , 4)
-#if defined(__x86_64__)
-MLA_PEAK_LOOP(PeakAvx2, __attribute__((target("avx2,fma"))), 8)
-MLA_PEAK_LOOP(PeakAvx512, __attribute__((target("avx512f,fma"))), 16)
-#endif
-#undef MLA_PEAK_LOOP
-
-void BM_MultiplyAddPeak(benchmark::State& state) {
+// Multiply-adds of floats, or of integers, a second of one core, at best.
+void BM_MultiplyAddPeak(benchmark::State& state, bool integers) {
   constexpr int64_t kRounds = 10000;
   const Isa isa = static_cast<Isa>(state.range(0));
-  int64_t floats = 4;
-  auto* loop = PeakGeneric;
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx2) loop = PeakAvx2, floats = 8;
-  if (isa == Isa::kAvx512) loop = PeakAvx512, floats = 16;
-#endif
-  for (auto _ : state) benchmark::DoNotOptimize(loop(kRounds, 0.5f));
+  const RooflineKernels& kernels = GetRooflineKernels(isa);
+  for (auto _ : state) {
+    if (integers) {
+      benchmark::DoNotOptimize(kernels.multiply_integers(kRounds, 1));
+    } else {
+      benchmark::DoNotOptimize(kernels.multiply_floats(kRounds, 1.0f));
+    }
+  }
   state.SetLabel(IsaName(isa));
-  state.counters["madds"] = benchmark::Counter(static_cast<double>(12 * floats * kRounds),
+  const int64_t each = integers ? kernels.integers : kernels.floats;
+  state.counters["madds"] = benchmark::Counter(static_cast<double>(each * kRounds),
                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 
@@ -160,7 +139,8 @@ void PrefillCases(benchmark::internal::Benchmark* bench) {
 
 void PeakCases(benchmark::internal::Benchmark* bench) { Isas(bench, {{}}); }
 
-BENCHMARK(BM_MultiplyAddPeak)->Apply(PeakCases);
+BENCHMARK_CAPTURE(BM_MultiplyAddPeak, floats, false)->Apply(PeakCases);
+BENCHMARK_CAPTURE(BM_MultiplyAddPeak, integers, true)->Apply(PeakCases);
 BENCHMARK(BM_ReadBandwidth)->Arg(1 << 20)->Arg(8 << 20)->Arg(256 << 20);
 BENCHMARK(BM_Decode)->Apply(DecodeCases)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_Prefill)->Apply(PrefillCases)->Unit(benchmark::kMillisecond);

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "kernels/matmul/matmul.h"
+#include "kernels/roofline/roofline.h"
+#include "tensor/aligned_buffer.h"
 #include "tensor/convert.h"
 
 namespace mla {
@@ -109,16 +111,17 @@ void BM_Prepare(benchmark::State& state, int64_t n, int64_t cols) {
   state.SetItemsProcessed(state.iterations() * n * cols);
 }
 
-// The roofline of decoding: 64-bit words added up.
+// The roofline of decoding.
 void BM_Read(benchmark::State& state) {
-  static std::vector<uint64_t> memory;
-  if (state.thread_index() == 0) memory.assign(kFarBytes / 8, 1);
-  uint64_t total = 0;
+  static AlignedBuffer memory;
+  if (state.thread_index() == 0) {
+    memory = AlignedBuffer(kFarBytes);
+    std::memset(memory.data(), 1, kFarBytes);
+  }
+  const RooflineKernels& kernels = GetRooflineKernels(ChosenIsa().isa);
+  const int64_t part = kFarBytes / state.threads() / kReadGrain * kReadGrain;
   for (auto _ : state) {
-    const size_t part = memory.size() / static_cast<size_t>(state.threads());
-    const uint64_t* at = memory.data() + part * static_cast<size_t>(state.thread_index());
-    for (size_t i = 0; i < part; ++i) total += at[i];
-    benchmark::DoNotOptimize(total);
+    benchmark::DoNotOptimize(kernels.read(memory.data() + part * state.thread_index(), part));
   }
   state.counters["GB/s"] = benchmark::Counter(
       static_cast<double>(state.iterations()) / state.threads() * kFarBytes / 1e9,

@@ -1,5 +1,6 @@
 package io.github.mla4j;
 
+import static io.github.mla4j.bindings.global.mla.mla_measure_roofline;
 import static io.github.mla4j.bindings.global.mla.mla_set_log_callback;
 import static io.github.mla4j.bindings.global.mla.mla_system_info;
 import static io.github.mla4j.bindings.global.mla.mla_version;
@@ -8,6 +9,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.mla4j.bindings.MlaLogCallback;
+import io.github.mla4j.bindings.MlaRoofline;
 import io.github.mla4j.internal.Native;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -53,6 +55,27 @@ public final class Mla {
           json);
     } catch (JsonProcessingException e) {
       throw new MlaException(Status.INTERNAL, "system info is not JSON: " + json);
+    }
+  }
+
+  /**
+   * Measures what this machine gives at most: the best of many short runs. Takes about a second and
+   * 256 MiB, or more where a cache is large.
+   *
+   * @param threads that take part, at least 1; fewer do where the system refuses them
+   */
+  public static Roofline measureRoofline(int threads) {
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads is " + threads + ", expected 1 or more");
+    }
+    try (MlaRoofline measured = new MlaRoofline()) {
+      measured.struct_size(measured.sizeof());
+      Native.check(mla_measure_roofline(threads, measured));
+      return new Roofline(
+          measured.threads(),
+          measured.bytes_per_second(),
+          measured.float_multiply_adds_per_second(),
+          measured.integer_multiply_adds_per_second());
     }
   }
 

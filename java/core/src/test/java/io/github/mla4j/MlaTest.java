@@ -3,6 +3,7 @@ package io.github.mla4j;
 import static io.github.mla4j.bindings.global.mla.mla_status_name;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.charset.StandardCharsets;
@@ -23,6 +24,26 @@ class MlaTest {
     assertFalse(info.isaReason().isEmpty(), info.json());
     assertTrue(info.isas().contains(info.isa()), info.json());
     assertTrue(info.backends().contains("cpu"), info.json());
+  }
+
+  @Test
+  void theRooflineIsMeasuredWithTheThreadsAskedFor() {
+    Roofline roofline = Mla.measureRoofline(2);
+    assertEquals(2, roofline.threads());
+    for (double speed :
+        new double[] {
+          roofline.bytesPerSecond(),
+          roofline.floatMultiplyAddsPerSecond(),
+          roofline.integerMultiplyAddsPerSecond()
+        }) {
+      assertTrue(speed > 0 && Double.isFinite(speed), roofline.toString());
+    }
+    for (int threads : new int[] {0, -1, 1_000_000}) {
+      String words = "threads is " + threads;
+      RuntimeException refused =
+          assertThrows(RuntimeException.class, () -> Mla.measureRoofline(threads));
+      assertTrue(refused.getMessage().contains(words), refused.getMessage());
+    }
   }
 
   @Test

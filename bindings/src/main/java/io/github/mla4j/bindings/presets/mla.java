@@ -26,6 +26,7 @@ public class mla implements InfoMapper {
   public void map(InfoMap infoMap) {
     infoMap
         .put(new Info("MLA_API").cppTypes().annotations())
+        .put(new Info("mla_roofline").pointerTypes("MlaRoofline"))
         .put(new Info("mla_model_info").pointerTypes("MlaModelInfo"))
         .put(new Info("mla_cache_options").pointerTypes("MlaCacheOptions"))
         .put(new Info("mla_session_options").pointerTypes("MlaSessionOptions"))

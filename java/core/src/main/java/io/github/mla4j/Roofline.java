@@ -1,0 +1,18 @@
+package io.github.mla4j;
+
+/**
+ * What the machine gives at most, to so many threads together, as {@link Mla#measureRoofline}
+ * measured it.
+ *
+ * @param threads that took part
+ * @param bytesPerSecond read from memory, far beyond what caches hold
+ * @param floatMultiplyAddsPerSecond multiplications of floats, each with an addition, in registers
+ *     of the instruction set in use
+ * @param integerMultiplyAddsPerSecond the same of the narrowest integers that it multiplies: 8 bits
+ *     with AVX-512 VNNI and AVX2, otherwise 16
+ */
+public record Roofline(
+    int threads,
+    double bytesPerSecond,
+    double floatMultiplyAddsPerSecond,
+    double integerMultiplyAddsPerSecond) {}

@@ -1,0 +1,20 @@
+#include "kernels/roofline/roofline.h"
+
+#include "kernels/roofline/implementations.h"
+
+namespace mla {
+
+const RooflineKernels& GetRooflineKernels(Isa isa) {
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return kRooflineAvx512;
+    case Isa::kAvx2:
+      return kRooflineAvx2;
+#endif
+    default:
+      return kRooflineGeneric;
+  }
+}
+
+}  // namespace mla
