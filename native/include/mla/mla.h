@@ -313,6 +313,50 @@ MLA_API mla_status mla_session_rewind(mla_session session, int32_t length);
 // Bytes that the cache holds now (whole pages), and the bounded scratch memory besides it.
 MLA_API mla_status mla_session_memory(mla_session session, int64_t* cache_bytes,
                                       int64_t* workspace_bytes);
+// What has to be read and multiplied at least, however well it is done.
+typedef struct mla_work {
+  int32_t struct_size;
+  double weight_bytes;  // read; once a chunk of a prompt
+  double cache_bytes;   // read by attention, and written by what is appended
+  double float_multiply_adds;
+  double integer_multiply_adds;  // of weights and cache rows that are held as integers
+} mla_work;
+
+// The work of appending n >= 1 tokens at once to a sequence of `first`, with the session's cache
+// and form of prompts; the session itself stays as it is. Logits of the last token are part of it.
+MLA_API mla_status mla_session_count_work(mla_session session, int32_t first, int32_t n,
+                                          mla_work* work);
+
+typedef struct mla_profile {
+  int32_t struct_size;
+  int32_t threads;  // of the last step
+  int64_t tokens;   // appended
+  int64_t steps;    // that they took: single tokens, chunks of prompts
+  double seconds;   // of appending and sampling
+} mla_profile;
+
+typedef struct mla_profile_row {
+  int32_t struct_size;
+  double seconds;          // at work, the mean of the threads
+  double waiting_seconds;  // for other threads at the operation's barriers, the mean of the threads
+  double weight_bytes;     // and its work, as in mla_work
+  double cache_bytes;
+  double float_multiply_adds;
+  double integer_multiply_adds;
+} mla_profile_row;
+
+// on 1: from now on the time of appending and sampling is counted by operation, from nothing; 0: no
+// longer. Forks are not profiled. Off (the default) it costs a branch an operation.
+MLA_API mla_status mla_session_set_profiling(mla_session session, int32_t on);
+// What was counted so far. What is missing in the sum of all rows' seconds and waiting_seconds to
+// the whole is the waking of threads and the planning of steps.
+MLA_API mla_status mla_session_profile(mla_session session, mla_profile* profile);
+// Of one operation, from 0 on.
+MLA_API mla_status mla_session_profile_row(mla_session session, int32_t operation,
+                                           mla_profile_row* row);
+// "attention", ...; null where there are no more.
+MLA_API const char* mla_operation_name(int32_t operation);
+
 // Default: greedy. bias_* may be null where bias_count is 0; -INFINITY bans a token. Restarts the
 // random stream.
 MLA_API mla_status mla_session_set_sampler(mla_session session, const mla_sampler_options* options,

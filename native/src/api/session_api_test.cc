@@ -69,6 +69,52 @@ std::vector<int32_t> Generate(mla_session session, int32_t n) {
     EXPECT_NE(std::strstr(mla_last_error(), words), nullptr) << mla_last_error(); \
   } while (false)
 
+TEST(SessionApi, WorkAndProfilesAreTold) {
+  const mla_model model = LoadTiny();
+  const mla_session session = Open(model);
+  mla_work work{};
+  work.struct_size = sizeof(work);
+  ASSERT_EQ(mla_session_count_work(session, 0, 5, &work), MLA_OK) << mla_last_error();
+  EXPECT_GT(work.weight_bytes, 0);
+  EXPECT_GT(work.cache_bytes, 0);
+  EXPECT_GT(work.float_multiply_adds, 0);
+  EXPECT_EQ(work.integer_multiply_adds, 0);  // F32 weights, an f16 cache
+  EXPECT_FAILS(mla_session_count_work(session, 0, 257, &work), MLA_INVALID_ARGUMENT, "257 tokens");
+  EXPECT_FAILS(mla_session_count_work(session, 0, 1, nullptr), MLA_INVALID_ARGUMENT, "'work'");
+
+  mla_profile profile{};
+  profile.struct_size = sizeof(profile);
+  EXPECT_FAILS(mla_session_profile(session, &profile), MLA_INVALID_ARGUMENT, "not profiled");
+  ASSERT_EQ(mla_session_set_profiling(session, 1), MLA_OK);
+  Generate(session, 4);
+  ASSERT_EQ(mla_session_profile(session, &profile), MLA_OK) << mla_last_error();
+  EXPECT_EQ(profile.tokens, 5 + 3);
+  EXPECT_EQ(profile.steps, 1 + 3);
+  EXPECT_EQ(profile.threads, 2);
+  mla_profile_row row{};
+  row.struct_size = sizeof(row);
+  double seconds = 0, weight_bytes = 0;
+  int32_t operations = 0;
+  for (; mla_operation_name(operations) != nullptr; ++operations) {
+    ASSERT_EQ(mla_session_profile_row(session, operations, &row), MLA_OK) << mla_last_error();
+    seconds += row.seconds + row.waiting_seconds;
+    weight_bytes += row.weight_bytes;
+  }
+  EXPECT_EQ(operations, 12);
+  EXPECT_STREQ(mla_operation_name(5), "attention");
+  EXPECT_EQ(mla_operation_name(-1), nullptr);
+  EXPECT_GT(seconds, 0);
+  EXPECT_LE(seconds, profile.seconds);
+  EXPECT_GT(weight_bytes, work.weight_bytes);
+  EXPECT_FAILS(mla_session_profile_row(session, 12, &row), MLA_INVALID_ARGUMENT, "0 to 11");
+  row.struct_size = 0;
+  EXPECT_FAILS(mla_session_profile_row(session, 0, &row), MLA_INVALID_ARGUMENT,
+               "mla_profile_row.struct_size is 0");
+  EXPECT_EQ(mla_session_close(session), MLA_OK);
+  EXPECT_EQ(mla_session_set_profiling(session, 1), MLA_CLOSED);
+  EXPECT_EQ(mla_model_close(model), MLA_OK);
+}
+
 TEST(SessionApi, SessionsOutliveTheirModel) {
   const mla_model model = LoadTiny();
   const mla_session first = Open(model), second = Open(model);

@@ -9,6 +9,7 @@
 #include "graph/prepared_input.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rope/rope.h"
+#include "mla/mla.h"
 
 namespace mla {
 namespace {
@@ -44,17 +45,20 @@ class Block {
   bool Run() {
     if (!Project()) return false;
     if (layout_.key_scalar) ReconstructKeys();
+    step_.Begin(Operation::kRopeAppend, member_);
     team_.Each(n_, grain_, [this](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) FinishRow(i);
     });
     if (!expanded_ && !a_.k_up.empty()) AbsorbQueries();
     Attend();
     if (!expanded_ && !a_.v_up.empty()) UpProjectValues();
+    step_.Begin(Operation::kNorm, member_);
     PreparedInput input(w_.prepared, n_, a_.output.w.cols);
     input.Plan(a_.output);
     team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
       input.Fill(w_.attended, AttendedStride(), begin, end);
     });
+    step_.Begin(Operation::kOutputProjection, member_);
     MatmulBatch batch;
     batch.Add(a_.output, input, n_, w_.hidden, shape_.embedding, true);
     batch.Run(team_);
@@ -75,6 +79,7 @@ class Block {
 
   // Norm, then queries, rotary keys and latent of all rows.
   bool Project() {
+    step_.Begin(Operation::kNorm, member_);
     const bool whole = a_.norms_whole_heads();
     const int64_t d = shape_.embedding, stride = a_.input_length;
     PreparedInput input(w_.prepared, n_, d);
@@ -88,6 +93,7 @@ class Block {
       input.Fill(w_.normed, stride, begin, end);
     });
     if (step_.stop.load()) return false;
+    step_.Begin(Operation::kQkvProjections, member_);
     MatmulBatch batch;
     batch.Add(a_.q, input, n_, w_.q, QueryStride());
     if (whole) {
@@ -102,6 +108,7 @@ class Block {
 
   // Norms whole queries and keys, then rotary queries, rotary keys and latent of all rows.
   void ProjectWholeHeads() {
+    step_.Begin(Operation::kNorm, member_);
     const int64_t d = shape_.embedding, stride = a_.input_length;
     PreparedInput keys(w_.prepared_keys, n_, stride - d);
     keys.Plan(a_.k_rope);
@@ -115,10 +122,12 @@ class Block {
       keys.Fill(w_.normed + d, stride, begin, end);
       inputs.Fill(w_.normed, stride, begin, end);
     });
+    step_.Begin(Operation::kQkvProjections, member_);
     MatmulBatch batch;
     AddCached(keys, inputs, batch);
     batch.Run(team_);
     if (a_.q_rope.empty()) return;
+    step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul({a_.q_rope, shape_.heads, 1, n_, w_.q, QueryStride(), QueryLength(), w_.q_rope,
                 QueryRopeStride(), QueryRopeLength(), w_.head_prepared},
                team_);
@@ -146,6 +155,7 @@ class Block {
 
   // k_nope of all rows, for the key norm's scalar.
   void ReconstructKeys() {
+    step_.Begin(Operation::kHeadProjections, member_);
     const Segment& key = layout_.segments[static_cast<size_t>(layout_.key_segment[0])];
     HeadMatmul({a_.k_up_rows, layout_.kv_heads, 1, n_, w_.latent + key.offset, layout_.latent, 0,
                 w_.k_nope, int64_t{layout_.kv_heads} * a_.nope_dim, a_.nope_dim, w_.head_prepared},
@@ -231,6 +241,7 @@ class Block {
   }
 
   void AbsorbQueries() {
+    step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul(
         {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + a_.nope_offset(), QueryStride(),
          QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
@@ -283,6 +294,7 @@ class Block {
   }
 
   void Attend() {
+    step_.Begin(Operation::kAttention, member_);
     EachOfAll([](const AttentionPlan& plan) { return plan.tasks; },
               [this](const SequenceWork& work, int32_t begin, int32_t end) {
                 RunAttentionTasks(*work.plan, work.params, work.form, begin, end, work.partials,
@@ -327,6 +339,7 @@ class Block {
   }
 
   void UpProjectValues() {
+    step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul(
         {a_.v_up, layout_.kv_heads, shape_.group(), n_, w_.o_latent, ValueRank() * shape_.heads,
          ValueRank(), w_.attended, AttendedStride(), shape_.value_length, w_.head_prepared},
@@ -349,6 +362,14 @@ class Block {
 };
 
 }  // namespace
+
+bool TakesExpandedForm(const AttentionWeights& attention, int32_t prefill, int32_t first,
+                       int32_t n) {
+  if (n == 1 || prefill == MLA_PREFILL_ABSORBED) return false;
+  if (attention.k_up.empty() && attention.v_up.empty()) return false;
+  return prefill == MLA_PREFILL_EXPANDED ||
+         ExpandedIsCheaper(attention.layout, first, n, attention.nope_dim, attention.value_length);
+}
 
 ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& attention,
                             const float* q) {

@@ -14,6 +14,11 @@ namespace mla {
 bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,
                     int member);
 
+// Whether a chunk of n tokens after `first` others is computed in the expanded form: never a single
+// token, of a prompt's chunk the cheaper form unless one was asked for. prefill: MLA_PREFILL_*.
+bool TakesExpandedForm(const AttentionWeights& attention, int32_t prefill, int32_t first,
+                       int32_t n);
+
 // The expanded form's matrices of a layer, for plans (q null) and tasks alike. q: [rows][heads *
 // d].
 ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& attention,

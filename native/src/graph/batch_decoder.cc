@@ -51,7 +51,8 @@ void BatchDecoder::Append(std::span<Row> rows) {
   std::atomic<bool> stop = false;
   const Step step = {*weights_, workspace_, sequences_, n, stop};
   const auto region = [&](Team& team, int member) {
-    if (Forward(step, tokens_.data(), team, member)) OutputHead(step, 0, n, logits_.floats(), team);
+    if (Forward(step, tokens_.data(), team, member))
+      OutputHead(step, 0, n, logits_.floats(), team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
   ThreadPool::Shared().Run(threads_, std::ref(region));

@@ -30,6 +30,11 @@ struct Decoder::Request {
   float* logits;
   float* scores;
   const std::atomic<bool>& cancel;
+
+  // How many of the chunk's rows get logits, for the output or for a score.
+  int32_t Outputs(int32_t done, int32_t rows) const {
+    return output != Output::kLast ? rows : done + rows == n ? 1 : 0;
+  }
 };
 
 Result<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const Weights> weights,
@@ -60,17 +65,26 @@ bool Decoder::Rewind(int32_t length) {
   return whole;
 }
 
+Work Decoder::CountWork(int32_t first, int32_t n) const {
+  const StepWork step = step_work();
+  OperationWork all = {};
+  for (int32_t done = 0; done < n;) {
+    const int32_t rows = std::min(workspace_.max_rows, n - done);
+    step.Add(first + done, rows, done + rows == n ? 1 : 0, all);
+    done += rows;
+  }
+  Work sum;
+  for (const Work& each : all) sum += each;
+  return sum;
+}
+
 int64_t Decoder::workspace_bytes() const { return workspace_.bytes() + score_logits_.size(); }
 
-// Decode is always absorbed; a prompt's chunk takes the cheaper form unless one was asked for.
 void Decoder::Plan(int32_t first, int32_t rows) {
   const ModelShape& shape = weights_->shape();
   for (size_t l = 0; l < plans_.size(); ++l) {
     const AttentionWeights& a = weights_->layers()[l].attention;
-    const bool factored = !a.k_up.empty() || !a.v_up.empty();
-    const bool expand = factored && rows > 1 && options_.prefill != MLA_PREFILL_ABSORBED &&
-                        (options_.prefill == MLA_PREFILL_EXPANDED ||
-                         ExpandedIsCheaper(a.layout, first, rows, a.nope_dim, a.value_length));
+    const bool expand = TakesExpandedForm(a, options_.prefill, first, rows);
     const ExpandedParams form = ExpandedForm(shape, a, nullptr);
     plans_[l] = PlanAttention(a.layout, first, rows, expand ? &form : nullptr);
   }
@@ -108,14 +122,15 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
   workspace_.ReserveAttention(partials, scratch, options_.threads);
   sequence.value().partials = workspace_.partials();
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, {&sequence.value(), 1}, rows, stop};
+  const Step step = {*weights_, workspace_, {&sequence.value(), 1}, rows, stop, profile_};
   const int32_t vocabulary = weights_->shape().vocabulary;
   const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;
   const auto region = [&](Team& team, int member) {
+    const Profile::Part part(profile_, team.size(), member);
     if (!Forward(step, tokens, team, member)) return;
     if (request.output == Output::kAll) {
-      OutputHead(step, 0, rows, request.logits + int64_t{done} * vocabulary, team);
+      OutputHead(step, 0, rows, request.logits + int64_t{done} * vocabulary, team, member);
       return;
     }
     if (request.output == Output::kScores) {
@@ -123,7 +138,8 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
       const int32_t scored = last_chunk ? rows - 1 : rows;
       for (int32_t begin = 0; begin < scored; begin += kScoreRows) {
         const int32_t count = std::min(kScoreRows, scored - begin);
-        OutputHead(step, begin, count, block, team);
+        OutputHead(step, begin, count, block, team, member);
+        step.Begin(Operation::kSampling, member);
         team.Each(count, 1, [&](int64_t from, int64_t to) {
           for (int64_t i = from; i < to; ++i) {
             request.scores[done + begin + i] =
@@ -132,17 +148,19 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
         });
       }
     }
-    if (last_chunk) OutputHead(step, rows - 1, 1, request.logits, team);
+    if (last_chunk) OutputHead(step, rows - 1, 1, request.logits, team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
   ThreadPool::Shared().Run(options_.threads, std::ref(region));
   if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
   cache_->Advance(first + rows);
+  if (profile_ != nullptr) profile_->CountStep(first, rows, request.Outputs(done, rows));
   return Status::Ok();
 }
 
 Status Decoder::Append(const int32_t* tokens, int32_t n, Output output, float* logits,
                        float* scores, const std::atomic<bool>& cancel) {
+  const Profile::Call call(profile_);
   const int32_t start = length();
   if (Status status = Reserve(n); !status.ok()) return status;
   if (output == Output::kScores && score_logits_.size() == 0) {

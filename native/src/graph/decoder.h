@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/latent_cache.h"
+#include "graph/profile.h"
 #include "graph/step.h"
 #include "graph/weights.h"
 #include "graph/workspace.h"
@@ -63,6 +64,12 @@ class Decoder {
   bool Rewind(int32_t length);
   int64_t cache_bytes() const { return cache_->bytes(); }
   int64_t workspace_bytes() const;
+  // Appends are told to it until it is set to null; it outlives them. A fork has none.
+  void set_profile(Profile* profile) { profile_ = profile; }
+  // For this decoder's cache and form of prompts.
+  StepWork step_work() const { return StepWork(*weights_, options_.cache, options_.prefill); }
+  // What appending n tokens at once after `first` others asks for.
+  Work CountWork(int32_t first, int32_t n) const;
 
  private:
   struct Request;
@@ -80,6 +87,7 @@ class Decoder {
   std::unique_ptr<LatentCache> cache_;
   Workspace workspace_;
   std::vector<AttentionPlan> plans_;
+  Profile* profile_ = nullptr;
   AlignedBuffer score_logits_;  // [kScoreRows][vocabulary], once scores were asked for
 };
 

@@ -20,12 +20,13 @@ void Embed(const Step& step, const int32_t* tokens, Team& team) {
 }  // namespace
 
 bool Forward(const Step& step, const int32_t* tokens, Team& team, int member) {
+  step.Begin(Operation::kEmbedding, member);
   Embed(step, tokens, team);
   const LayerWeights* previous = nullptr;
   for (int32_t l = 0; l < step.weights.shape().layers; ++l) {
     if (!AttentionBlock(step, l, previous, team, member)) return false;
     previous = &step.weights.layers()[static_cast<size_t>(l)];
-    MlpBlock(step, *previous, team);
+    MlpBlock(step, *previous, team, member);
   }
   return true;
 }

@@ -7,7 +7,7 @@
 
 namespace mla {
 
-void MlpBlock(const Step& step, const LayerWeights& layer, Team& team);
+void MlpBlock(const Step& step, const LayerWeights& layer, Team& team, int member);
 
 }  // namespace mla
 #endif  // MLA_GRAPH_MLP_BLOCK_H_

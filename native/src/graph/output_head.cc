@@ -9,11 +9,13 @@
 
 namespace mla {
 
-void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team) {
+void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team,
+                int member) {
   const ModelShape& shape = step.weights.shape();
   Workspace& w = step.workspace;
   const int64_t d = shape.embedding;
   const Linear& output = step.weights.output();
+  step.Begin(Operation::kNorm, member);
   PreparedInput input(w.prepared, count, d);
   input.Plan(output);
   team.Each(count, RowGrain(count, team.size(), 4), [&](int64_t from, int64_t to) {
@@ -21,6 +23,7 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
             w.normed + from * d, d, to - from, d);
     input.Fill(w.normed, d, from, to);
   });
+  step.Begin(Operation::kOutputHead, member);
   MatmulBatch batch;
   batch.Add(output, input, count, logits, shape.vocabulary);
   batch.Run(team);

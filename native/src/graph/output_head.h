@@ -10,7 +10,8 @@
 namespace mla {
 
 // Logits of rows [begin, begin + count) of the step: logits [count][vocabulary].
-void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team);
+void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, Team& team,
+                int member);
 
 // ln softmax(logits)[token].
 float LogProbability(const float* logits, int32_t vocabulary, int32_t token);

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "cache/latent_cache.h"
+#include "graph/profile.h"
 #include "graph/weights.h"
 #include "graph/workspace.h"
 #include "kernels/attention/attention.h"
@@ -36,6 +37,7 @@ struct Step {
   int32_t rows;
   // Set once a layer by whoever norms row 0, read after the barrier: all members stop together.
   std::atomic<bool>& stop;
+  Profile* profile = nullptr;  // null: none
 
   const SequenceRows& SequenceOf(int64_t row) const {
     return *std::prev(
@@ -47,6 +49,10 @@ struct Step {
     return std::all_of(sequences.begin(), sequences.end(), [](const SequenceRows& s) {
       return s.cancel->load(std::memory_order_relaxed);
     });
+  }
+  // The member begins an operation, to which its time belongs until it begins another.
+  void Begin(Operation operation, int member) const {
+    if (profile != nullptr) profile->Begin(operation, member);
   }
 };
 

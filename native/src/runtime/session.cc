@@ -217,6 +217,36 @@ Result<Session::Memory> Session::MemoryUse() {
   return Memory{decoder_->cache_bytes(), decoder_->workspace_bytes()};
 }
 
+Status Session::SetProfiling(bool on) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  decoder_->set_profile(nullptr);
+  profile_.reset();
+  if (!on) return Status::Ok();
+  profile_ = std::make_unique<Profile>(decoder_->step_work(), decoder_->options().threads);
+  decoder_->set_profile(profile_.get());
+  return Status::Ok();
+}
+
+Result<Profile> Session::ProfileSoFar() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  if (profile_ == nullptr) return Invalid("the session is not profiled: switch that on first");
+  return *profile_;
+}
+
+Result<Work> Session::CountWork(int32_t first, int32_t n) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Status status = CheckOpen(); !status.ok()) return status;
+  const int32_t context = decoder_->context_length();
+  if (first < 0 || n < 1 || first > context - n) {
+    return Invalid(std::to_string(n) + " tokens after " + std::to_string(first) +
+                   ", expected at least 1 after at least 0, and all in the context of " +
+                   std::to_string(context));
+  }
+  return decoder_->CountWork(first, n);
+}
+
 Status Session::SetSampler(SamplerOptions options) {
   Result<Sampler> sampler = Sampler::Create(std::move(options), vocabulary_);
   if (!sampler.ok()) return sampler.status();
@@ -228,6 +258,7 @@ Status Session::SetSampler(SamplerOptions options) {
 
 Result<int32_t> Session::Choose(float* log_probability) {
   if (!has_logits_) return Invalid("there are no logits to sample from: append a token first");
+  const Profile::Alone alone(profile_.get(), Operation::kSampling);
   return sampler_.Choose(logits_.data(), tokens_.data(), static_cast<int64_t>(tokens_.size()),
                          log_probability);
 }

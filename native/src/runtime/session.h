@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "graph/decoder.h"
+#include "graph/profile.h"
+#include "graph/step_work.h"
 #include "graph/weights.h"
 #include "runtime/sampler.h"
 #include "tensor/status.h"
@@ -66,6 +68,13 @@ class Session {
   };
   Result<Memory> MemoryUse();
 
+  // From now on decoding and sampling are profiled, from nothing; or no longer. A fork is not.
+  Status SetProfiling(bool on);
+  // What was profiled so far. Error where nothing is.
+  Result<Profile> ProfileSoFar();
+  // What appending n >= 1 tokens after `first` others asks for; in the context together.
+  Result<Work> CountWork(int32_t first, int32_t n);
+
   // Restarts the random stream. A new session is greedy.
   Status SetSampler(SamplerOptions options);
   // Draws from the current logits; log_probability may be null.
@@ -108,7 +117,8 @@ class Session {
   const std::shared_ptr<const Weights> weights_;
   const int32_t vocabulary_;
 
-  std::mutex mutex_;  // guards everything down to pending_
+  std::mutex mutex_;                  // guards everything down to pending_
+  std::unique_ptr<Profile> profile_;  // null: none; outlives the decoder, which tells it
   std::unique_ptr<Decoder> decoder_;
   Sampler sampler_;
   // The sequence. The decoder has all of it, or after a deep rewind nothing.

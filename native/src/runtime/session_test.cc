@@ -258,6 +258,47 @@ TEST(Session, MemoryIsReported) {
   EXPECT_GT(memory.workspace_bytes, 0);
 }
 
+TEST(Session, AProfileHasSamplingAndStartsFromNothing) {
+  const auto session = NewSession(TinyWeights());
+  const std::vector<int32_t> tokens = Tokens(5);
+  EXPECT_STATUS(session->ProfileSoFar().status(), MLA_INVALID_ARGUMENT, "not profiled");
+  ASSERT_TRUE(session->SetProfiling(true).ok());
+  ASSERT_TRUE(session->Append(tokens.data(), 5).ok());
+  Generate(*session, 8);
+  const Profile profile = session->ProfileSoFar().value();
+  EXPECT_EQ(profile.tokens(), 5 + 7);  // the last one drawn is not appended yet
+  double sum = 0;
+  for (size_t o = 0; o < kOperations; ++o) {
+    const Profile::Row row = profile.row(static_cast<Operation>(o));
+    EXPECT_GT(row.seconds, 0) << OperationName(static_cast<Operation>(o));
+    sum += row.seconds + row.waiting_seconds;
+  }
+  EXPECT_LE(sum, profile.seconds());
+  ASSERT_TRUE(session->SetProfiling(true).ok());
+  EXPECT_EQ(session->ProfileSoFar().value().tokens(), 0);
+  EXPECT_EQ(session->ProfileSoFar().value().seconds(), 0);
+  const auto fork = session->Fork().value();
+  EXPECT_STATUS(fork->ProfileSoFar().status(), MLA_INVALID_ARGUMENT, "not profiled");
+  ASSERT_TRUE(session->SetProfiling(false).ok());
+  EXPECT_STATUS(session->ProfileSoFar().status(), MLA_INVALID_ARGUMENT, "not profiled");
+  EXPECT_TRUE(session->Next(nullptr).ok());
+}
+
+TEST(Session, WorkIsCountedWithinTheContext) {
+  const auto session = NewSession(TinyWeights(), 64);
+  const Work one = session->CountWork(0, 1).value();
+  const Work deep = session->CountWork(63, 1).value();
+  EXPECT_GT(one.weight_bytes, 0);
+  EXPECT_EQ(deep.weight_bytes, one.weight_bytes);
+  EXPECT_GT(deep.cache_bytes, one.cache_bytes);
+  EXPECT_STATUS(session->CountWork(64, 1).status(), MLA_INVALID_ARGUMENT, "context of 64");
+  EXPECT_STATUS(session->CountWork(-1, 1).status(), MLA_INVALID_ARGUMENT, "after -1");
+  EXPECT_STATUS(session->CountWork(0, 0).status(), MLA_INVALID_ARGUMENT, "0 tokens");
+  EXPECT_STATUS(session->CountWork(0, 65).status(), MLA_INVALID_ARGUMENT, "65 tokens");
+  session->Close();
+  EXPECT_STATUS(session->CountWork(0, 1).status(), MLA_CLOSED, "closed");
+}
+
 TEST(Session, CancelWaitsForTheNextDecodeAndIsThenForgotten) {
   const auto session = NewSession(TinyWeights());
   const std::vector<int32_t> tokens = Tokens(3);

@@ -81,7 +81,11 @@ class SignalsBlocked {
 // True in workers, and in a caller while its region runs.
 thread_local bool inside_region = false;
 
+thread_local int64_t* waited_nanos = nullptr;
+
 }  // namespace
+
+void CountWaits(int64_t* nanos) { waited_nanos = nanos; }
 
 void Team::Await(const std::atomic<uint32_t>& word, uint32_t old) {
   const uint32_t missed = missed_.load(std::memory_order_relaxed);
@@ -94,6 +98,17 @@ void Team::Await(const std::atomic<uint32_t>& word, uint32_t old) {
 }
 
 void Team::Meet() {
+  if (waited_nanos == nullptr) {
+    Arrive();
+    return;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  Arrive();
+  const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - begin;
+  *waited_nanos += waited.count();
+}
+
+void Team::Arrive() {
   const uint32_t phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
     Await(phase_, phase);

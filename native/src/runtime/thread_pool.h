@@ -13,6 +13,10 @@
 
 namespace mla {
 
+// From now on the calling thread adds the nanoseconds that it waits at its teams' barriers to
+// *nanos; null: no longer. Costs a branch a barrier where nothing is counted.
+void CountWaits(int64_t* nanos);
+
 // The members of one running region. Every member must make the same calls in the same order, and
 // all of them must return from the region: no exception may leave it, so what can fail (allocation
 // above all) is done before.
@@ -55,6 +59,7 @@ class Team {
   friend class ThreadPool;
   Team() = default;
   void Meet();
+  void Arrive();
   // Returns when `word` is no longer `old`.
   void Await(const std::atomic<uint32_t>& word, uint32_t old);
 

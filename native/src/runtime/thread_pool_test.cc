@@ -169,6 +169,22 @@ TEST(ThreadPool, CallersAreServedInOrderOfArrival) {
 }
 #endif
 
+TEST(ThreadPool, WaitsAreCountedForThoseWhoAsk) {
+  int64_t waited[3] = {};
+  ThreadPool::Shared().Run(3, [&](Team& team, int member) {
+    if (member != 1) CountWaits(&waited[member]);
+    for (int i = 0; i < 100; ++i) team.Each(3, 1, [](int64_t, int64_t) {});
+    CountWaits(nullptr);
+    team.Barrier();
+  });
+  EXPECT_GT(waited[0], 0);
+  EXPECT_EQ(waited[1], 0);
+  EXPECT_GT(waited[2], 0);
+  const int64_t before = waited[0];
+  ThreadPool::Shared().Run(3, [](Team& team, int) { team.Barrier(); });
+  EXPECT_EQ(waited[0], before);
+}
+
 TEST(ThreadPool, OneThreadWaitsForNobody) {
   std::atomic<bool> release{false};
   std::atomic<bool> running{false};

@@ -15,4 +15,21 @@ public record Roofline(
     int threads,
     double bytesPerSecond,
     double floatMultiplyAddsPerSecond,
-    double integerMultiplyAddsPerSecond) {}
+    double integerMultiplyAddsPerSecond) {
+
+  /** The least time to read what the work asks for, if nothing of it is in a cache. */
+  public double readingSeconds(Work work) {
+    return work.bytes() / bytesPerSecond;
+  }
+
+  /** The least time to multiply what the work asks for. */
+  public double multiplyingSeconds(Work work) {
+    return work.floatMultiplyAdds() / floatMultiplyAddsPerSecond
+        + work.integerMultiplyAdds() / integerMultiplyAddsPerSecond;
+  }
+
+  /** The least time of all: of both, which may go on side by side, the longer one. */
+  public double leastSeconds(Work work) {
+    return Math.max(readingSeconds(work), multiplyingSeconds(work));
+  }
+}

@@ -3,19 +3,27 @@ package io.github.mla4j;
 import static io.github.mla4j.bindings.global.mla.MLA_CANCELLED;
 import static io.github.mla4j.bindings.global.mla.MLA_CONTEXT_FULL;
 import static io.github.mla4j.bindings.global.mla.MLA_OK;
+import static io.github.mla4j.bindings.global.mla.mla_operation_name;
 import static io.github.mla4j.bindings.global.mla.mla_session_append;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_all;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_scored;
 import static io.github.mla4j.bindings.global.mla.mla_session_close;
+import static io.github.mla4j.bindings.global.mla.mla_session_count_work;
 import static io.github.mla4j.bindings.global.mla.mla_session_fork;
 import static io.github.mla4j.bindings.global.mla.mla_session_length;
 import static io.github.mla4j.bindings.global.mla.mla_session_logits;
 import static io.github.mla4j.bindings.global.mla.mla_session_memory;
+import static io.github.mla4j.bindings.global.mla.mla_session_profile;
+import static io.github.mla4j.bindings.global.mla.mla_session_profile_row;
 import static io.github.mla4j.bindings.global.mla.mla_session_rewind;
 import static io.github.mla4j.bindings.global.mla.mla_session_save;
+import static io.github.mla4j.bindings.global.mla.mla_session_set_profiling;
 import static io.github.mla4j.bindings.global.mla.mla_session_set_sampler;
 
+import io.github.mla4j.bindings.MlaProfile;
+import io.github.mla4j.bindings.MlaProfileRow;
 import io.github.mla4j.bindings.MlaSamplerOptions;
+import io.github.mla4j.bindings.MlaWork;
 import io.github.mla4j.chat.ChatMessage;
 import io.github.mla4j.chat.ChatTemplate;
 import io.github.mla4j.internal.Handle;
@@ -25,12 +33,15 @@ import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
+import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
 
@@ -483,6 +494,75 @@ public final class Session implements AutoCloseable {
     call(h -> mla_session_memory(h, cache, workspace));
     return new SessionMemory(cache[0], workspace[0]);
   }
+
+  // ---- measuring --------------------------------------------------------------------------------
+
+  /**
+   * The work of appending tokens at once to a sequence of others, with this session's cache and
+   * form of prompts, and of the logits after the last. The session itself stays as it is.
+   *
+   * @param first tokens of that sequence, at least 0
+   * @param count tokens appended, at least 1; all of them within the session's context
+   */
+  public Work countWork(int first, int count) {
+    try (MlaWork work = new MlaWork()) {
+      work.struct_size(work.sizeof());
+      call(h -> mla_session_count_work(h, first, count, work));
+      return new Work(
+          work.weight_bytes(),
+          work.cache_bytes(),
+          work.float_multiply_adds(),
+          work.integer_multiply_adds());
+    }
+  }
+
+  /**
+   * From now on the time of appending and sampling is counted by operation, from nothing; or no
+   * longer. Forks are not profiled. It slows small models a little.
+   */
+  public void setProfiling(boolean on) {
+    call(h -> mla_session_set_profiling(h, on ? 1 : 0));
+  }
+
+  /**
+   * What was counted so far.
+   *
+   * @throws MlaException where profiling is off
+   */
+  public Profile profile() {
+    lock.lock();
+    try (MlaProfile profile = new MlaProfile();
+        MlaProfileRow row = new MlaProfileRow()) {
+      profile.struct_size(profile.sizeof());
+      row.struct_size(row.sizeof());
+      call(h -> mla_session_profile(h, profile));
+      List<OperationProfile> operations = new ArrayList<>();
+      for (int i = 0; ; i++) {
+        BytePointer name = mla_operation_name(i);
+        if (name == null) {
+          break;
+        }
+        int operation = i;
+        call(h -> mla_session_profile_row(h, operation, row));
+        operations.add(
+            new OperationProfile(
+                name.getString(StandardCharsets.UTF_8),
+                row.seconds(),
+                row.waiting_seconds(),
+                new Work(
+                    row.weight_bytes(),
+                    row.cache_bytes(),
+                    row.float_multiply_adds(),
+                    row.integer_multiply_adds())));
+      }
+      return new Profile(
+          profile.threads(), profile.tokens(), profile.steps(), profile.seconds(), operations);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  // ---- ending -----------------------------------------------------------------------------------
 
   /**
    * Stops what the session is doing: a running call throws {@link CancelledException}, a stream
