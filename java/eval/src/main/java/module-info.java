@@ -7,6 +7,7 @@ module io.github.mla4j.eval {
   requires transitive io.github.mla4j.core;
 
   exports io.github.mla4j.eval;
+  exports io.github.mla4j.eval.bench;
   exports io.github.mla4j.eval.sweep;
 
   opens io.github.mla4j.eval.sweep to

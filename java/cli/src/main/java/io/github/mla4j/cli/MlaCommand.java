@@ -24,6 +24,7 @@ import picocli.CommandLine.Spec;
       HealCommand.class,
       EvalCommand.class,
       SweepCommand.class,
+      BenchCommand.class,
       InspectCommand.class,
       LogitsCommand.class,
       TokenizeCommand.class,

@@ -7,6 +7,7 @@ import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 
 /** Opens whatever a command calls MODEL. */
 final class Models {
@@ -25,5 +26,17 @@ final class Models {
   /** The same, for what only reads keys. */
   static Gguf openGguf(Path path) throws IOException {
     return Files.isDirectory(path) ? SourceLoader.toGguf(path, TensorType.F32) : Gguf.open(path);
+  }
+
+  /** The file's name without its ending, or all of the path where another has that name. */
+  static String label(Path file, List<Path> files) {
+    String name = name(file);
+    return files.stream().filter(other -> name(other).equals(name)).count() == 1
+        ? name
+        : file.toString();
+  }
+
+  private static String name(Path file) {
+    return file.toAbsolutePath().normalize().getFileName().toString().replaceAll("\\.gguf$", "");
   }
 }

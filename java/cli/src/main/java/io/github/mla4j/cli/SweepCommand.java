@@ -3,10 +3,10 @@ package io.github.mla4j.cli;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Mla;
+import io.github.mla4j.eval.Machine;
 import io.github.mla4j.eval.sweep.CacheLabel;
 import io.github.mla4j.eval.sweep.Sweep;
 import io.github.mla4j.eval.sweep.SweepFile;
-import io.github.mla4j.eval.sweep.SweepMachine;
 import io.github.mla4j.eval.sweep.SweepModel;
 import io.github.mla4j.eval.sweep.SweepReuse;
 import io.github.mla4j.eval.sweep.SweepSettings;
@@ -154,7 +154,7 @@ final class SweepCommand implements Callable<Integer> {
             List.copyOf(caches.keySet()),
             sorted,
             threads == null ? Mla.systemInfo().threads() : threads);
-    SweepMachine machine = SweepMachine.here(Version.text());
+    Machine machine = Machine.here(Version.text());
     SweepReuse reuse =
         earlier
             .map(then -> SweepReuse.of(then, settings, machine, models.all()))

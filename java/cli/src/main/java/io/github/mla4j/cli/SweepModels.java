@@ -35,7 +35,7 @@ record SweepModels(List<SweepModel> all, SweepModel teacher) {
         throw new ParameterException(
             spec.commandLine(), "MODEL %s is given twice, expected once".formatted(file));
       }
-      all.add(look(label(file, files), found, earlier.map(Sweep::models).orElse(List.of())));
+      all.add(look(Models.label(file, files), found, earlier.map(Sweep::models).orElse(List.of())));
     }
     if (teacher.isEmpty()) {
       return new SweepModels(all, all.get(0));
@@ -64,17 +64,5 @@ record SweepModels(List<SweepModel> all, SweepModel teacher) {
           Inspection.ranks(gguf, model.info()).stream().mapToLong(LayerRanks::elements).sum();
       return SweepModel.of(label, file, model, elements);
     }
-  }
-
-  /** The file's name without its ending, or all of the path where another has that name. */
-  private static String label(Path file, List<Path> files) {
-    String name = name(file);
-    return files.stream().filter(other -> name(other).equals(name)).count() == 1
-        ? name
-        : file.toString();
-  }
-
-  private static String name(Path file) {
-    return file.toAbsolutePath().normalize().getFileName().toString().replaceAll("\\.gguf$", "");
   }
 }

@@ -5,13 +5,14 @@ import io.github.mla4j.CancelledException;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
 import io.github.mla4j.eval.Divergence;
+import io.github.mla4j.eval.Machine;
+import io.github.mla4j.eval.ProcessMemory;
 import io.github.mla4j.eval.TextWindows;
 import io.github.mla4j.eval.sweep.CacheQuality;
 import io.github.mla4j.eval.sweep.DepthProbe;
 import io.github.mla4j.eval.sweep.DepthSpeed;
 import io.github.mla4j.eval.sweep.Sweep;
 import io.github.mla4j.eval.sweep.SweepEntry;
-import io.github.mla4j.eval.sweep.SweepMachine;
 import io.github.mla4j.eval.sweep.SweepModel;
 import io.github.mla4j.eval.sweep.SweepReuse;
 import io.github.mla4j.eval.sweep.SweepSettings;
@@ -34,7 +35,7 @@ final class SweepRun {
   private final PrintWriter err;
   private final String command;
   private final SweepSettings settings;
-  private final SweepMachine machine;
+  private final Machine machine;
   private final SweepModels models;
   private final Map<String, CacheOptions> caches;
   private final SweepReuse reuse;
@@ -53,7 +54,7 @@ final class SweepRun {
       PrintWriter err,
       String command,
       SweepSettings settings,
-      SweepMachine machine,
+      Machine machine,
       SweepModels models,
       Map<String, CacheOptions> caches,
       SweepReuse reuse) {
@@ -152,7 +153,7 @@ final class SweepRun {
   }
 
   private SweepEntry measure(Task task, Model model, Against against) {
-    SweepMachine.forgetPeak();
+    ProcessMemory.forgetPeak();
     CacheOptions cache = caches.get(task.cache);
     double bytes = model.cacheBytesPerToken(cache, settings.context());
     CacheQuality quality =
@@ -171,7 +172,7 @@ final class SweepRun {
         8 * bytes / task.model.elementsPerToken(),
         quality,
         speeds,
-        SweepMachine.peakBytes());
+        ProcessMemory.peakBytes());
   }
 
   private CacheQuality quality(Task task, Model model, CacheOptions cache, Against against) {

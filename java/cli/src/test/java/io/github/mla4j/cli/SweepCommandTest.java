@@ -7,11 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.eval.Machine;
 import io.github.mla4j.eval.sweep.CacheLabel;
 import io.github.mla4j.eval.sweep.Sweep;
 import io.github.mla4j.eval.sweep.SweepEntry;
 import io.github.mla4j.eval.sweep.SweepFile;
-import io.github.mla4j.eval.sweep.SweepMachine;
 import io.github.mla4j.eval.sweep.SweepReuse;
 import io.github.mla4j.eval.sweep.SweepSettings;
 import io.github.mla4j.eval.sweep.TextHash;
@@ -176,7 +176,7 @@ final class SweepCommandTest {
             new PrintWriter(new StringWriter()),
             "mla sweep",
             settings,
-            SweepMachine.here(Version.text()),
+            Machine.here(Version.text()),
             models,
             caches,
             new SweepReuse(List.of(), List.of(), false));

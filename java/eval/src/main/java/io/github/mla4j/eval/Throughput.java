@@ -12,8 +12,7 @@ import java.util.Arrays;
 public record Throughput(double prefillTokensPerSecond, double decodeTokensPerSecond) {
 
   /**
-   * Feeds the first {@code prompt} of {@code ids} at once and the rest singly. The tokens are
-   * given, not sampled, so that two models do the same work.
+   * Feeds the first {@code prompt} of {@code ids} at once and the rest singly.
    *
    * @param session whatever it holds is forgotten
    * @param ids more than {@code prompt} tokens, at most the session's context
@@ -25,16 +24,9 @@ public record Throughput(double prefillTokensPerSecond, double decodeTokensPerSe
           "a prompt of %d tokens leaves nothing of %d to decode".formatted(prompt, ids.length));
     }
     session.rewind(0);
-    long start = System.nanoTime();
-    session.append(Arrays.copyOf(ids, prompt));
-    long filled = System.nanoTime();
-    int[] single = new int[1];
-    for (int i = prompt; i < ids.length; i++) {
-      single[0] = ids[i];
-      session.append(single);
-    }
-    long decoded = System.nanoTime();
-    return new Throughput(
-        prompt * 1e9 / (filled - start), (ids.length - prompt) * 1e9 / (decoded - filled));
+    long filling = TokenClock.together(session, Arrays.copyOf(ids, prompt));
+    int decoded = ids.length - prompt;
+    long decoding = TokenClock.singly(session, Arrays.copyOfRange(ids, prompt, ids.length));
+    return new Throughput(prompt * 1e9 / filling, decoded * 1e9 / decoding);
   }
 }

@@ -2,6 +2,7 @@ package io.github.mla4j.eval.sweep;
 
 import io.github.mla4j.Session;
 import io.github.mla4j.SessionMemory;
+import io.github.mla4j.eval.TokenClock;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -129,9 +130,7 @@ public final class DepthProbe {
     for (int i = 0; i < count; i++) {
       tokens[i] = text[(length + i) % text.length];
     }
-    long start = System.nanoTime();
-    session.append(tokens);
     length += count;
-    return Math.max(1, System.nanoTime() - start);
+    return TokenClock.together(session, tokens);
   }
 }

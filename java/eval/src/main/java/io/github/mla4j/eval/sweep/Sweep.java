@@ -1,5 +1,6 @@
 package io.github.mla4j.eval.sweep;
 
+import io.github.mla4j.eval.Machine;
 import java.util.List;
 import java.util.Optional;
 
@@ -16,7 +17,7 @@ public record Sweep(
     int format,
     String date,
     String command,
-    SweepMachine machine,
+    Machine machine,
     SweepSettings settings,
     List<SweepModel> models,
     List<SweepEntry> results) {

@@ -1,5 +1,6 @@
 package io.github.mla4j.eval.sweep;
 
+import io.github.mla4j.eval.Machine;
 import java.util.List;
 
 /** How and where a sweep was measured, so that its numbers can be judged and had again. */
@@ -58,7 +59,7 @@ final class SweepNotes {
               model.file().path(),
               model.file().bytes()));
     }
-    SweepMachine machine = sweep.machine();
+    Machine machine = sweep.machine();
     notes.append("</dl>\n<h2>Where</h2>\n<dl>\n");
     notes.append(
         item("Machine", "%s, %d cores, %s", machine.cpu(), machine.cores(), machine.isa()));

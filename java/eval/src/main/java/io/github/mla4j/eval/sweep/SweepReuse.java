@@ -1,5 +1,6 @@
 package io.github.mla4j.eval.sweep;
 
+import io.github.mla4j.eval.Machine;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -22,7 +23,7 @@ public record SweepReuse(List<SweepEntry> kept, List<String> notes, boolean drop
 
   /** What to keep of an earlier run for these settings and models. */
   public static SweepReuse of(
-      Sweep earlier, SweepSettings settings, SweepMachine machine, List<SweepModel> models) {
+      Sweep earlier, SweepSettings settings, Machine machine, List<SweepModel> models) {
     if (earlier.results().isEmpty()) {
       return new SweepReuse(List.of(), List.of(), false);
     }
@@ -69,7 +70,7 @@ public record SweepReuse(List<SweepEntry> kept, List<String> notes, boolean drop
   }
 
   private static Optional<String> speedDifference(
-      Sweep earlier, SweepSettings settings, SweepMachine machine) {
+      Sweep earlier, SweepSettings settings, Machine machine) {
     int before = earlier.settings().threads();
     return before == settings.threads()
         ? machine.speedDifference(earlier.machine())

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.mla4j.eval.Machine;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -57,7 +58,7 @@ final class SweepReuseTest {
 
   @Test
   void anotherMachineOrOtherThreadsKeepQualityOnly() {
-    SweepMachine other = new SweepMachine("A processor", 2, "avx512", "", "", "");
+    Machine other = new Machine("A processor", 2, "avx512", "", "", "");
     SweepSettings s = SETTINGS;
     SweepSettings alone =
         new SweepSettings(s.data(), "abc", 128, 3, s.teacher(), s.caches(), s.depths(), 1);

@@ -1,12 +1,13 @@
 package io.github.mla4j.eval.sweep;
 
+import io.github.mla4j.eval.Machine;
 import java.util.ArrayList;
 import java.util.List;
 
 /** Made-up sweeps, whose numbers can be told by heart. */
 final class Sweeps {
-  static final SweepMachine MACHINE =
-      new SweepMachine("A processor", 2, "avx2", "Linux 6", "17, Debian", "1.0");
+  static final Machine MACHINE =
+      new Machine("A processor", 2, "avx2", "Linux 6", "17, Debian", "1.0");
 
   private Sweeps() {}
 
