@@ -100,6 +100,11 @@ enum {
 };
 
 // How a prompt's attention is computed; both give the same logits.
+// The activations that quantized weights are multiplied with: whole numbers of 15 bits, or mixed
+// with 8 bits where no element stands out. Mixed is faster on some machines and moves next-token
+// distributions a little (SmolLM2-135M: a KL divergence of 5e-4), which is more than an int8 cache
+// does: measure with fine ones.
+enum { MLA_ACTIVATIONS_MIXED = 0, MLA_ACTIVATIONS_FINE = 1 };
 enum { MLA_PREFILL_AUTO = 0, MLA_PREFILL_ABSORBED = 1, MLA_PREFILL_EXPANDED = 2 };
 
 enum { MLA_LOG_DEBUG = 0, MLA_LOG_INFO = 1, MLA_LOG_WARNING = 2 };
@@ -257,6 +262,7 @@ typedef struct mla_session_options {
   int32_t threads;          // default: all cores
   int32_t prefill;          // MLA_PREFILL_*
   mla_cache_options cache;  // its struct_size 0: all defaults
+  int32_t activations;      // MLA_ACTIVATIONS_*; sessions of a batch have the same
 } mla_session_options;
 
 typedef struct mla_sampler_options {

@@ -90,6 +90,12 @@ Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,
                    "one of MLA_PREFILL_AUTO (0) to MLA_PREFILL_EXPANDED (2)");
   }
   out.prefill = given.prefill;
+  if (given.activations != MLA_ACTIVATIONS_MIXED && given.activations != MLA_ACTIVATIONS_FINE) {
+    return Refused("activations", given.activations,
+                   "MLA_ACTIVATIONS_MIXED (0) or MLA_ACTIVATIONS_FINE (1)");
+  }
+  out.activations =
+      given.activations == MLA_ACTIVATIONS_FINE ? Activations::kFine : Activations::kMixed;
   mla_cache_options& cache = given.cache;
   if (cache.struct_size == 0) {
     // Fields without the size are a mistake that would silently run with another cache.

@@ -116,6 +116,7 @@ TEST(SessionOptionsOfCallers, NullAndZeroAreTheDefaults) {
     EXPECT_EQ(options.context_length, 2048);
     EXPECT_EQ(options.threads, ThreadPool::DefaultThreads());
     EXPECT_EQ(options.prefill, MLA_PREFILL_AUTO);
+    EXPECT_EQ(options.activations, Activations::kMixed);
     EXPECT_EQ(options.cache.latent, CacheType::kF16);
   }
 }
@@ -125,12 +126,14 @@ TEST(SessionOptionsOfCallers, ValuesAreTakenOrNamed) {
   given.context_length = 77;
   given.threads = 3;
   given.prefill = MLA_PREFILL_EXPANDED;
+  given.activations = MLA_ACTIVATIONS_FINE;
   given.cache = Cache();
   given.cache.latent = MLA_CACHE_INT8;
   const DecoderOptions options = ReadSessionOptions(&given, Shape()).value();
   EXPECT_EQ(options.context_length, 77);
   EXPECT_EQ(options.threads, 3);
   EXPECT_EQ(options.prefill, MLA_PREFILL_EXPANDED);
+  EXPECT_EQ(options.activations, Activations::kFine);
   EXPECT_EQ(options.cache.latent, CacheType::kInt8);
   const auto refused = [](const char* words, auto change) {
     mla_session_options bad = SessionOptions();
@@ -141,6 +144,7 @@ TEST(SessionOptionsOfCallers, ValuesAreTakenOrNamed) {
   refused("threads is -2", [](auto& o) { o.threads = -2; });
   refused("prefill is 3", [](auto& o) { o.prefill = 3; });
   refused("prefill is -1", [](auto& o) { o.prefill = -1; });
+  refused("activations is 2", [](auto& o) { o.activations = 2; });
   refused("cache.group is 1", [](auto& o) {
     o.cache = Cache();
     o.cache.group = 1;

@@ -53,7 +53,7 @@ class Block {
     Attend();
     if (!expanded_ && !a_.v_up.empty()) UpProjectValues();
     step_.Begin(Operation::kNorm, member_);
-    PreparedInput input(w_.prepared, n_, a_.output.w.cols);
+    PreparedInput input(w_.prepared, step_.activations, n_, a_.output.w.cols);
     input.Plan(a_.output);
     team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
       input.Fill(w_.attended, AttendedStride(), begin, end);
@@ -82,7 +82,7 @@ class Block {
     step_.Begin(Operation::kNorm, member_);
     const bool whole = a_.norms_whole_heads();
     const int64_t d = shape_.embedding, stride = a_.input_length;
-    PreparedInput input(w_.prepared, n_, d);
+    PreparedInput input(w_.prepared, step_.activations, n_, d);
     input.Plan(a_.q);
     input.Plan(whole ? a_.k_in : a_.k_rope);
     if (!whole) PlanLatent(input);
@@ -110,9 +110,9 @@ class Block {
   void ProjectWholeHeads() {
     step_.Begin(Operation::kNorm, member_);
     const int64_t d = shape_.embedding, stride = a_.input_length;
-    PreparedInput keys(w_.prepared_keys, n_, stride - d);
+    PreparedInput keys(w_.prepared_keys, step_.activations, n_, stride - d);
     keys.Plan(a_.k_rope);
-    PreparedInput inputs(w_.prepared, n_, stride);
+    PreparedInput inputs(w_.prepared, step_.activations, n_, stride);
     PlanLatent(inputs);
     team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {

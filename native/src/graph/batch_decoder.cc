@@ -37,6 +37,11 @@ void BatchDecoder::Append(std::span<Row> rows) {
   tokens_.clear();
   for (Row& row : rows) {
     row.logits = nullptr;
+    if (row.decoder->options().activations != rows.front().decoder->options().activations) {
+      row.status =
+          Status(MLA_INVALID_ARGUMENT, "its activations are not those of the step's first session");
+      continue;
+    }
     Result<SequenceRows> sequence = row.decoder->BeginToken(*row.cancel);
     row.status = sequence.status();
     if (!sequence.ok()) continue;
@@ -49,7 +54,8 @@ void BatchDecoder::Append(std::span<Row> rows) {
   if (members_.empty()) return;
   const int32_t n = static_cast<int32_t>(members_.size());
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, sequences_, n, stop};
+  const Step step = {*weights_, workspace_, sequences_,
+                     n,         stop,       rows.front().decoder->options().activations};
   const auto region = [&](Team& team, int member) {
     if (Forward(step, tokens_.data(), team, member))
       OutputHead(step, 0, n, logits_.floats(), team, member);

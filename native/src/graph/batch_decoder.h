@@ -28,7 +28,7 @@ class BatchDecoder {
   BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_rows, int32_t threads);
 
   struct Row {
-    Decoder* decoder;  // of the same weights; each at most once
+    Decoder* decoder;  // of the same weights and activations; each at most once
     int32_t token;     // an id below the vocabulary's size
     const std::atomic<bool>* cancel;
     // What became of it: the token is appended, or by this error the sequence is as it was. An

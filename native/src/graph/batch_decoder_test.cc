@@ -35,8 +35,10 @@ const CacheOptions kCaches[] = {Of(CacheType::kF32),         Of(CacheType::kF16)
                                 Of(CacheType::kInt2, 20, 2), Of(CacheType::kInt2)};
 
 std::unique_ptr<Decoder> NewDecoder(const std::shared_ptr<const Weights>& weights,
-                                    const CacheOptions& cache, int32_t context = 800) {
+                                    const CacheOptions& cache, int32_t context = 800,
+                                    Activations activations = Activations::kMixed) {
   DecoderOptions options;
+  options.activations = activations;
   options.context_length = context;
   options.threads = 1;
   options.cache = cache;
@@ -245,6 +247,22 @@ TEST(BatchDecoder, ForksGoTheirOwnWays) {
       ASSERT_NO_FATAL_FAILURE(ExpectStep(batch, pairs, {0, 1, 2, 3, 4}, random));
     }
   }
+}
+
+TEST(BatchDecoder, ActivationsAreTheStepsOrItsOwn) {
+  const auto weights = Load(TinyShape(), 12);
+  const CacheOptions cache = Of(CacheType::kF32);
+  const auto fine = NewDecoder(weights, cache, 10, Activations::kFine);
+  const auto mixed = NewDecoder(weights, cache, 10, Activations::kMixed);
+  BatchDecoder batch(weights, 2, 1);
+  std::vector<BatchDecoder::Row> rows = {{fine.get(), 1, &kGoOn, {}, nullptr},
+                                         {mixed.get(), 1, &kGoOn, {}, nullptr}};
+  batch.Append(rows);
+  EXPECT_TRUE(rows[0].status.ok());
+  EXPECT_EQ(rows[1].status.code(), MLA_INVALID_ARGUMENT);
+  EXPECT_NE(rows[1].status.message().find("activations"), std::string::npos);
+  EXPECT_EQ(fine->length(), 1);
+  EXPECT_EQ(mixed->length(), 0);
 }
 
 }  // namespace

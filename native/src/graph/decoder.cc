@@ -122,7 +122,8 @@ Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {
   workspace_.ReserveAttention(partials, scratch, options_.threads);
   sequence.value().partials = workspace_.partials();
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, {&sequence.value(), 1}, rows, stop, profile_};
+  const Step step = {
+      *weights_, workspace_, {&sequence.value(), 1}, rows, stop, options_.activations, profile_};
   const int32_t vocabulary = weights_->shape().vocabulary;
   const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;

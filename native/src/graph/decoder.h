@@ -21,6 +21,7 @@ struct DecoderOptions {
   int32_t context_length = 0;
   int32_t threads = 1;
   int32_t prefill = 0;  // MLA_PREFILL_*
+  Activations activations = Activations::kMixed;
   CacheOptions cache;
 };
 

@@ -14,7 +14,7 @@ void MlpBlock(const Step& step, const LayerWeights& layer, Team& team, int membe
   const int64_t grain = RowGrain(n, team.size(), 4);
 
   step.Begin(Operation::kNorm, member);
-  PreparedInput input(w.prepared, n, d);
+  PreparedInput input(w.prepared, step.activations, n, d);
   input.Plan(layer.gate);
   input.Plan(layer.up);
   team.Each(n, grain, [&](int64_t begin, int64_t end) {
@@ -29,7 +29,7 @@ void MlpBlock(const Step& step, const LayerWeights& layer, Team& team, int membe
   gate_up.Run(team);
 
   step.Begin(Operation::kSwiGlu, member);
-  PreparedInput hidden(w.prepared, n, f);
+  PreparedInput hidden(w.prepared, step.activations, n, f);
   hidden.Plan(layer.down);
   team.Each(n, grain, [&](int64_t begin, int64_t end) {
     SwiGlu(w.gate + begin * f, w.up + begin * f, w.gate + begin * f, (end - begin) * f);

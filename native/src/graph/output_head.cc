@@ -16,7 +16,7 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
   const int64_t d = shape.embedding;
   const Linear& output = step.weights.output();
   step.Begin(Operation::kNorm, member);
-  PreparedInput input(w.prepared, count, d);
+  PreparedInput input(w.prepared, step.activations, count, d);
   input.Plan(output);
   team.Each(count, RowGrain(count, team.size(), 4), [&](int64_t from, int64_t to) {
     RmsNorm(w.hidden + (begin + from) * d, d, step.weights.output_norm(), shape.norm_epsilon,

@@ -28,10 +28,11 @@ class PreparedInput {
     return kMaxForms * Align(bytes);
   }
 
-  PreparedInput(uint8_t* area, int64_t n, int64_t cols) : area_(area), n_(n), cols_(cols) {}
+  PreparedInput(uint8_t* area, Activations activations, int64_t n, int64_t cols)
+      : area_(area), activations_(activations), n_(n), cols_(cols) {}
 
   void Plan(Type type) {
-    const ActivationForm form = FormFor(type, Activations::kMixed);
+    const ActivationForm form = FormFor(type, activations_);
     for (int i = 0; i < count_; ++i) {
       if (forms_[static_cast<size_t>(i)] == form) return;
     }
@@ -52,7 +53,7 @@ class PreparedInput {
   }
 
   const void* For(Type type) const {
-    const ActivationForm form = FormFor(type, Activations::kMixed);
+    const ActivationForm form = FormFor(type, activations_);
     for (int i = 0; i < count_; ++i) {
       if (forms_[static_cast<size_t>(i)] == form) return data_[static_cast<size_t>(i)];
     }
@@ -63,6 +64,7 @@ class PreparedInput {
   static int64_t Align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
   uint8_t* area_;
+  Activations activations_;
   int64_t n_, cols_;
   std::array<ActivationForm, kMaxForms> forms_{};
   std::array<uint8_t*, kMaxForms> data_{};

@@ -15,6 +15,7 @@
 #include "graph/weights.h"
 #include "graph/workspace.h"
 #include "kernels/attention/attention.h"
+#include "kernels/matmul/matmul.h"
 
 namespace mla {
 
@@ -37,6 +38,7 @@ struct Step {
   int32_t rows;
   // Set once a layer by whoever norms row 0, read after the barrier: all members stop together.
   std::atomic<bool>& stop;
+  Activations activations = Activations::kMixed;
   Profile* profile = nullptr;  // null: none
 
   const SequenceRows& SequenceOf(int64_t row) const {

@@ -1,6 +1,7 @@
 package io.github.mla4j;
 
 import io.github.mla4j.bindings.MlaSessionOptions;
+import java.util.Objects;
 import org.bytedeco.javacpp.Pointer;
 
 /** What {@link Model#newSession} may be told; everything has a default. Not thread-safe. */
@@ -9,6 +10,7 @@ public final class SessionOptions {
   private int contextLength;
   private int threads;
   private Prefill prefill = Prefill.AUTO;
+  private Activations activations = Activations.MIXED;
 
   SessionOptions() {}
 
@@ -41,6 +43,12 @@ public final class SessionOptions {
     return this;
   }
 
+  /** What quantized weights are multiplied with; mixed by default. */
+  public SessionOptions activations(Activations kind) {
+    activations = Objects.requireNonNull(kind, "activations");
+    return this;
+  }
+
   MlaSessionOptions toNative() {
     MlaSessionOptions options = new MlaSessionOptions();
     Pointer.memset(options, 0, options.sizeof());
@@ -48,7 +56,8 @@ public final class SessionOptions {
         .struct_size(options.sizeof())
         .context_length(contextLength)
         .threads(threads)
-        .prefill(prefill.ordinal());
+        .prefill(prefill.ordinal())
+        .activations(activations.ordinal());
     cache.writeTo(options.cache());
     return options;
   }

@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
@@ -57,7 +58,7 @@ final class EvalArguments {
   Session openSession(Model model, int context, CacheOptions cache) {
     return model.newSession(
         session -> {
-          session.cache(cache).contextLength(context);
+          session.cache(cache).contextLength(context).activations(Activations.FINE);
           if (threads != null) {
             session.threads(threads);
           }

@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Model;
@@ -177,8 +178,9 @@ final class SweepRun {
 
   private CacheQuality quality(Task task, Model model, CacheOptions cache, Against against) {
     TextWindows windows = against.text.windows;
-    try (Session session = open(model, cache, settings.context());
-        Session teacher = open(against.teacher, CacheOptions.defaults(), settings.context())) {
+    try (Session session = open(model, cache, settings.context(), Activations.FINE);
+        Session teacher =
+            open(against.teacher, CacheOptions.defaults(), settings.context(), Activations.FINE)) {
       return CacheQuality.of(
           Divergence.measure(
               session,
@@ -196,7 +198,7 @@ final class SweepRun {
       return List.of();
     }
     int context = DepthProbe.context(task.depths, model.info().contextLength());
-    try (Session session = open(model, cache, context)) {
+    try (Session session = open(model, cache, context, Activations.MIXED)) {
       return DepthProbe.measure(
           session,
           context,
@@ -209,10 +211,15 @@ final class SweepRun {
   }
 
   /** A session that {@link #stop} reaches. */
-  private Session open(Model model, CacheOptions cache, int context) {
+  private Session open(Model model, CacheOptions cache, int context, Activations activations) {
     Session session =
         model.newSession(
-            options -> options.cache(cache).contextLength(context).threads(settings.threads()));
+            options ->
+                options
+                    .cache(cache)
+                    .contextLength(context)
+                    .threads(settings.threads())
+                    .activations(activations));
     running.add(session);
     return session;
   }
