@@ -58,6 +58,10 @@ Result<std::shared_ptr<const GgufFile>> GgufFile::Read(Bytes bytes, std::string 
   return std::shared_ptr<const GgufFile>(std::move(file));
 }
 
+void GgufFile::Release(const uint8_t* data, int64_t bytes) const {
+  if (bytes_->owned.empty()) bytes_->mapped.Release(data, bytes);
+}
+
 const GgufKey* GgufFile::FindKey(std::string_view name) const {
   const auto it = key_index_.find(name);
   return it == key_index_.end() ? nullptr : &keys_[it->second];

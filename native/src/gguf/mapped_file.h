@@ -31,6 +31,8 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  // Lets go of memory that these bytes of the mapping take, until somebody reads them again.
+  void Release(const uint8_t* data, int64_t bytes) const;
 
  private:
   const uint8_t* data_ = nullptr;

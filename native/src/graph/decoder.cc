@@ -43,6 +43,7 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const Weights> 
   Result<std::unique_ptr<LatentCache>> cache =
       LatentCache::Create(options.cache, weights->shape().cache_layouts, options.context_length);
   if (!cache.ok()) return cache.status();
+  weights->Pack(options.threads);
   return std::unique_ptr<Decoder>(
       new Decoder(std::move(weights), options, std::move(cache.value())));
 }

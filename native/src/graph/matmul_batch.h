@@ -37,7 +37,7 @@ class MatmulBatch {
 
   // Few enough pieces to be cheap, enough of them to level out members of unequal speed.
   static int64_t Grain(int64_t units, int members) {
-    return members == 1 ? std::max<int64_t>(units, 1) : std::max<int64_t>(units / (members * 8), 1);
+    return members == 1 ? std::max<int64_t>(units, 1) : std::max<int64_t>(units / (members * 4), 1);
   }
   static int64_t Units(int64_t rows) { return (rows + kMatmulRowGrain - 1) / kMatmulRowGrain; }
 

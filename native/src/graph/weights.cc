@@ -402,4 +402,20 @@ Result<std::shared_ptr<const Weights>> Weights::Load(std::shared_ptr<const GgufF
   return WeightsLoader(std::move(file)).Load();
 }
 
+void Weights::Pack(int threads) const {
+  std::call_once(packs_once_, [&] {
+    std::vector<Matrix*> matrices = {&output_.w};
+    for (LayerWeights& layer : layers_) {
+      AttentionWeights& a = layer.attention;
+      for (Linear* linear :
+           {&a.q, &a.k_rope, &a.k_in, &a.output, &layer.gate, &layer.up, &layer.down}) {
+        if (!linear->empty()) matrices.push_back(&linear->w);
+      }
+      for (LatentPart& part : a.latent) matrices.push_back(&part.linear.w);
+    }
+    packed_.Pack(matrices, threads,
+                 [this](const uint8_t* data, int64_t bytes) { file_->Release(data, bytes); });
+  });
+}
+
 }  // namespace mla

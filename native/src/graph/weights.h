@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "gguf/gguf_file.h"
 #include "graph/model_shape.h"
+#include "graph/packed_weights.h"
 #include "kernels/rope/rope.h"
 #include "tensor/aligned_buffer.h"
 #include "tensor/status.h"
@@ -72,11 +74,16 @@ struct LayerWeights {
   Linear gate, up, down;
 };
 
-// Immutable: any thread. Keeps the file mapped.
+// Immutable, but for Pack: any thread. Keeps the file mapped.
 class Weights {
  public:
   // Errors name the file and the key or tensor, and what was expected.
   static Result<std::shared_ptr<const Weights>> Load(std::shared_ptr<const GgufFile> file);
+
+  // Before the first multiplication: brings quantized matrices into the form that this machine
+  // reads fastest, once, and lets go of the file's pages meanwhile. Reads all of them, so it is not
+  // a part of Load. Whoever comes second waits.
+  void Pack(int threads) const;
 
   const GgufFile& file() const { return *file_; }
   const ModelShape& shape() const { return shape_; }
@@ -100,15 +107,17 @@ class Weights {
 
   std::shared_ptr<const GgufFile> file_;
   ModelShape shape_;
-  std::vector<LayerWeights> layers_;
+  mutable std::vector<LayerWeights> layers_;  // Pack adds panels
   Matrix embedding_;
   const float* output_norm_ = nullptr;
-  Linear output_;
+  mutable Linear output_;
   RopeLayout rope_layout_ = RopeLayout::kHalves;
   float rope_factor_ = 1.0f;
   bool norm_after_rope_ = false;
   int32_t partial_rotary_ = 0;
   std::vector<AlignedBuffer> owned_;  // what could not be used as it lies in the file
+  mutable std::once_flag packs_once_;
+  mutable PackedWeights packed_;
 };
 
 }  // namespace mla

@@ -101,6 +101,6 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 }  // namespace
 
-const MatmulKernels kMatmulGeneric = {Prepare, Multiply};
+const MatmulKernels kMatmulGeneric = {Prepare, Multiply, 0, nullptr};
 
 }  // namespace mla

@@ -45,6 +45,19 @@ void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, i
   kernels.prepare(form, x, x_stride, n, cols, prepared, begin, end);
 }
 
+int64_t PanelRows(const Matrix& w) {
+  const int64_t rows = GetMatmulKernels(ChosenIsa().isa).panel_rows;
+  const bool quantized = FormFor(w.type, Activations::kFine) != ActivationForm::kFloat;
+  return rows == 0 || !quantized ? 0 : w.rows / rows * rows;
+}
+
+void PackPanels(const Matrix& w, int64_t begin, int64_t end, uint8_t* panels) {
+  const MatmulKernels& kernels = GetMatmulKernels(ChosenIsa().isa);
+  for (int64_t r = begin; r < end; r += kernels.panel_rows) {
+    kernels.pack(w, r, panels + r * w.row_bytes());
+  }
+}
+
 void Matmul(const MatmulParams& params, int64_t row_begin, int64_t row_end) {
   static const MatmulKernels& kernels = GetMatmulKernels(ChosenIsa().isa);
   kernels.multiply(params, row_begin, row_end);

@@ -46,6 +46,13 @@ struct MatmulParams {
 // Rows [row_begin, row_end) of w. Allocates nothing; thread-safe for disjoint row ranges.
 void Matmul(const MatmulParams& params, int64_t row_begin, int64_t row_end);
 
+// Rows of w that can lie in panels (Matrix::panels), so that each is read as one stream: a multiple
+// of the panel's rows, from row 0 on. 0 where this machine's kernels want them as they are.
+int64_t PanelRows(const Matrix& w);
+// Rows [begin, end) of those, multiples of kMatmulRowGrain, into w.row_bytes() a row of `panels`,
+// which is 64-byte aligned; thread-safe for disjoint rows.
+void PackPanels(const Matrix& w, int64_t begin, int64_t end, uint8_t* panels);
+
 // Row ranges handed to threads should be multiples of this (the widest register block).
 inline constexpr int64_t kMatmulRowGrain = 16;
 
@@ -54,6 +61,9 @@ struct MatmulKernels {
   void (*prepare)(ActivationForm form, const float* x, int64_t x_stride, int64_t n, int64_t cols,
                   void* prepared, int64_t begin, int64_t end);
   void (*multiply)(const MatmulParams& params, int64_t row_begin, int64_t row_end);
+  int32_t panel_rows;  // 0: quantized weights are multiplied as the file has them
+  // Rows [row, row + panel_rows) to one panel of as many bytes.
+  void (*pack)(const Matrix& w, int64_t row, uint8_t* out);
 };
 // Never null for a supported ISA; an ISA without its own file gets the next best.
 const MatmulKernels& GetMatmulKernels(Isa isa);

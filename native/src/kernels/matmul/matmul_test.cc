@@ -281,6 +281,34 @@ TEST_P(MatmulTest, ZerosAndTheSmallestNumbers) {
   }
 }
 
+// Whatever the rows asked for, and those that fill no panel.
+TEST_P(MatmulTest, PackedWeightsGiveTheSameBits) {
+  const int64_t panel_rows = kernels_.panel_rows;
+  if (panel_rows == 0 || GetTypeTraits(type_).block == 1) return;  // multiplied as they are
+  for (int64_t rows : {1, 15, 16, 17, 32, 50, 96}) {
+    for (int64_t n : {1, 2, 7}) {
+      Case c(type_, activations_, rows, 768, n, random_);
+      c.Prepare(kernels_);
+      kernels_.multiply(c.Params(true, false), 0, rows);
+      const std::vector<float> expected = c.Y();
+      const int64_t packed = rows / panel_rows * panel_rows;
+      Guarded<uint8_t> panels(packed * c.matrix().row_bytes(), 64);
+      for (int64_t r = 0; r < packed; r += panel_rows) {
+        kernels_.pack(c.matrix(), r, panels.data() + r * c.matrix().row_bytes());
+      }
+      for (int64_t split : {int64_t{0}, int64_t{1}, rows / 2, rows - 1}) {
+        c.ClearY();
+        MatmulParams params = c.Params(true, false);
+        params.w.panels = panels.data();
+        kernels_.multiply(params, split, rows);
+        kernels_.multiply(params, 0, split);
+        EXPECT_TRUE(SameBits(c.Y(), expected))
+            << "rows " << rows << " n " << n << " from " << split;
+      }
+    }
+  }
+}
+
 // The form of the activations must cost nothing that shows in a model's probabilities.
 TEST_P(MatmulTest, ErrorOverallIsFarBelowThatOfTheWeights) {
   Case c(type_, activations_, 256, 768, 8, random_);

@@ -107,11 +107,76 @@ class Panel {
   uint8_t copy_[kRows * Read::kBytes];
 };
 
-// Decode: every weight is read once, unpacked in registers and forgotten.
+// The same of weights that were packed (MatmulKernels::pack): a panel's blocks lie one after the
+// other, first the 32-bit words of all its rows side by side, [blocks][words][kRows], then what is
+// left over of their blocks, [blocks][kRows] halves.
 template <typename Simd, typename Read>
+class PackedPanel {
+ public:
+  static constexpr int kRows = Simd::kRows;
+  static constexpr int64_t kWords = Read::kBytes / 4;
+  static constexpr int64_t kHalves = Read::kBytes % 4 / 2;
+
+  void Set(const MatmulParams& p, int64_t row, int64_t row_end) {
+    const int64_t blocks = p.w.cols / (32 * Read::kTiles);
+    first_ = row / kRows * kRows;
+    lane_begin_ = static_cast<int>(row - first_);
+    lane_end_ = row_end - first_ < kRows ? static_cast<int>(row_end - first_) : kRows;
+    words_ = p.w.panels + first_ * blocks * Read::kBytes;
+    halves_ = words_ + blocks * kWords * 4 * kRows;
+  }
+  void Begin(int64_t block) {
+    rows_.words = words_ + block * kWords * 4 * kRows;
+    rows_.halves = halves_ + block * kHalves * 2 * kRows;
+    read_.Begin(rows_, 1);
+  }
+  void Load(int t, typename Simd::template Tile<Read::kScales>* tile) {
+    read_.Load(rows_, t, tile);
+  }
+  void Store(const MatmulParams& p, int64_t column, typename Simd::Sums sums) const {
+    Simd::Finish(p.y + column * p.y_stride + first_, p.bias == nullptr ? nullptr : p.bias + first_,
+                 p.accumulate, lane_begin_, lane_end_, sums);
+  }
+  // Panels follow one another, so this runs on into the next. 2 and 4 KiB ahead are as good, 8 too
+  // many.
+  void Prefetch(int64_t, int t) const {
+    constexpr int64_t kAhead = 4096, kShare = kRows * Read::kBytes / Read::kTiles;
+    const uint8_t* ahead = rows_.words + t * kShare + kAhead;
+    for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(ahead + o);
+  }
+
+ private:
+  typename Simd::PackedBlock rows_;
+  Read read_;
+  const uint8_t *words_, *halves_;
+  int64_t first_;
+  int lane_begin_, lane_end_;
+};
+
+// One panel of kRows rows from `row` on.
+template <int kRows>
+void PackPanel(const Matrix& w, int64_t row, int64_t block_bytes, bool half_first, uint8_t* out) {
+  const int64_t row_bytes = w.row_bytes(), blocks = row_bytes / block_bytes;
+  const int64_t words = block_bytes / 4, halves = block_bytes % 4 / 2;
+  uint8_t* left_over = out + blocks * words * 4 * kRows;
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int r = 0; r < kRows; ++r) {
+      const uint8_t* block = w.row(row + r) + b * block_bytes;
+      const uint8_t* first_word = block + (half_first ? 2 * halves : 0);
+      for (int64_t i = 0; i < words; ++i) {
+        memcpy(out + ((b * words + i) * kRows + r) * 4, first_word + 4 * i, 4);
+      }
+      const uint8_t* half = half_first ? block : block + 4 * words;
+      memcpy(left_over + (b * kRows + r) * 2 * halves, half, static_cast<size_t>(2 * halves));
+    }
+  }
+}
+
+// Decode: every weight is read once, unpacked in registers and forgotten.
+template <typename Simd, typename Read, typename Panel>
 void MultiplyOne(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   const int64_t blocks = p.w.cols / (32 * Read::kTiles);
-  Panel<Simd, Read> panel;
+  Panel panel;
   for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
     panel.Set(p, r, row_end);
     const bool more = r + Simd::kRows < row_end;
@@ -133,7 +198,7 @@ void MultiplyOne(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 }
 
 // Unpacked tiles of some panels, a stretch of their columns.
-template <typename Simd, typename Read>
+template <typename Simd, typename Read, typename Panel>
 class Chunk {
  public:
   static constexpr int kScales = Read::kScales, kRows = Simd::kRows;
@@ -147,8 +212,8 @@ class Chunk {
 
   // Times activations [begin, end); `carried` holds the sums from chunk to chunk.
   template <int kPanels>
-  void MultiplyColumns(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t begin,
-                       int64_t end, float (*carried)[kCarried]) const {
+  void MultiplyColumns(const MatmulParams& p, const Panel* panels, int64_t begin, int64_t end,
+                       float (*carried)[kCarried]) const {
     int64_t c = begin;
     for (; c + Simd::kColumns <= end; c += Simd::kColumns) {
       Multiply<kPanels, Simd::kColumns>(p, panels, c, carried + (c - begin));
@@ -158,8 +223,8 @@ class Chunk {
 
  private:
   template <int kPanels, int kCols>
-  void MultiplyRest(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t column,
-                    int64_t end, float (*carried)[kCarried]) const {
+  void MultiplyRest(const MatmulParams& p, const Panel* panels, int64_t column, int64_t end,
+                    float (*carried)[kCarried]) const {
     if constexpr (kCols > 0) {
       if (end - column == kCols) return Multiply<kPanels, kCols>(p, panels, column, carried);
       MultiplyRest<kPanels, kCols - 1>(p, panels, column, end, carried);
@@ -167,7 +232,7 @@ class Chunk {
   }
 
   template <int kPanels, int kCols>
-  void Multiply(const MatmulParams& p, const Panel<Simd, Read>* panels, int64_t column,
+  void Multiply(const MatmulParams& p, const Panel* panels, int64_t column,
                 float (*carried)[kCarried]) const {
     const int64_t row_tiles = p.w.cols / 32;
     const ActivationBlock* x[kCols];
@@ -198,14 +263,14 @@ class Chunk {
 };
 
 // Prompts: a chunk of weights is unpacked once for up to kCacheColumns rows of activations.
-template <typename Simd, typename Read>
+template <typename Simd, typename Read, typename Panel>
 void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   constexpr int kRows = Simd::kRows;
   constexpr int64_t kChunkBlocks = kChunkTiles / Read::kTiles;
   const int64_t blocks = p.w.cols / (32 * Read::kTiles);
   const int64_t chunks = (blocks + kChunkBlocks - 1) / kChunkBlocks;
-  Chunk<Simd, Read> chunk;
-  Panel<Simd, Read> panels[Simd::kPanels];
+  Chunk<Simd, Read, Panel> chunk;
+  Panel panels[Simd::kPanels];
   alignas(64) float carried[kCacheColumns][Simd::kPanels * kRows];
   for (int64_t column = 0; column < p.n; column += kCacheColumns) {
     const int64_t column_end = column + kCacheColumns < p.n ? column + kCacheColumns : p.n;
@@ -237,13 +302,30 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   }
 }
 
+template <typename Simd, typename Read, typename Panel>
+void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  if (p.n == 1) {
+    MultiplyOne<Simd, Read, Panel>(p, row_begin, row_end);
+  } else {
+    MultiplyMany<Simd, Read, Panel>(p, row_begin, row_end);
+  }
+}
+
 template <typename Simd, typename Read>
 void MultiplyQuantized(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  if (p.n == 1) {
-    MultiplyOne<Simd, Read>(p, row_begin, row_end);
-  } else {
-    MultiplyMany<Simd, Read>(p, row_begin, row_end);
+  if constexpr (Simd::kPacks) {
+    constexpr int64_t kRows = Simd::kRows;
+    const int64_t packed_end = p.w.panels == nullptr ? 0 : p.w.rows / kRows * kRows;
+    // Panels begin at multiples of kRows.
+    while (row_begin < row_end && row_begin < packed_end) {
+      const int64_t aligned = (row_begin + kRows) / kRows * kRows;
+      const int64_t stop = row_begin % kRows != 0 ? aligned : packed_end;
+      const int64_t end = row_end < stop ? row_end : stop;
+      MultiplyPanels<Simd, Read, PackedPanel<Simd, Read>>(p, row_begin, end);
+      row_begin = end;
+    }
   }
+  if (row_begin < row_end) MultiplyPanels<Simd, Read, Panel<Simd, Read>>(p, row_begin, row_end);
 }
 
 }  // namespace

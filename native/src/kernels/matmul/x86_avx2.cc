@@ -66,6 +66,7 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx2 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 2;
+  static constexpr bool kPacks = false;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
@@ -141,6 +142,6 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 }  // namespace
 
-const MatmulKernels kMatmulAvx2 = {Prepare, Multiply};
+const MatmulKernels kMatmulAvx2 = {Prepare, Multiply, 0, nullptr};
 
 }  // namespace mla

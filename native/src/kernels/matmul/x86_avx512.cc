@@ -88,9 +88,11 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx512 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
+  static constexpr bool kPacks = true;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
+  using PackedBlock = mla::PackedBlock;
   using Sums = __m512;
 
   static Sums Zero() { return _mm512_setzero_ps(); }
@@ -194,8 +196,13 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   }
 }
 
+void Pack(const Matrix& w, int64_t row, uint8_t* out) {
+  const bool half_first = w.type == Type::kQ4_0 || w.type == Type::kQ8_0;
+  PackPanel<kTileRows>(w, row, GetTypeTraits(w.type).bytes, half_first, out);
+}
+
 }  // namespace
 
-const MatmulKernels kMatmulAvx512 = {Prepare, Multiply};
+const MatmulKernels kMatmulAvx512 = {Prepare, Multiply, kTileRows, Pack};
 
 }  // namespace mla

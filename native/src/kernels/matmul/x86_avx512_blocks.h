@@ -1,6 +1,6 @@
-// Quantized blocks of 16 rows, read straight from the file's layout into the order that vpdpbusd
-// wants: a register holds 4 consecutive columns of each of 16 rows, unsigned bytes, row r in 32-bit
-// lane r. A tile is 32 columns. For x86_avx512.cc alone.
+// Quantized blocks of 16 rows, read from the file's layout or from packed panels into the order
+// that vpdpbusd wants: a register holds 4 consecutive columns of each of 16 rows, unsigned bytes,
+// row r in 32-bit lane r. A tile is 32 columns. For x86_avx512.cc alone.
 #ifndef MLA_KERNELS_MATMUL_X86_AVX512_BLOCKS_H_
 #define MLA_KERNELS_MATMUL_X86_AVX512_BLOCKS_H_
 
@@ -21,8 +21,12 @@ struct Tile {
 
 constexpr int kTileRows = 16;
 
-// Where a block of each of the panel's rows lies.
+__m512 LowHalves(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+
+// Where a block of each of the panel's rows lies in the file's layout.
 struct BlockRows {
+  static constexpr bool kPacked = false;
+
   const uint8_t* group[4];  // rows 0, 4, 8, 12
   int64_t stride;
   __m512i offsets;  // of each row from the first, in bytes
@@ -39,6 +43,8 @@ struct BlockRows {
   }
 
   __m512i Load32(int64_t at) const { return _mm512_i32gather_epi32(offsets, group[0] + at, 1); }
+  __m512 FirstHalf() const { return LowHalves(Load32(0)); }
+  __m512 LastHalf(int64_t at) const { return LowHalves(_mm512_srli_epi32(Load32(at - 2), 16)); }
   // 16 bytes of every row, transposed: out[j] holds bytes 4j .. 4j + 3 of row r in lane r.
   void Load128(int64_t at, __m512i out[4]) const {
     __m512i quad[4];  // quad[e]: rows e, 4 + e, 8 + e, 12 + e
@@ -63,7 +69,22 @@ struct BlockRows {
   }
 };
 
-__m512 LowHalves(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+// A block of a packed panel: its 32-bit words of 16 rows side by side, and where blocks are no
+// whole number of words the half that is left over of each.
+struct PackedBlock {
+  static constexpr bool kPacked = true;
+  const uint8_t* words;
+  const uint8_t* halves;
+
+  __m512i Load32(int64_t at) const { return _mm512_loadu_si512(words + at / 4 * 64); }
+  __m512 FirstHalf() const {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
+  }
+  __m512 LastHalf(int64_t) const { return FirstHalf(); }
+  void Load128(int64_t at, __m512i out[4]) const {
+    for (int j = 0; j < 4; ++j) out[j] = Load32(at + 4 * j);
+  }
+};
 
 // The two half-precision numbers of each lane.
 void BothHalves(__m512i v, __m512* low, __m512* high) {
@@ -89,12 +110,14 @@ void SplitNibbles(const __m512i bytes[4], Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&, int64_t) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile<1>* tile) {
     __m512i bytes[4];
     rows.Load128(2, bytes);
     SplitNibbles(bytes, tile);
-    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->scale[0] = rows.FirstHalf();
     tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-8));
   }
 };
@@ -106,7 +129,12 @@ struct ReadQ4_1 {
   __m512i words[20];
   int held = 0, at = 0;  // blocks in `words`, and the one that is read
 
-  void Begin(const BlockRows& rows, int64_t left) {
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t left) {
+    if constexpr (Rows::kPacked) {
+      for (int i = 0; i < 5; ++i) words[i] = rows.Load32(4 * i);
+      return;
+    }
     if (++at < held) return;
     at = 0;
     held = left >= 4 ? 4 : 1;
@@ -117,7 +145,8 @@ struct ReadQ4_1 {
       rows.Load128(4, words + 1);
     }
   }
-  void Load(const BlockRows&, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Load(const Rows&, int, Tile<1>* tile) {
     const __m512i* block = words + 5 * at;
     SplitNibbles(block + 1, tile);
     BothHalves(block[0], &tile->scale[0], &tile->min[0]);
@@ -126,15 +155,17 @@ struct ReadQ4_1 {
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&, int64_t) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile<1>* tile) {
     for (int half = 0; half < 2; ++half) {
       rows.Load128(2 + 16 * half, tile->q + 4 * half);
       for (int j = 0; j < 4; ++j) {  // signed to unsigned: + 128
         tile->q[4 * half + j] = _mm512_xor_si512(tile->q[4 * half + j], _mm512_set1_epi8(-128));
       }
     }
-    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->scale[0] = rows.FirstHalf();
     tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-128));
   }
 };
@@ -145,11 +176,13 @@ struct ReadQ4_K {
   __m512i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m512i bytes[8];
 
-  void Begin(const BlockRows& rows, int64_t) {
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
-  void Load(const BlockRows& rows, int t, Tile<1>* tile) {
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile<1>* tile) {
     if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
       rows.Load128(16 + 16 * t, bytes);
       rows.Load128(32 + 16 * t, bytes + 4);
@@ -183,11 +216,13 @@ struct ReadQ6_K {
   __m512i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
   __m512i high[8];    // two bits for each of the 4 tiles
 
-  void Begin(const BlockRows& rows, int64_t) {
-    d = LowHalves(_mm512_srli_epi32(rows.Load32(206), 16));
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    d = rows.LastHalf(208);
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
-  void Load(const BlockRows& rows, int t, Tile<2>* tile) {
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile<2>* tile) {
     if (t % 4 == 0) {
       for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);
       for (int i = 0; i < 2; ++i) rows.Load128(128 + 8 * t + 16 * i, &high[4 * i]);

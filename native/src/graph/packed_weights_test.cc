@@ -1,0 +1,61 @@
+#include "graph/packed_weights.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "graph/tiny_model_testing.h"
+#include "graph/weights.h"
+#include "kernels/matmul/matmul.h"
+
+namespace mla {
+namespace {
+
+// What each type takes of its matrix, and where; the values are matmul_test's to compare.
+TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
+  constexpr int64_t kCols = 512;
+  std::vector<uint8_t> bytes(static_cast<size_t>(RowBytes(Type::kF32, kCols) * 50));
+  std::vector<Matrix> matrices;
+  for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K}) {
+    for (int64_t rows : {1, 16, 50}) matrices.push_back({type, bytes.data(), rows, kCols});
+  }
+  std::vector<Matrix*> pointers;
+  for (Matrix& matrix : matrices) pointers.push_back(&matrix);
+  int64_t released = 0, panels = 0;
+  PackedWeights packed;
+  packed.Pack(pointers, 2, [&](const uint8_t* data, int64_t count) {
+    EXPECT_EQ(data, bytes.data());
+    released += count;
+  });
+  const uint8_t* end = nullptr;
+  for (const Matrix& matrix : matrices) {
+    const int64_t rows = PanelRows(matrix);
+    if (rows == 0) {
+      EXPECT_EQ(matrix.panels, nullptr);
+      continue;
+    }
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(matrix.panels) % 64, 0u);
+    EXPECT_GE(matrix.panels, end) << "panels overlap";
+    end = matrix.panels + rows * matrix.row_bytes();
+    panels += rows * matrix.row_bytes();
+  }
+  EXPECT_EQ(released, panels);
+}
+
+TEST(PackedWeights, SessionsThatBeginTogetherWaitForOne) {
+  TinyShape shape;
+  const auto weights = Weights::Load(TinyModel(shape, 3).File()).value();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      weights->Pack(2);
+      for (const LayerWeights& layer : weights->layers()) {
+        EXPECT_EQ(layer.up.w.panels != nullptr, PanelRows(layer.up.w) > 0);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace mla
