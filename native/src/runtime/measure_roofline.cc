@@ -20,7 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTime{250};  // for each of the three
-constexpr int kLeastRuns = 5;
+constexpr int kLeastRuns = 3;
 // Pieces go to whoever is free, as a decoder's do.
 constexpr int64_t kReadPiece = int64_t{1} << 20;
 constexpr int64_t kPieces = 64;       // a thread, of multiplying

@@ -20,7 +20,12 @@ uint64_t Read(const void* data, int64_t bytes) {
     }
   }
   for (int k = 1; k < 8; ++k) sums[0] = _mm512_add_epi64(sums[0], sums[k]);
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(sums[0]));
+  // Not by _mm512_reduce_add_epi64: it adds signed numbers, which may not overflow.
+  alignas(64) uint64_t lanes[8];
+  _mm512_store_si512(lanes, sums[0]);
+  uint64_t sum = 0;
+  for (uint64_t lane : lanes) sum += lane;
+  return sum;
 }
 
 float MultiplyFloats(int64_t rounds, float one) {
@@ -42,7 +47,11 @@ uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
     for (__m512i& chain : chains) chain = _mm512_dpbusd_epi32(chain, by, by);
   }
   for (int k = 1; k < kChains; ++k) chains[0] = _mm512_add_epi32(chains[0], chains[k]);
-  return static_cast<uint32_t>(_mm512_reduce_add_epi32(chains[0]));
+  alignas(64) uint32_t lanes[16];
+  _mm512_store_si512(lanes, chains[0]);
+  uint32_t sum = 0;
+  for (uint32_t lane : lanes) sum += lane;
+  return sum;
 }
 
 }  // namespace
