@@ -21,6 +21,7 @@ namespace mla {
 namespace {
 
 constexpr int64_t kCacheColumns = 120;  // rows of activations that stay in the second-level cache
+constexpr int64_t kFewColumns = 8;      // for which unpacking into memory does not pay
 constexpr int kChunkTiles = 18;         // of kPanels panels, that stay in the first-level cache
 
 int32_t LoadWord(const uint8_t* bytes) {
@@ -172,28 +173,61 @@ void PackPanel(const Matrix& w, int64_t row, int64_t block_bytes, bool half_firs
   }
 }
 
-// Decode: every weight is read once, unpacked in registers and forgotten.
-template <typename Simd, typename Read, typename Panel>
-void MultiplyOne(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  const int64_t blocks = p.w.cols / (32 * Read::kTiles);
-  Panel panel;
-  for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
-    panel.Set(p, r, row_end);
-    const bool more = r + Simd::kRows < row_end;
-    const ActivationBlock* x = static_cast<const ActivationBlock*>(p.prepared);
-    typename Simd::Sums sums[1][1] = {{Simd::Zero()}};
-    for (int64_t b = 0; b < blocks; ++b) {
-      panel.Begin(b);
+// Times kCols rows of activations from `column` on, unpacked in registers and forgotten.
+template <typename Simd, typename Read, int kCols, typename Panel>
+void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel* panel) {
+  const int64_t row_tiles = p.w.cols / 32;
+  const ActivationBlock* x[kCols];
+  typename Simd::Sums sums[1][kCols];
+#pragma GCC unroll 4
+  for (int c = 0; c < kCols; ++c) {
+    x[c] = static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles;
+    sums[0][c] = Simd::Zero();
+  }
+  for (int64_t b = 0; b < row_tiles / Read::kTiles; ++b) {
+    panel->Begin(b);
 #pragma GCC unroll 8
-      for (int t = 0; t < Read::kTiles; ++t, ++x) {
-        if (more) panel.Prefetch(b, t);
-        typename Simd::template Tile<Read::kScales> tile;
-        panel.Load(t, &tile);
-        const typename Simd::template Tile<Read::kScales>* const tiles[1] = {&tile};
-        Simd::template MultiplyTile<1, 1, Read::kScales>(tiles, &x, sums);
-      }
+    for (int t = 0; t < Read::kTiles; ++t) {
+      if (prefetch) panel->Prefetch(b, t);
+      typename Simd::template Tile<Read::kScales> tile;
+      panel->Load(t, &tile);
+      const typename Simd::template Tile<Read::kScales>* const tiles[1] = {&tile};
+      Simd::template MultiplyTile<1, kCols, Read::kScales>(tiles, x, sums);
+#pragma GCC unroll 4
+      for (int c = 0; c < kCols; ++c) ++x[c];
     }
-    panel.Store(p, 0, sums[0][0]);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < kCols; ++c) panel->Store(p, column + c, sums[0][c]);
+}
+
+// The last columns, kCols at most.
+template <typename Simd, typename Read, int kCols, typename Panel>
+void MultiplyLastColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel* panel) {
+  if (p.n - column == kCols) {
+    MultiplyColumns<Simd, Read, kCols>(p, column, prefetch, panel);
+  } else if constexpr (kCols > 1) {
+    MultiplyLastColumns<Simd, Read, kCols - 1>(p, column, prefetch, panel);
+  }
+}
+
+// Decode: every weight is read from memory once; a batch finds a panel in the caches again.
+template <typename Simd, typename Read, typename Panel>
+void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
+    const bool more = r + Simd::kRows < row_end;
+    int64_t column = 0;
+    do {
+      Panel panel;
+      panel.Set(p, r, row_end);
+      const bool prefetch = more && column == 0;
+      if (p.n - column < Simd::kColumns) {
+        MultiplyLastColumns<Simd, Read, Simd::kColumns - 1>(p, column, prefetch, &panel);
+      } else {
+        MultiplyColumns<Simd, Read, Simd::kColumns>(p, column, prefetch, &panel);
+      }
+      column += Simd::kColumns;
+    } while (column < p.n);
   }
 }
 
@@ -304,8 +338,8 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 template <typename Simd, typename Read, typename Panel>
 void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  if (p.n == 1) {
-    MultiplyOne<Simd, Read, Panel>(p, row_begin, row_end);
+  if (p.n <= kFewColumns) {
+    MultiplyFew<Simd, Read, Panel>(p, row_begin, row_end);
   } else {
     MultiplyMany<Simd, Read, Panel>(p, row_begin, row_end);
   }
