@@ -26,6 +26,15 @@ public record Work(
         integerMultiplyAdds + other.integerMultiplyAdds);
   }
 
+  /** The same for so many sequences at once: weights are read once for all of them. */
+  public Work together(int sequences) {
+    return new Work(
+        weightBytes,
+        sequences * cacheBytes,
+        sequences * floatMultiplyAdds,
+        sequences * integerMultiplyAdds);
+  }
+
   /** Of weights and cache together. */
   public double bytes() {
     return weightBytes + cacheBytes;

@@ -28,6 +28,7 @@ class ProfileTest {
     assertEquals(33, sum.bytes());
     assertEquals(77, sum.multiplyAdds());
     assertEquals(sum, sum.plus(Work.NONE));
+    assertEquals(new Work(11, 66, 99, 132), sum.together(3));
   }
 
   @Test

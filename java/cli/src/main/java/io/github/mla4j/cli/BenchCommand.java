@@ -45,6 +45,8 @@ import picocli.CommandLine.Spec;
     sortOptions = false,
     footer = {"", "Ctrl-C stops it; the rows measured so far stay, the exit status is 130."})
 final class BenchCommand implements Callable<Integer> {
+  private static final int MOST_SEQUENCES = 1024; // of a batch
+
   @Spec private CommandSpec spec;
 
   @Parameters(
@@ -88,7 +90,14 @@ final class BenchCommand implements Callable<Integer> {
       })
   private List<String> cacheTexts = List.of("f16");
 
-  @Option(names = "--batch", split = ",", hidden = true)
+  @Option(
+      names = "--batch",
+      split = ",",
+      paramLabel = "N",
+      description =
+          "Sequences that go on together in tests of single tokens (default: 1): a step reads the "
+              + "weights once for all; t/s is of all together. Each has a cache of its own. Those "
+              + "of more than one sample their tokens, greedily.")
   private List<Integer> batches = List.of(1);
 
   @Option(
@@ -106,7 +115,8 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--profile",
       description =
-          "Run every test once more and tell its time by operation; single tokens are then sampled.")
+          "Run every test of one sequence once more and tell its time by operation; single tokens "
+              + "are then sampled.")
   private boolean profiled;
 
   @Option(
@@ -128,7 +138,7 @@ final class BenchCommand implements Callable<Integer> {
           .ifPresent(note -> err("%s has %s: left out".formatted(model.label(), note)));
     }
     Roofline roofline = Mla.measureRoofline(settings.threads());
-    BenchReport report = report(roofline, models);
+    BenchReport report = report(roofline, models, settings);
     Bench bench = new Bench(settings, listener(report, settings, models, caches.size()));
     int status = ExitCode.OK;
     try (Interrupts interrupts = Interrupts.stopping(bench::stop)) {
@@ -173,12 +183,17 @@ final class BenchCommand implements Callable<Integer> {
     };
   }
 
-  private BenchReport report(Roofline roofline, List<BenchModel> models) {
+  private BenchReport report(Roofline roofline, List<BenchModel> models, BenchSettings settings) {
     PrintWriter out = spec.commandLine().getOut();
     Machine machine = Machine.here(Version.text());
     return json
         ? new BenchJson(out, machine, roofline)
-        : new BenchTable(out, machine, roofline, models.stream().map(BenchModel::label).toList());
+        : new BenchTable(
+            out,
+            machine,
+            roofline,
+            models.stream().map(BenchModel::label).toList(),
+            settings.cases().stream().anyMatch(test -> test.batch() > 1));
   }
 
   private BenchSettings settings() {
@@ -186,8 +201,8 @@ final class BenchCommand implements Callable<Integer> {
     requireAtLeast("-n", gens, 0);
     requireAtLeast("-d", depths, 0);
     for (int batch : batches) {
-      if (batch != 1) {
-        throw wrong("--batch is %d, expected 1".formatted(batch));
+      if (batch < 1 || batch > MOST_SEQUENCES) {
+        throw wrong("--batch is %d, expected 1 to %d".formatted(batch, MOST_SEQUENCES));
       }
     }
     requireAtLeast("-r", List.of(repetitions), 1);

@@ -11,21 +11,30 @@ import java.util.Locale;
 
 /** The table that llama-bench prints, with the roofline and memory besides; a row at a time. */
 final class BenchTable implements BenchReport {
+  private static final int BATCH_COLUMN = 5; // before the test
+
   private final PrintWriter out;
   private final Roofline roofline;
+  private final boolean batches;
   private final MarkdownTable table;
   private final List<BenchRow> rows = new ArrayList<>();
 
-  /** Prints the machine and the header. */
-  BenchTable(PrintWriter out, Machine machine, Roofline roofline, List<String> models) {
+  /**
+   * Prints the machine and the header.
+   *
+   * @param models labels that the rows will have
+   * @param batches whether some have several sequences: then that is a column
+   */
+  BenchTable(
+      PrintWriter out, Machine machine, Roofline roofline, List<String> models, boolean batches) {
     this.out = out;
     this.roofline = roofline;
+    this.batches = batches;
     out.println(machineLine(machine, roofline));
     out.println();
     int longest = models.stream().mapToInt(String::length).max().orElse(0);
-    table =
-        new MarkdownTable(
-            out,
+    List<Column> columns =
+        new ArrayList<>(
             List.of(
                 Column.left("model", longest),
                 Column.right("size", 10),
@@ -38,6 +47,10 @@ final class BenchTable implements BenchReport {
                 Column.right("cache B/token", 0),
                 Column.right("cache size", 0),
                 Column.right("peak memory", 0)));
+    if (batches) {
+      columns.add(BATCH_COLUMN, Column.right("batch", 0));
+    }
+    table = new MarkdownTable(out, columns);
   }
 
   /** What the machine gives, in words. */
@@ -56,22 +69,27 @@ final class BenchTable implements BenchReport {
   @Override
   public void row(BenchRow row) {
     rows.add(row);
-    table.row(
-        List.of(
-            row.model(),
-            bytes(row.weightBytes()),
-            count(row.parameters()),
-            row.cache(),
-            String.valueOf(roofline.threads()),
-            row.test().label(),
-            format("%.2f ± %.2f", row.tokensPerSecond(), row.standardDeviation()),
-            format(
-                "%.0f %% %s",
-                100 * row.rooflineShare(roofline),
-                row.isBoundByMemory(roofline) ? "memory" : "compute"),
-            format("%.1f", row.cacheBytesPerToken()),
-            bytes(row.cacheBytes()),
-            row.peakBytes() == 0 ? "" : bytes(row.peakBytes())));
+    List<String> cells =
+        new ArrayList<>(
+            List.of(
+                row.model(),
+                bytes(row.weightBytes()),
+                count(row.parameters()),
+                row.cache(),
+                String.valueOf(roofline.threads()),
+                row.test().label(),
+                format("%.2f ± %.2f", row.tokensPerSecond(), row.standardDeviation()),
+                format(
+                    "%.0f %% %s",
+                    100 * row.rooflineShare(roofline),
+                    row.isBoundByMemory(roofline) ? "memory" : "compute"),
+                format("%.1f", row.cacheBytesPerToken()),
+                bytes(row.cacheBytes()),
+                row.peakBytes() == 0 ? "" : bytes(row.peakBytes())));
+    if (batches) {
+      cells.add(BATCH_COLUMN, String.valueOf(row.test().batch()));
+    }
+    table.row(cells);
   }
 
   @Override

@@ -98,6 +98,35 @@ final class BenchCommandTest {
   }
 
   @Test
+  void sequencesThatGoOnTogetherHaveRowsOfTheirOwn() throws IOException {
+    Object[] words = {"-p", 8, "-n", 8, "-d", "0,70", "-r", 1, "--batch", "1,3"};
+    List<Object> json = new ArrayList<>(List.of(words));
+    json.add("--json");
+    JsonNode rows = new ObjectMapper().readTree(bench(json.toArray()).json());
+    List<String> told = new ArrayList<>();
+    for (JsonNode row : rows) {
+      told.add(row.get("test").textValue() + " x " + row.get("batch"));
+    }
+    assertEquals(
+        List.of("pp8 x 1", "tg8 x 1", "tg8 x 3", "pp8 @ d70 x 1", "tg8 @ d70 x 1", "tg8 @ d70 x 3"),
+        told);
+    JsonNode alone = rows.get(4);
+    JsonNode together = rows.get(5);
+    assertEquals(
+        3 * alone.get("cache_bytes_held").longValue(),
+        together.get("cache_bytes_held").longValue());
+    for (String part : List.of("cache_bytes", "float_multiply_adds")) {
+      assertEquals(
+          3 * alone.get("work").get(part).doubleValue(),
+          together.get("work").get(part).doubleValue());
+    }
+    assertEquals(alone.get("work").get("weight_bytes"), together.get("work").get("weight_bytes"));
+    List<String> lines = bench(words).ok().out().lines().skip(2).toList();
+    assertEquals("batch", cells(lines.get(0)).get(5));
+    assertEquals("3", cells(lines.get(7)).get(5));
+  }
+
+  @Test
   void aProfileIsTimeByOperation() throws IOException {
     Cli run = bench("-p", 32, "-n", 8, "-d", 0, "-r", 1, "--profile", "--json");
     for (JsonNode row : new ObjectMapper().readTree(run.json())) {
@@ -124,7 +153,8 @@ final class BenchCommandTest {
   @Test
   void theTableIsMarkdownWithTheRooflineAndMemory() {
     StringWriter out = new StringWriter();
-    BenchTable table = new BenchTable(new PrintWriter(out), MACHINE, ROOFLINE, List.of("a model"));
+    BenchTable table =
+        new BenchTable(new PrintWriter(out), MACHINE, ROOFLINE, List.of("a model"), false);
     table.row(row(new BenchCase(0, 64, 4096, 1), Optional.empty(), 40.0, 60.0));
     table.row(row(new BenchCase(512, 0, 0, 1), Optional.empty(), 1234.567));
     table.finish();
@@ -171,7 +201,8 @@ final class BenchCommandTest {
                 new OperationProfile("absorbed projections", 0, 0, Work.NONE),
                 new OperationProfile("sampling", 2e-3, 0, Work.NONE)));
     StringWriter out = new StringWriter();
-    BenchTable table = new BenchTable(new PrintWriter(out), MACHINE, ROOFLINE, List.of("a model"));
+    BenchTable table =
+        new BenchTable(new PrintWriter(out), MACHINE, ROOFLINE, List.of("a model"), false);
     table.row(row(new BenchCase(0, 4, 0, 1), Optional.of(profile), 40.0));
     table.finish();
     List<String> lines =
@@ -214,7 +245,8 @@ final class BenchCommandTest {
     bench("-t", 0).fails(2, "--threads", "at least 1");
     bench("-p", 0, "-n", 0).fails(2, "-p", "-n", "both 0");
     bench("-p", 513, "-n", 0, "-d", 0).fails(2, "nothing is left", "context of 512", "pp513");
-    bench("--batch", 4).fails(2, "--batch is 4");
+    bench("--batch", "1,0").fails(2, "--batch is 0", "1 to 1024");
+    bench("--batch", 2000).fails(2, "--batch is 2000", "1 to 1024");
   }
 
   private static Cli bench(Object... options) {

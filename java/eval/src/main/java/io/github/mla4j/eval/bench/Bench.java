@@ -1,11 +1,12 @@
 package io.github.mla4j.eval.bench;
 
+import io.github.mla4j.Batch;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Model;
 import io.github.mla4j.Profile;
 import io.github.mla4j.Session;
-import io.github.mla4j.SessionMemory;
+import io.github.mla4j.SessionOptions;
 import io.github.mla4j.TokenStream;
 import io.github.mla4j.Work;
 import io.github.mla4j.eval.ProcessMemory;
@@ -19,6 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -28,7 +30,7 @@ import java.util.stream.IntStream;
  * repetition sees what another one left. {@link #stop} is for any thread.
  *
  * <p>Tokens are drawn at random, always the same ones. What they are makes no difference to the
- * time.
+ * time. Sequences that go on together sample theirs, greedily: that is part of a step of theirs.
  */
 public final class Bench {
   /** Tokens at once while filling, so that whoever waits hears of it. */
@@ -80,12 +82,16 @@ public final class Bench {
   }
 
   private static long work(BenchSettings settings, BenchCase test) {
-    int runs = settings.repetitions() + (settings.profiled() ? 1 : 0);
+    int runs = settings.repetitions() + (isProfiled(settings, test) ? 1 : 0);
     return work(test, warm(test)) + runs * work(test, test.tokens());
   }
 
   private static long work(BenchCase test, long tokens) {
-    return tokens * (test.isPrompt() ? 1 : ALONE);
+    return tokens * (test.isPrompt() ? 1 : ALONE + test.batch() - 1);
+  }
+
+  private static boolean isProfiled(BenchSettings settings, BenchCase test) {
+    return settings.profiled() && test.batch() == 1;
   }
 
   private static int warm(BenchCase test) {
@@ -105,12 +111,10 @@ public final class Bench {
       return;
     }
     int[] tokens = new Random(1).ints(context, 0, model.info().vocabularySize()).toArray();
-    Subject subject = new Subject(label, model, cache, CacheLabel.of(cache), tokens);
-    try (Session filled =
-        tracked(
-            model.newSession(
-                options ->
-                    options.cache(cache).contextLength(context).threads(settings.threads())))) {
+    Consumer<SessionOptions> options =
+        session -> session.cache(cache).contextLength(context).threads(settings.threads());
+    Subject subject = new Subject(label, model, cache, options, tokens);
+    try (Session filled = tracked(model.newSession(options))) {
       int depth = 0;
       for (BenchCase test : cases) {
         for (int count; depth < test.depth(); depth += count) {
@@ -127,7 +131,11 @@ public final class Bench {
 
   /** What is measured, and the tokens that it is fed, by position. */
   private record Subject(
-      String label, Model model, CacheOptions cache, String cacheLabel, int[] tokens) {
+      String label,
+      Model model,
+      CacheOptions cache,
+      Consumer<SessionOptions> options,
+      int[] tokens) {
     int[] tokens(BenchCase test, int count) {
       return Arrays.copyOfRange(tokens, test.depth(), test.depth() + count);
     }
@@ -137,37 +145,96 @@ public final class Bench {
     ProcessMemory.forgetPeak();
     time(subject, test, warm(test), filled);
     List<Double> samples = new ArrayList<>();
-    SessionMemory memory = filled.memory();
+    long cacheBytes = 0;
     for (int i = 0; i < settings.repetitions(); i++) {
       Run run = time(subject, test, test.tokens(), filled);
-      samples.add(test.tokens() * 1e9 / run.nanos);
-      memory = run.memory;
+      samples.add(test.batch() * test.tokens() * 1e9 / run.nanos);
+      cacheBytes = run.cacheBytes;
     }
     return new BenchRow(
         subject.label,
         subject.model.info().parameters(),
         subject.model.info().weightBytes(),
-        subject.cacheLabel,
+        CacheLabel.of(subject.cache),
         test,
         samples,
         work(test, filled),
         subject.model.cacheBytesPerToken(subject.cache),
-        memory.cacheBytes(),
+        cacheBytes,
         ProcessMemory.peakBytes(),
-        settings.profiled() ? Optional.of(profile(subject, test, filled)) : Optional.empty());
+        isProfiled(settings, test)
+            ? Optional.of(profile(subject, test, filled))
+            : Optional.empty());
   }
 
   /** One repetition, or a part of one. */
-  private record Run(long nanos, SessionMemory memory) {}
+  private record Run(long nanos, long cacheBytes) {}
 
   private Run time(Subject subject, BenchCase test, int count, Session filled) {
+    Run run =
+        test.batch() == 1
+            ? timeAlone(subject, test, count, filled)
+            : timeTogether(subject, test, count, filled);
+    done(work(test, count), subject, test);
+    return run;
+  }
+
+  private Run timeAlone(Subject subject, BenchCase test, int count, Session filled) {
     int[] tokens = subject.tokens(test, count);
     try (Session fork = tracked(filled.fork())) {
       long nanos =
           test.isPrompt() ? TokenClock.together(fork, tokens) : TokenClock.singly(fork, tokens);
-      done(work(test, count), subject, test);
       running.remove(fork);
-      return new Run(nanos, fork.memory());
+      return new Run(nanos, fork.memory().cacheBytes());
+    }
+  }
+
+  private Run timeTogether(Subject subject, BenchCase test, int steps, Session filled) {
+    Map<Integer, Float> bans = ends(subject.model);
+    try (SessionCopies copies =
+            SessionCopies.of(subject.model, filled, test.batch(), subject.options);
+        Batch batch =
+            subject.model.newBatch(
+                options -> options.maxSessions(test.batch()).threads(settings.threads()))) {
+      List<TokenStream> streams = new ArrayList<>();
+      for (Session session : copies.sessions()) {
+        tracked(session);
+        int[] start = test.depth() == 0 ? subject.tokens(test, 1) : new int[0];
+        streams.add(
+            batch.add(
+                session.generate(start, options -> options.maxTokens(steps + 1).logitBias(bans))));
+      }
+      step(batch); // draws from logits that are there, and evaluates nothing
+      long begin = System.nanoTime();
+      for (int i = 0; i < steps; i++) {
+        step(batch);
+      }
+      long nanos = Math.max(1, System.nanoTime() - begin);
+      requireAll(streams, steps + 1);
+      running.removeAll(copies.sessions());
+      return new Run(nanos, copies.cacheBytes());
+    }
+  }
+
+  private static void step(Batch batch) {
+    for (TokenStream stream : batch.step()) {
+      while (stream.isReady()) {
+        stream.next();
+      }
+    }
+  }
+
+  /** A sequence that ended early would make the others look fast. */
+  private void requireAll(List<TokenStream> streams, int tokens) {
+    if (stopped) {
+      throw stoppedException();
+    }
+    for (TokenStream stream : streams) {
+      if (stream.timings().generatedTokens() != tokens) {
+        throw new IllegalStateException(
+            "a sequence ended after %d of %d tokens: %s"
+                .formatted(stream.timings().generatedTokens(), tokens, stream.finishReason()));
+      }
     }
   }
 
@@ -176,7 +243,7 @@ public final class Bench {
       return session.countWork(test.depth(), test.prompt());
     }
     return IntStream.range(0, test.gen())
-        .mapToObj(i -> session.countWork(test.depth() + i, 1))
+        .mapToObj(i -> session.countWork(test.first() + i, 1).together(test.batch()))
         .reduce(Work.NONE, Work::plus);
   }
 
@@ -197,20 +264,23 @@ public final class Bench {
 
   /** So many tokens, whatever they are: no end of text ends it. */
   private static void generate(Model model, Session session, int[] first, int count) {
-    Map<Integer, Float> bans = Map.of();
-    if (model.hasVocabulary()) {
-      Tokenizer tokenizer = model.tokenizer();
-      bans =
-          IntStream.range(0, model.info().vocabularySize())
-              .filter(tokenizer::isEndOfGeneration)
-              .boxed()
-              .collect(Collectors.toMap(id -> id, id -> Float.NEGATIVE_INFINITY));
-    }
-    Map<Integer, Float> bias = bans;
+    Map<Integer, Float> bans = ends(model);
     try (TokenStream stream =
-        session.generate(first, options -> options.maxTokens(count).logitBias(bias))) {
+        session.generate(first, options -> options.maxTokens(count).logitBias(bans))) {
       stream.text();
     }
+  }
+
+  /** The tokens that end a text, never to be drawn. */
+  private static Map<Integer, Float> ends(Model model) {
+    if (!model.hasVocabulary()) {
+      return Map.of();
+    }
+    Tokenizer tokenizer = model.tokenizer();
+    return IntStream.range(0, tokenizer.size())
+        .filter(tokenizer::isEndOfGeneration)
+        .boxed()
+        .collect(Collectors.toMap(id -> id, id -> Float.NEGATIVE_INFINITY));
   }
 
   /** A session that {@link #stop} reaches. */
@@ -228,7 +298,8 @@ public final class Bench {
     if (stopped) {
       throw stoppedException();
     }
-    listener.done(work, String.join(", ", subject.label, subject.cacheLabel, test.label()));
+    listener.done(
+        work, String.join(", ", subject.label, CacheLabel.of(subject.cache), test.label()));
   }
 
   private static CancelledException stoppedException() {

@@ -27,9 +27,17 @@ public record BenchCase(int prompt, int gen, int depth, int batch) {
     return prompt + gen;
   }
 
+  /**
+   * Tokens that came before the first one that is timed: the depth, but sequences that go on
+   * together begin with one.
+   */
+  int first() {
+    return batch > 1 ? Math.max(1, depth) : depth;
+  }
+
   /** Tokens that a sequence has afterwards. */
   public int context() {
-    return depth + tokens();
+    return first() + tokens();
   }
 
   /** As llama-bench calls it: {@code pp512}, {@code tg64 @ d4096}. */

@@ -17,10 +17,10 @@ import java.util.Optional;
  * @param samples tokens per second of every repetition, of all sequences together
  * @param work of a repetition
  * @param cacheBytesPerToken that a token takes as the context grows without end
- * @param cacheBytes that the cache of a sequence held afterwards, whole pages
+ * @param cacheBytes that the caches of all sequences held afterwards, whole pages
  * @param peakBytes the most memory that the process had resident meanwhile; 0: the system does not
  *     tell
- * @param profile of one more repetition, where it was asked for
+ * @param profile of one more repetition, where it was asked for and there is one sequence
  */
 public record BenchRow(
     String model,

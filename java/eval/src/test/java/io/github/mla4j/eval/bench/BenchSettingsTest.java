@@ -42,6 +42,8 @@ final class BenchSettingsTest {
   void aCaseIsEitherAPromptOrSingleTokens() {
     assertEquals(4096 + 512, new BenchCase(512, 0, 4096, 1).context());
     assertEquals(64, new BenchCase(0, 64, 0, 1).tokens());
+    assertEquals(64 + 10, new BenchCase(0, 64, 10, 4).context());
+    assertEquals(64 + 1, new BenchCase(0, 64, 0, 4).context(), "each begins with a token");
     assertThrows(IllegalArgumentException.class, () -> new BenchCase(0, 0, 0, 1));
     assertThrows(IllegalArgumentException.class, () -> new BenchCase(1, 1, 0, 1));
     assertThrows(IllegalArgumentException.class, () -> new BenchCase(1, 0, -1, 1));

@@ -95,6 +95,26 @@ final class BenchTest {
     }
   }
 
+  /** A window in f16, and a depth of several pages. */
+  @Test
+  void sequencesGoOnTogether() {
+    Told told = new Told();
+    BenchSettings settings =
+        new BenchSettings(List.of(0), List.of(40), List.of(0, 200), List.of(2, 5), 2, 2, true);
+    try (Model model = Stories.open()) {
+      new Bench(settings, told).measure("stories", model, CacheOptions.of(CacheType.INT4));
+      assertEquals(List.of(2, 5, 2, 5), told.rows.stream().map(row -> row.test().batch()).toList());
+      for (BenchRow row : told.rows) {
+        assertEquals(2, row.samples().size());
+        assertTrue(row.tokensPerSecond() > 0, row.toString());
+        assertTrue(row.profile().isEmpty(), "a profile is of one sequence");
+      }
+      assertEquals(2.5 * told.rows.get(2).cacheBytes(), told.rows.get(3).cacheBytes());
+      assertTrue(told.rows.get(2).cacheBytes() > told.rows.get(0).cacheBytes());
+      assertEquals(Bench.work(settings, model.info().contextLength()), told.work);
+    }
+  }
+
   /** As Ctrl-C does after the first row. */
   @Test
   void aStopEndsItAndLeavesTheRows() {
