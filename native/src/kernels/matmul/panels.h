@@ -156,19 +156,21 @@ class PackedPanel {
 
 // One panel of kRows rows from `row` on.
 template <int kRows>
-void PackPanel(const Matrix& w, int64_t row, int64_t block_bytes, bool half_first, uint8_t* out) {
-  const int64_t row_bytes = w.row_bytes(), blocks = row_bytes / block_bytes;
+void PackRows(const Matrix& w, int64_t row, uint8_t* out) {
+  const int64_t row_bytes = w.row_bytes(), block_bytes = GetTypeTraits(w.type).bytes;
+  const int64_t blocks = row_bytes / block_bytes;
   const int64_t words = block_bytes / 4, halves = block_bytes % 4 / 2;
+  // Where the half that is left over lies in a block of the file.
+  const int64_t half_at = w.type == Type::kQ4_0 || w.type == Type::kQ8_0 ? 0 : 4 * words;
   uint8_t* left_over = out + blocks * words * 4 * kRows;
   for (int64_t b = 0; b < blocks; ++b) {
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* block = w.row(row + r) + b * block_bytes;
-      const uint8_t* first_word = block + (half_first ? 2 * halves : 0);
+      const uint8_t* first_word = half_at == 0 ? block + 2 * halves : block;
       for (int64_t i = 0; i < words; ++i) {
         memcpy(out + ((b * words + i) * kRows + r) * 4, first_word + 4 * i, 4);
       }
-      const uint8_t* half = half_first ? block : block + 4 * words;
-      memcpy(left_over + (b * kRows + r) * 2 * halves, half, static_cast<size_t>(2 * halves));
+      if (halves > 0) memcpy(left_over + (b * kRows + r) * 2, block + half_at, 2);
     }
   }
 }
@@ -347,17 +349,15 @@ void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 template <typename Simd, typename Read>
 void MultiplyQuantized(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  if constexpr (Simd::kPacks) {
-    constexpr int64_t kRows = Simd::kRows;
-    const int64_t packed_end = p.w.panels == nullptr ? 0 : p.w.rows / kRows * kRows;
-    // Panels begin at multiples of kRows.
-    while (row_begin < row_end && row_begin < packed_end) {
-      const int64_t aligned = (row_begin + kRows) / kRows * kRows;
-      const int64_t stop = row_begin % kRows != 0 ? aligned : packed_end;
-      const int64_t end = row_end < stop ? row_end : stop;
-      MultiplyPanels<Simd, Read, PackedPanel<Simd, Read>>(p, row_begin, end);
-      row_begin = end;
-    }
+  constexpr int64_t kRows = Simd::kRows;
+  const int64_t packed_end = p.w.panels == nullptr ? 0 : p.w.rows / kRows * kRows;
+  // Panels begin at multiples of kRows.
+  while (row_begin < row_end && row_begin < packed_end) {
+    const int64_t aligned = (row_begin + kRows) / kRows * kRows;
+    const int64_t stop = row_begin % kRows != 0 ? aligned : packed_end;
+    const int64_t end = row_end < stop ? row_end : stop;
+    MultiplyPanels<Simd, Read, PackedPanel<Simd, Read>>(p, row_begin, end);
+    row_begin = end;
   }
   if (row_begin < row_end) MultiplyPanels<Simd, Read, Panel<Simd, Read>>(p, row_begin, row_end);
 }

@@ -66,10 +66,10 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx2 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 2;
-  static constexpr bool kPacks = false;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
+  using PackedBlock = mla::PackedBlock;
   using Sums = __m256;
 
   static Sums Zero() { return _mm256_setzero_ps(); }
@@ -142,6 +142,6 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 }  // namespace
 
-const MatmulKernels kMatmulAvx2 = {Prepare, Multiply, 0, nullptr};
+const MatmulKernels kMatmulAvx2 = {Prepare, Multiply, kTileRows, PackRows<kTileRows>};
 
 }  // namespace mla

@@ -1,7 +1,7 @@
-// Quantized blocks of 8 rows, read straight from the file's layout into the order that vpmaddwd
-// wants: a register holds two columns of each of 8 rows, 16-bit numbers, row r in 32-bit lane r. Of
-// 4 columns in a file's 4 bytes, a shift and a mask give columns 0 and 2, another 1 and 3;
-// activations are prepared in that order. A tile is 32 columns. For x86_avx2.cc alone.
+// Quantized blocks of 8 rows, read from the file's layout or from packed panels into the order that
+// vpmaddwd wants: a register holds two columns of each of 8 rows, 16-bit numbers, row r in 32-bit
+// lane r. Of 4 columns in a file's 4 bytes, a shift and a mask give columns 0 and 2, another 1 and
+// 3; activations are prepared in that order. A tile is 32 columns. For x86_avx2.cc alone.
 #ifndef MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
 #define MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
 
@@ -21,8 +21,27 @@ struct Tile {
 
 constexpr int kTileRows = 8;
 
-// Where a block of each of the panel's rows lies.
+// The two half-precision numbers of each lane.
+void BothHalves(__m256i v, __m256* low, __m256* high) {
+  const __m256 a = _mm256_cvtph_ps(_mm256_castsi256_si128(v));
+  const __m256 b = _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1));
+  const auto order = [](__m256 pairs) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+  };
+  *low = order(_mm256_shuffle_ps(a, b, 0x88));
+  *high = order(_mm256_shuffle_ps(a, b, 0xdd));
+}
+
+__m256 LowHalves(__m256i v) {
+  __m256 low, high;
+  BothHalves(v, &low, &high);
+  return low;
+}
+
+// Where a block of each of the panel's rows lies in the file's layout.
 struct BlockRows {
+  static constexpr bool kPacked = false;
+
   const uint8_t* group[2];  // rows 0 and 4
   int64_t stride;
   __m256i offsets;  // of each row from the first, in bytes
@@ -40,6 +59,8 @@ struct BlockRows {
   __m256i Load32(int64_t at) const {
     return _mm256_i32gather_epi32(reinterpret_cast<const int*>(group[0] + at), offsets, 1);
   }
+  __m256 FirstHalf() const { return LowHalves(Load32(0)); }
+  __m256 LastHalf(int64_t at) const { return LowHalves(_mm256_srli_epi32(Load32(at - 2), 16)); }
   // 16 bytes of every row, transposed: out[j] holds bytes 4j .. 4j + 3 of row r in lane r.
   void Load128(int64_t at, __m256i out[4]) const {
     __m256i pair[4];  // pair[e]: rows e and 4 + e
@@ -59,22 +80,24 @@ struct BlockRows {
   }
 };
 
-// The two half-precision numbers of each lane.
-void BothHalves(__m256i v, __m256* low, __m256* high) {
-  const __m256 a = _mm256_cvtph_ps(_mm256_castsi256_si128(v));
-  const __m256 b = _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1));
-  const auto order = [](__m256 pairs) {
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
-  };
-  *low = order(_mm256_shuffle_ps(a, b, 0x88));
-  *high = order(_mm256_shuffle_ps(a, b, 0xdd));
-}
+// A block of a packed panel: its 32-bit words of 8 rows side by side, and where blocks are no whole
+// number of words the half that is left over of each.
+struct PackedBlock {
+  static constexpr bool kPacked = true;
+  const uint8_t* words;
+  const uint8_t* halves;
 
-__m256 LowHalves(__m256i v) {
-  __m256 low, high;
-  BothHalves(v, &low, &high);
-  return low;
-}
+  __m256i Load32(int64_t at) const {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + at / 4 * 32));
+  }
+  __m256 FirstHalf() const {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
+  }
+  __m256 LastHalf(int64_t) const { return FirstHalf(); }
+  void Load128(int64_t at, __m256i out[4]) const {
+    for (int j = 0; j < 4; ++j) out[j] = Load32(at + 4 * j);
+  }
+};
 
 // Of 4 bytes: the low nibbles of bytes 0 and 2, of 1 and 3, and the high ones.
 __m256i Mask(__m256i v, int16_t mask) { return _mm256_and_si256(v, _mm256_set1_epi16(mask)); }
@@ -95,12 +118,14 @@ void SplitNibbles(const __m256i bytes[4], Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&, int64_t) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile<1>* tile) {
     __m256i bytes[4];
     rows.Load128(2, bytes);
     SplitNibbles(bytes, tile);
-    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->scale[0] = rows.FirstHalf();
     tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-8));
   }
 };
@@ -112,7 +137,12 @@ struct ReadQ4_1 {
   __m256i words[20];
   int held = 0, at = 0;  // blocks in `words`, and the one that is read
 
-  void Begin(const BlockRows& rows, int64_t left) {
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t left) {
+    if constexpr (Rows::kPacked) {
+      for (int i = 0; i < 5; ++i) words[i] = rows.Load32(4 * i);
+      return;
+    }
     if (++at < held) return;
     at = 0;
     held = left >= 4 ? 4 : 1;
@@ -123,7 +153,8 @@ struct ReadQ4_1 {
       rows.Load128(4, words + 1);
     }
   }
-  void Load(const BlockRows&, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Load(const Rows&, int, Tile<1>* tile) {
     const __m256i* block = words + 5 * at;
     SplitNibbles(block + 1, tile);
     BothHalves(block[0], &tile->scale[0], &tile->min[0]);
@@ -132,8 +163,10 @@ struct ReadQ4_1 {
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
-  void Begin(const BlockRows&, int64_t) {}
-  void Load(const BlockRows& rows, int, Tile<1>* tile) {
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile<1>* tile) {
     for (int half = 0; half < 2; ++half) {
       __m256i bytes[4];
       rows.Load128(2 + 16 * half, bytes);
@@ -142,7 +175,7 @@ struct ReadQ8_0 {
         tile->q[8 * half + 2 * j + 1] = _mm256_srai_epi16(bytes[j], 8);
       }
     }
-    tile->scale[0] = LowHalves(rows.Load32(0));
+    tile->scale[0] = rows.FirstHalf();
     tile->min[0] = _mm256_setzero_ps();
   }
 };
@@ -153,11 +186,13 @@ struct ReadQ4_K {
   __m256i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m256i bytes[8];
 
-  void Begin(const BlockRows& rows, int64_t) {
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
-  void Load(const BlockRows& rows, int t, Tile<1>* tile) {
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile<1>* tile) {
     if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
       rows.Load128(16 + 16 * t, bytes);
       rows.Load128(32 + 16 * t, bytes + 4);
@@ -192,11 +227,13 @@ struct ReadQ6_K {
   __m256i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
   __m256i high[8];    // two bits for each of the 4 tiles
 
-  void Begin(const BlockRows& rows, int64_t) {
-    d = LowHalves(_mm256_srli_epi32(rows.Load32(206), 16));
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    d = rows.LastHalf(208);
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
-  void Load(const BlockRows& rows, int t, Tile<2>* tile) {
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile<2>* tile) {
     const int part = t % 4;
     if (part == 0) {
       for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);

@@ -88,7 +88,6 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx512 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
-  static constexpr bool kPacks = true;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
@@ -196,13 +195,8 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   }
 }
 
-void Pack(const Matrix& w, int64_t row, uint8_t* out) {
-  const bool half_first = w.type == Type::kQ4_0 || w.type == Type::kQ8_0;
-  PackPanel<kTileRows>(w, row, GetTypeTraits(w.type).bytes, half_first, out);
-}
-
 }  // namespace
 
-const MatmulKernels kMatmulAvx512 = {Prepare, Multiply, kTileRows, Pack};
+const MatmulKernels kMatmulAvx512 = {Prepare, Multiply, kTileRows, PackRows<kTileRows>};
 
 }  // namespace mla

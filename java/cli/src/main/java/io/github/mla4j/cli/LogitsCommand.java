@@ -62,7 +62,7 @@ final class LogitsCommand implements Callable<Integer> {
     try (Model model = Models.open(file)) {
       int vocabulary = model.info().vocabularySize();
       requireIds(vocabulary);
-      try (Session session = options.open(model, prefill)) {
+      try (Session session = options.openToCompare(model, prefill)) {
         Json.print(
             spec.commandLine().getOut(),
             json -> {

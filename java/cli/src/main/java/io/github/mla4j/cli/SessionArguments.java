@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.Model;
 import io.github.mla4j.Prefill;
@@ -39,15 +40,17 @@ final class SessionArguments {
 
   /** A session of {@code model} as asked for; the caller closes it. */
   Session open(Model model) {
-    return open(model, Prefill.AUTO);
+    check();
+    return model.newSession(this::configure);
   }
 
-  Session open(Model model, Prefill prefill) {
+  /** The same for logits that are compared with others'. */
+  Session openToCompare(Model model, Prefill prefill) {
     check();
     return model.newSession(
         session -> {
           configure(session);
-          session.prefill(prefill);
+          session.prefill(prefill).activations(Activations.FINE);
         });
   }
 
