@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CacheType;
 import io.github.mla4j.CancelledException;
@@ -222,7 +223,9 @@ class CalibratedConversionTest {
 
   private static float[][] logits(Model model, Prefill prefill) {
     try (Session session =
-        model.newSession(options -> options.cache(CacheType.F32).prefill(prefill))) {
+        model.newSession(
+            options ->
+                options.cache(CacheType.F32).prefill(prefill).activations(Activations.FINE))) {
       return session.logitsAll(TOKENS);
     }
   }

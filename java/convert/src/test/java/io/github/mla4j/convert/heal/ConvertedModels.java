@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.heal;
 
+import io.github.mla4j.Activations;
 import io.github.mla4j.CacheType;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
@@ -66,7 +67,8 @@ final class ConvertedModels {
   }
 
   private static float[][] logits(Model model, int[] tokens) {
-    try (Session session = model.newSession(s -> s.cache(CacheType.F32).threads(1))) {
+    try (Session session =
+        model.newSession(s -> s.cache(CacheType.F32).threads(1).activations(Activations.FINE))) {
       return session.logitsAll(tokens);
     }
   }
