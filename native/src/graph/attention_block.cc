@@ -268,6 +268,7 @@ class Block {
     p.queries = rows.rows;
     p.window = shape_.sliding_window;
     p.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
+    p.fine_weights = step_.activations == Activations::kFine;
     p.q_rope = QueryRope() + begin * QueryRopeStride();
     p.q_rope_stride = QueryRopeStride();
     p.q_rope_head_stride = QueryRopeLength();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "cache/cache_testing.h"
 #include "graph/tiny_model_testing.h"
 
 namespace mla {
@@ -18,14 +19,6 @@ std::shared_ptr<const Weights> Load(const TinyShape& shape, uint32_t seed) {
   Result<std::shared_ptr<const Weights>> weights = Weights::Load(TinyModel(shape, seed).File());
   EXPECT_TRUE(weights.ok()) << weights.status().message();
   return weights.value();
-}
-
-CacheOptions Of(CacheType type, int32_t residual = 0, int32_t sink = 0) {
-  CacheOptions options;
-  options.latent = options.rope = type;
-  options.residual = residual;
-  options.sink = sink;
-  return options;
 }
 
 // Every kind of cache, so that one step has them all.

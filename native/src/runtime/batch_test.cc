@@ -10,8 +10,10 @@
 #include <string>
 #include <thread>
 
+#include "cache/cache_testing.h"
 #include "gguf/gguf_file.h"
 #include "graph/tiny_model_testing.h"
+#include "tensor/status_testing.h"
 
 namespace mla {
 namespace {
@@ -23,14 +25,6 @@ std::shared_ptr<const Weights> TinyWeights(uint32_t seed = 21) {
   Result<std::shared_ptr<const Weights>> weights = Weights::Load(TinyModel(shape, seed).File());
   EXPECT_TRUE(weights.ok()) << weights.status().message();
   return weights.value();
-}
-
-CacheOptions Of(CacheType type, int32_t residual = 0, int32_t sink = 0) {
-  CacheOptions options;
-  options.latent = options.rope = type;
-  options.residual = residual;
-  options.sink = sink;
-  return options;
 }
 
 std::shared_ptr<Session> NewSession(const std::shared_ptr<const Weights>& weights,
@@ -100,13 +94,6 @@ void ExpectStep(Batch& batch, const std::vector<std::shared_ptr<Session>>& sessi
     ASSERT_EQ(turns[i].log_probability, log_probability);
   }
 }
-
-#define EXPECT_STATUS(expression, expected, words)                                    \
-  do {                                                                                \
-    const Status status_ = (expression);                                              \
-    EXPECT_EQ(status_.code(), expected) << status_.message();                         \
-    EXPECT_NE(status_.message().find(words), std::string::npos) << status_.message(); \
-  } while (false)
 
 TEST(Batch, OptionsOutsideTheirRangeAreRefused) {
   const auto weights = TinyWeights();

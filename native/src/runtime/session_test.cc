@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "graph/tiny_model_testing.h"
+#include "tensor/status_testing.h"
 
 namespace mla {
 namespace {
@@ -51,13 +52,6 @@ std::vector<int32_t> Generate(Session& session, int32_t n) {
   for (int32_t i = 0; i < n; ++i) tokens.push_back(session.Next(nullptr).value());
   return tokens;
 }
-
-#define EXPECT_STATUS(expression, expected, words)                                    \
-  do {                                                                                \
-    const Status status_ = (expression);                                              \
-    EXPECT_EQ(status_.code(), expected) << status_.message();                         \
-    EXPECT_NE(status_.message().find(words), std::string::npos) << status_.message(); \
-  } while (false)
 
 TEST(Session, OptionsOutsideTheirRangeAreRefused) {
   const auto weights = TinyWeights();
@@ -177,7 +171,10 @@ TEST(Session, ADeepRewindOfAWindowEqualsAFreshSession) {
   DecoderOptions options;
   options.context_length = 400;
   options.threads = 2;
-  options.cache.latent = options.cache.rope = CacheType::kInt8;
+  // The expanded form meets packed latents with queries that are not rounded.
+  options.prefill = MLA_PREFILL_ABSORBED;
+  options.activations = Activations::kFine;
+  options.cache.latent = options.cache.rope = CacheType::kInt2;
   options.cache.residual = 20;
   options.cache.sink = 2;
   const std::vector<int32_t> tokens = Tokens(400);
@@ -198,7 +195,7 @@ TEST(Session, ADeepRewindOfAWindowEqualsAFreshSession) {
     ASSERT_TRUE(fresh->Append(tokens.data(), from + n).ok());
     EXPECT_EQ(session->Length().value(), from + n);
     const std::vector<float> actual = LogitsOf(*session), expected = LogitsOf(*fresh);
-    for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(actual[v], expected[v], 1e-2);
+    for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(actual[v], expected[v], 2e-3);
   }
 }
 

@@ -129,7 +129,7 @@ PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t 
   DecodeLatents(task, tile, segment);
   const int64_t rank = task.params.layout->segments[static_cast<size_t>(segment)].length;
   task.kernels.accumulate(MatrixRows(task.expanded->k_up, kv_head * rank, rank), s.latents,
-                          s.latents_stride, nullptr, tile.count, s.keys, s.keys_stride);
+                          s.latents_stride, nullptr, tile.count, true, s.keys, s.keys_stride);
   return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, tile.count);
 }
 
@@ -229,7 +229,7 @@ void SumTile(const Task& task, const Tile& tile, bool first_tile) {
   ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
     task.kernels.accumulate(ValueRows(task, tile, g, value_segment(g)),
                             s.scores + int64_t{row} * kTileTokens, kTileTokens,
-                            first_tile ? nullptr : s.carries + row, rows,
+                            first_tile ? nullptr : s.carries + row, rows, task.params.fine_weights,
                             s.sums + row * s.sums_stride, s.sums_stride);
   });
 }

@@ -24,6 +24,7 @@ struct AttentionParams {
   int32_t queries;  // 1 in decode
   int32_t window;   // sliding window, 0: none
   float scale;
+  bool fine_weights;    // int4 and int2 rows meet softmax weights of 15 bits, else of 8
   const float* q_rope;  // [queries][heads][R] rotated, strides below
   int64_t q_rope_stride, q_rope_head_stride;
   // Absorbed: queries in latent space, [queries][heads][key_length(g)].

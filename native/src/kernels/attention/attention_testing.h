@@ -90,6 +90,7 @@ struct Options {
   int32_t window = 0;
   int32_t residual = 0;
   int32_t sink = 0;
+  bool fine = true;      // weights of 15 bits for all types
   int32_t outlier = -1;  // position of a token whose latent is a thousand times as large
 };
 
@@ -115,6 +116,7 @@ class Problem {
     params.first = options.first;
     params.queries = options.queries;
     params.window = options.window;
+    params.fine_weights = options.fine;
     params.scale = 1.0f / std::sqrt(static_cast<float>(std::max(1, l.rope_dim + longest_key)));
     params.q_rope = l.rope_dim > 0 ? rope_.data() : nullptr;
     params.q_rope_head_stride = l.rope_dim + 3;

@@ -11,14 +11,20 @@ namespace {
 
 template <class V>
 void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                const float* carries, int32_t n, float* out, int64_t out_stride) {
+                const float* carries, int32_t n, bool fine, float* out, int64_t out_stride) {
   if (!rows.format.packed()) {
     AccumulateFloats<V>(rows, weights, weights_stride, carries, n, out, out_stride);
     return;
   }
   WithFields(rows.format, [&](auto fields) {
-    AccumulateFields<V, decltype(fields)::value>(rows, weights, weights_stride, carries, n, out,
-                                                 out_stride);
+    constexpr int kFields = decltype(fields)::value;
+    if constexpr (kFields > 1) {
+      if (!fine) {
+        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, carries, n, out,
+                                                  out_stride);
+      }
+    }
+    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, carries, n, out, out_stride);
   });
 }
 
@@ -30,7 +36,7 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
   }
   WithFields(rows.format, [&](auto fields) {
     for (int32_t g = 0; g < rows.format.groups(); ++g) {
-      Group<V, decltype(fields)::value> group(rows, g);
+      Group<V, decltype(fields)::value, false> group(rows, g);
       group.Decode(out + group.begin, out_stride);
     }
   });

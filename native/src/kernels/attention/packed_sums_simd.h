@@ -2,8 +2,8 @@
 //
 // A group of the tile's elements is expanded once to whole numbers, in strips of 16 elements, and
 // used by all rows of weights. Steps of a few tokens side by side make 32-bit lanes, one an
-// element: int8 as pairs of tokens in 16 bits, which meet weights of 15 bits; int4 and int2 as four
-// tokens in bytes, which meet weights of 8 bits.
+// element: pairs of tokens in 16 bits, which meet weights of 15 bits, or, of int4 and int2, four
+// tokens in bytes (kBytes), which meet weights of 8 bits in less than half of the time.
 //
 // A weight of 8 bits is floor(weight * scale / unit + dither), the dither running through (0, 1)
 // from token to token (Roberts, Picture coding using pseudo-random noise, 1962): a great many
@@ -25,13 +25,13 @@ inline constexpr int32_t kStripElements = 16;
 inline constexpr int32_t kStepBytes = 64;  // of a strip
 
 // Tokens of a step.
-template <int kFields>
-inline constexpr int32_t kStepTokens = kFields == 1 ? 2 : 4;
-template <int kFields>
-inline constexpr int32_t kStripBytes = kTileTokens / kStepTokens<kFields>* kStepBytes;
+template <bool kBytes>
+inline constexpr int32_t kStepTokens = kBytes ? 4 : 2;
+template <bool kBytes>
+inline constexpr int32_t kStripBytes = kTileTokens / kStepTokens<kBytes>* kStepBytes;
 
-template <int kFields>
-inline constexpr float kMostWeight = kFields == 1 ? 32767.0f : 255.0f;
+template <bool kBytes>
+inline constexpr float kMostWeight = kBytes ? 255.0f : 32767.0f;
 
 // (2 i + 1) / 128, i counted with its six bits reversed: any few neighbours lie evenly in (0, 1).
 alignas(64) inline constexpr float kDither[kTileTokens] = {
@@ -57,7 +57,7 @@ inline constexpr int kMiddleField = kFields == 1   ? 128
 
 // Elements [16 strip, 16 strip + 16) of all tokens less the middle field, step by step: [16][tokens
 // of a step].
-template <class V, int kFields>
+template <class V, int kFields, bool kBytes>
 inline void ExpandStrip(const PackedRows& rows, int32_t strip, uint8_t* steps) {
   const int32_t blocks = rows.format.blocks();
   const int32_t first = strip * (4 / kFields);
@@ -72,11 +72,11 @@ inline void ExpandStrip(const PackedRows& rows, int32_t strip, uint8_t* steps) {
             V::template LessEachByte<kMiddleField<kFields>>(V::template Field<kFields>(block, f));
       }
     }
-    uint8_t* to = steps + t / kStepTokens<kFields> * kStepBytes;
-    if constexpr (kFields == 1) {
-      V::StorePairs(quads[0], quads[1], quads[2], quads[3], reinterpret_cast<int16_t*>(to));
-    } else {
+    uint8_t* to = steps + t / kStepTokens<kBytes> * kStepBytes;
+    if constexpr (kBytes) {
       V::StoreQuads(quads[0], quads[1], quads[2], quads[3], to);
+    } else {
+      V::StorePairs(quads[0], quads[1], quads[2], quads[3], reinterpret_cast<int16_t*>(to));
     }
   }
 }
@@ -109,7 +109,7 @@ struct GroupWeights {
 
 // Of a row. Steps follow what the row sees alone: tokens without weight, of another query of its
 // chunk or outside its window, change nothing.
-template <class V, int kFields>
+template <class V, bool kBytes>
 inline void RoundWeights(const float* weights, const float* scales, int32_t count,
                          GroupWeights* out) {
   typename V::Reg products = V::Zero();
@@ -117,14 +117,14 @@ inline void RoundWeights(const float* weights, const float* scales, int32_t coun
     products = V::Max(products, V::Mul(V::Load(weights + t), V::Load(scales + t)));
   }
   const float largest = V::Largest(products);
-  out->unit = largest / kMostWeight<kFields>;
-  const typename V::Reg by = V::Set1(kMostWeight<kFields> / (largest > 1e-30f ? largest : 1e-30f));
+  out->unit = largest / kMostWeight<kBytes>;
+  const typename V::Reg by = V::Set1(kMostWeight<kBytes> / (largest > 1e-30f ? largest : 1e-30f));
   for (int32_t t = 0; t < count; t += V::kLanes) {
     const typename V::Reg product = V::Mul(V::Load(weights + t), V::Load(scales + t));
-    if constexpr (kFields == 1) {
-      V::StoreShorts(V::Mul(product, by), reinterpret_cast<int16_t*>(out->rounded) + t);
-    } else {
+    if constexpr (kBytes) {
       V::StoreBytes(V::MulAdd(product, by, V::Load(kDither + t)), out->rounded + t);
+    } else {
+      V::StoreShorts(V::Mul(product, by), reinterpret_cast<int16_t*>(out->rounded) + t);
     }
   }
 }
@@ -150,7 +150,7 @@ inline void DotTiles(const float* weights, int64_t weights_stride, const float* 
 }
 
 // kRows rows by kStrips strips.
-template <class V, int kFields, int kRows, int kStrips>
+template <class V, bool kBytes, int kRows, int kStrips>
 inline void SumStrips(const uint8_t* steps, int32_t count, const GroupWeights* weights,
                       const float* carries, int32_t left, float* out, int64_t out_stride) {
   using Int = typename V::Int;
@@ -162,23 +162,23 @@ inline void SumStrips(const uint8_t* steps, int32_t count, const GroupWeights* w
       MLA_UNROLLED for (int v = 0; v < kVectors; ++v) sums[m][s][v] = V::SetInt(0);
     }
   }
-  const int32_t step_count = (count + kStepTokens<kFields> - 1) / kStepTokens<kFields>;
+  const int32_t step_count = (count + kStepTokens<kBytes> - 1) / kStepTokens<kBytes>;
   for (int32_t i = 0; i < step_count; ++i) {
     Int values[kStrips][kVectors];
     MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
       MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
         values[s][v] =
-            V::LoadInts(steps + s * kStripBytes<kFields> + i * kStepBytes + v * 4 * V::kLanes);
+            V::LoadInts(steps + s * kStripBytes<kBytes> + i * kStepBytes + v * 4 * V::kLanes);
       }
     }
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       const Int weight = V::BroadcastInt(weights[m].rounded + 4 * i);
       MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
         MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-          if constexpr (kFields == 1) {
-            sums[m][s][v] = V::PairAdd(sums[m][s][v], values[s][v], weight);
-          } else {
+          if constexpr (kBytes) {
             sums[m][s][v] = V::DotAdd(sums[m][s][v], weight, values[s][v]);
+          } else {
+            sums[m][s][v] = V::PairAdd(sums[m][s][v], values[s][v], weight);
           }
         }
       }
@@ -206,7 +206,7 @@ inline void SumStrips(const uint8_t* steps, int32_t count, const GroupWeights* w
 }
 
 // A group of the tile's elements, expanded.
-template <class V, int kFields>
+template <class V, int kFields, bool kBytes>
 struct Group {
   Group(const PackedRows& rows, int32_t index)
       : begin(index * rows.format.group),
@@ -214,7 +214,8 @@ struct Group {
                                                               : rows.format.group),
         count(rows.count) {
     for (int32_t s = 0; s < strips(); ++s) {
-      ExpandStrip<V, kFields>(rows, begin / kStripElements + s, steps + s * kStripBytes<kFields>);
+      ExpandStrip<V, kFields, kBytes>(rows, begin / kStripElements + s,
+                                      steps + s * kStripBytes<kBytes>);
     }
     const uint16_t* numbers =
         rows.scales + int64_t{index} * rows.format.scales_per_group * kPageTokens;
@@ -233,10 +234,9 @@ struct Group {
 
   // Element e of token t of a step.
   static float Element(const uint8_t* step, int32_t t, int32_t e) {
-    const int32_t at = kStepTokens<kFields> * e + t;
-    if constexpr (kFields == 1)
-      return static_cast<float>(reinterpret_cast<const int16_t*>(step)[at]);
-    return static_cast<float>(static_cast<int8_t>(step[at]));
+    const int32_t at = kStepTokens<kBytes> * e + t;
+    if constexpr (kBytes) return static_cast<float>(static_cast<int8_t>(step[at]));
+    return static_cast<float>(reinterpret_cast<const int16_t*>(step)[at]);
   }
 
   void Decode(float* out, int64_t out_stride) const {
@@ -245,16 +245,16 @@ struct Group {
       for (int32_t s = 0; s < strips(); ++s) {
         const int32_t left = length - s * kStripElements;
         const uint8_t* from =
-            steps + s * kStripBytes<kFields> + t / kStepTokens<kFields> * kStepBytes;
+            steps + s * kStripBytes<kBytes> + t / kStepTokens<kBytes> * kStepBytes;
         float* to = out + t * out_stride + s * kStripElements;
         for (int32_t e = 0; e < (left < kStripElements ? left : kStripElements); ++e) {
-          to[e] = scales[t] * Element(from, t % kStepTokens<kFields>, e) + middle;
+          to[e] = scales[t] * Element(from, t % kStepTokens<kBytes>, e) + middle;
         }
       }
     }
   }
 
-  // A few tokens' scales dwarf the others': what is left of 8 bits beside those would be too few.
+  // A few tokens' scales dwarf the others': the bits that are left beside those would be too few.
   // The first token of a text is such a one.
   bool IsUneven() const {
     constexpr float kMost = 8.0f;
@@ -270,15 +270,16 @@ struct Group {
   const int32_t begin;  // the first element
   const int32_t length;
   const int32_t count;  // tokens
-  alignas(64) uint8_t steps[kMostGroup / kStripElements * kStripBytes<kFields>];
+  alignas(64) uint8_t steps[kMostGroup / kStripElements * kStripBytes<kBytes>];
   alignas(64) float scales[kTileTokens];
   alignas(64) float middles[kHasMinimum<kFields> ? kTileTokens : 1];
 };
 
 // The sums of a group in floats.
-template <class V, int kFields>
-void AccumulateUneven(const Group<V, kFields>& group, const float* weights, int64_t weights_stride,
-                      const float* carries, int32_t n, float* out, int64_t out_stride) {
+template <class V, int kFields, bool kBytes>
+void AccumulateUneven(const Group<V, kFields, kBytes>& group, const float* weights,
+                      int64_t weights_stride, const float* carries, int32_t n, float* out,
+                      int64_t out_stride) {
   alignas(64) float values[kTileTokens * kMostGroup];
   group.Decode(values, kMostGroup);
   const RowFormat format{CacheType::kF32, group.length, 0, 0, 4 * kMostGroup};
@@ -287,14 +288,14 @@ void AccumulateUneven(const Group<V, kFields>& group, const float* weights, int6
 }
 
 // Groups outside: a group of the tile is expanded once for all rows.
-template <class V, int kFields>
+template <class V, int kFields, bool kBytes>
 void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weights_stride,
                       const float* carries, int32_t n, float* out, int64_t out_stride) {
   for (int32_t g = 0; g < rows.format.groups(); ++g) {
-    const Group<V, kFields> tile(rows, g);
+    const Group<V, kFields, kBytes> tile(rows, g);
     if (tile.IsUneven()) {
-      AccumulateUneven<V, kFields>(tile, weights, weights_stride, carries, n, out + tile.begin,
-                                   out_stride);
+      AccumulateUneven<V, kFields, kBytes>(tile, weights, weights_stride, carries, n,
+                                           out + tile.begin, out_stride);
       continue;
     }
     const float not_finite = NotFinite<V>(tile.scales, rows.count);
@@ -302,8 +303,8 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
       constexpr int kRows = decltype(block)::value;
       GroupWeights group[kRows];
       for (int m = 0; m < kRows; ++m) {
-        RoundWeights<V, kFields>(weights + (first + m) * weights_stride, tile.scales, rows.count,
-                                 &group[m]);
+        RoundWeights<V, kBytes>(weights + (first + m) * weights_stride, tile.scales, rows.count,
+                                &group[m]);
         group[m].unit += not_finite;
         group[m].middle = 0.0f;
       }
@@ -317,15 +318,15 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
       constexpr int kStrips = 2 * kRows * kVectors <= V::kPackedSums ? 2 : 1;
       int32_t s = 0;
       for (; s + kStrips <= tile.strips(); s += kStrips) {
-        SumStrips<V, kFields, kRows, kStrips>(
-            tile.steps + s * kStripBytes<kFields>, rows.count, group, block_carries,
-            tile.length - s * kStripElements, to + s * kStripElements, out_stride);
+        SumStrips<V, kBytes, kRows, kStrips>(tile.steps + s * kStripBytes<kBytes>, rows.count,
+                                             group, block_carries, tile.length - s * kStripElements,
+                                             to + s * kStripElements, out_stride);
       }
       if constexpr (kStrips > 1) {
         if (s < tile.strips()) {
-          SumStrips<V, kFields, kRows, 1>(tile.steps + s * kStripBytes<kFields>, rows.count, group,
-                                          block_carries, tile.length - s * kStripElements,
-                                          to + s * kStripElements, out_stride);
+          SumStrips<V, kBytes, kRows, 1>(tile.steps + s * kStripBytes<kBytes>, rows.count, group,
+                                         block_carries, tile.length - s * kStripElements,
+                                         to + s * kStripElements, out_stride);
         }
       }
     });

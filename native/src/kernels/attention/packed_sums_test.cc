@@ -79,8 +79,8 @@ void Check(const Problem& problem, int32_t count, int32_t n, std::mt19937& rando
     for (bool first : {true, false}) {
       std::vector<float> out(static_cast<size_t>(n * stride), 0.5f);
       GetAttentionTileKernels(isa).accumulate(rows, weights.data(), kTileTokens,
-                                              first ? nullptr : carries.data(), n, out.data(),
-                                              stride);
+                                              first ? nullptr : carries.data(), n, false,
+                                              out.data(), stride);
       for (int32_t m = 0; m < n; ++m) {
         const float carried = first ? 0.0f : 0.5f * carries[static_cast<size_t>(m)];
         for (int32_t e = 0; e < length; ++e) {

@@ -48,9 +48,10 @@ struct AttentionTileKernels {
 
   // out[m] = carries[m] * out[m] + sum_t weights[m * weights_stride + t] * rows[t], for m < n; rows
   // of `out` are out_stride floats apart. carries null: out[m] starts at zero. Where rows are
-  // packed, the weights beyond rows.count are as `weigh` leaves them.
+  // packed, the weights beyond rows.count are as `weigh` leaves them, and are taken as whole
+  // numbers of 15 bits; of 8 (packed_sums_simd.h) for int4 and int2 rows unless `fine`.
   void (*accumulate)(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                     const float* carries, int32_t n, float* out, int64_t out_stride);
+                     const float* carries, int32_t n, bool fine, float* out, int64_t out_stride);
 
   // out[t] = rows[t] as floats, out_stride apart.
   void (*decode)(const PackedRows& rows, float* out, int64_t out_stride);

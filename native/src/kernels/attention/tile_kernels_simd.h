@@ -210,14 +210,16 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
     for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
       total = V::Add(total, V::Load(scores + t));
   }
-  const float part = V::Sum(total);
+  float parts[4];
+  V::Sum4(total, V::Zero(), V::Zero(), V::Zero(), false, parts);
   const float carry = before == after ? 1.0f : expf(before - after);
   *maximum = after;
-  *sum = *sum * carry + part;
+  *sum = *sum * carry + parts[0];
   return carry;
 }
 
-// kRows rows together, since a single one would wait for its maximum and its sum.
+// kRows rows together, since a single one would wait for its maximum and its sum. The same steps in
+// the same order as Weigh's, so that a tile gives the same bits whoever else reads it.
 template <class V, int kRows>
 inline void WeighWholeRows(float* scores, float scale, float* maxima, float* sums, float* carries) {
   using Reg = typename V::Reg;
@@ -238,7 +240,8 @@ inline void WeighWholeRows(float* scores, float scale, float* maxima, float* sum
   MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       float* at = scores + m * kTileTokens + v * V::kLanes;
-      const Reg e = ExpOfNegative<V>(V::MulAdd(V::Load(at), scales, V::Set1(-after[m])));
+      const Reg x = V::Mul(V::Load(at), scales);
+      const Reg e = ExpOfNegative<V>(V::Add(x, V::Set1(-after[m])));
       V::Store(e, at);
       totals[m] = V::Add(totals[m], e);
     }

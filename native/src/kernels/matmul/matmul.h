@@ -21,7 +21,7 @@ namespace mla {
 // element stands out and the instruction set gains by it.
 enum class ActivationForm { kFloat, kFineBlocks32, kMixedBlocks32 };
 
-// What blocks quantized weights are to meet.
+// How finely a session rounds activations: here, the blocks that quantized weights are to meet.
 enum class Activations { kMixed, kFine };
 ActivationForm FormFor(Type weight, Activations activations);
 

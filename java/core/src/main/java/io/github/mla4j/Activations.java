@@ -1,10 +1,11 @@
 package io.github.mla4j;
 
-/** The activations that quantized weights are multiplied with. */
+/** How finely activations are rounded before they meet quantized weights and cache rows. */
 public enum Activations {
   /**
-   * Whole numbers of 15 bits, or of 8 where no element stands out: faster on some machines. Moves
-   * next-token distributions a little (SmolLM2-135M: a KL divergence of 5e-4).
+   * Whole numbers of 8 bits where no element stands out, on machines that gain by it, and for the
+   * weights of attention over int4 and int2 rows; of 15 bits elsewhere. Moves next-token
+   * distributions a little (SmolLM2-135M: a KL divergence of 5e-4).
    */
   MIXED,
   /** Whole numbers of 15 bits, for measurements: an int8 cache changes less than mixed ones do. */

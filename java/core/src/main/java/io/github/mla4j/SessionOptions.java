@@ -43,7 +43,7 @@ public final class SessionOptions {
     return this;
   }
 
-  /** What quantized weights are multiplied with; mixed by default. */
+  /** How finely activations are rounded; mixed by default. */
   public SessionOptions activations(Activations kind) {
     activations = Objects.requireNonNull(kind, "activations");
     return this;

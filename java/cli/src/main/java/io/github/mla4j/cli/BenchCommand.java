@@ -244,11 +244,7 @@ final class BenchCommand implements Callable<Integer> {
   }
 
   private void requireAtLeast(String option, List<Integer> values, int least) {
-    for (int value : values) {
-      if (value < least) {
-        throw wrong("%s is %d, expected at least %d".formatted(option, value, least));
-      }
-    }
+    values.forEach(value -> OptionValues.requireAtLeast(spec, option, value, least));
   }
 
   private ParameterException wrong(String message) {

@@ -97,9 +97,7 @@ final class EvalArguments {
 
   /** Refuses a value below the least; null is none and passes. */
   void requireAtLeast(String option, Integer value, int least) {
-    if (value != null && value < least) {
-      throw wrong("%s is %d, expected at least %d".formatted(option, value, least));
-    }
+    OptionValues.requireAtLeast(spec, option, value, least);
   }
 
   /** The command was called wrongly, in these words. */

@@ -134,9 +134,9 @@ final class SweepCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     Map<String, CacheOptions> caches = caches();
     List<Integer> sorted = checkedDepths();
-    requireAtLeast("--ctx", context, 2);
-    requireAtLeast("--limit", limit, 1);
-    requireAtLeast("--threads", threads, 1);
+    OptionValues.requireAtLeast(spec, "--ctx", context, 2);
+    OptionValues.requireAtLeast(spec, "--limit", limit, 1);
+    OptionValues.requireAtLeast(spec, "--threads", threads, 1);
     if (bytesPerToken != null && !(bytesPerToken > 0)) {
       throw wrong("--bytes-per-token is %s, expected more than 0".formatted(bytesPerToken));
     }
@@ -243,12 +243,6 @@ final class SweepCommand implements Callable<Integer> {
   private void tell(List<SweepModel> models, List<Integer> sorted, SweepReuse reuse) {
     reuse.notes().forEach(this::err);
     models.forEach(model -> model.shallowNote(sorted).ifPresent(note -> err(note + ": left out")));
-  }
-
-  private void requireAtLeast(String option, Integer value, int least) {
-    if (value != null && value < least) {
-      throw wrong("%s is %d, expected at least %d".formatted(option, value, least));
-    }
   }
 
   private ParameterException wrong(String message) {
