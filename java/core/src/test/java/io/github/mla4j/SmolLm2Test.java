@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.mla4j.chat.ChatMessage;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
@@ -73,24 +74,35 @@ class SmolLm2Test {
 
   @Test
   void theScoresOfAPassage() {
-    checkScores(Activations.FINE, 0.05, 0.01);
-    checkScores(Activations.MIXED, 0.3, 0.04);
+    double[] differences = differencesFromExpected(Activations.FINE);
+    assertTrue(differences[differences.length - 1] < 0.05, Arrays.toString(differences));
+    assertTrue(mean(differences) < 0.01, "mean difference " + mean(differences));
   }
 
-  private void checkScores(Activations activations, double most, double mean) {
+  /** A rare token's may be farther off than any bound that says something of the others. */
+  @Test
+  void theScoresOfAPassageByMixedActivations() {
+    double[] differences = differencesFromExpected(Activations.MIXED);
+    assertTrue(differences[differences.length * 99 / 100] < 0.2, Arrays.toString(differences));
+    assertTrue(mean(differences) < 0.03, "mean difference " + mean(differences));
+  }
+
+  /** Magnitudes of log-probabilities' differences, ascending. */
+  private static double[] differencesFromExpected(Activations activations) {
     JsonNode passage = expected.get("passage");
     JsonNode logProbabilities = passage.get("next_token_logprob");
     try (Session session = model.newSession(s -> s.activations(activations))) {
       float[] scores = session.score(ints(passage.get("ids")));
       assertEquals(logProbabilities.size(), scores.length);
-      double sum = 0;
-      for (int i = 0; i < scores.length; i++) {
-        double difference = Math.abs(logProbabilities.get(i).asDouble() - scores[i]);
-        assertTrue(difference < most, "token " + i + " differs by " + difference);
-        sum += difference;
-      }
-      assertTrue(sum / scores.length < mean, "mean difference " + sum / scores.length);
+      return IntStream.range(0, scores.length)
+          .mapToDouble(i -> Math.abs(logProbabilities.get(i).asDouble() - scores[i]))
+          .sorted()
+          .toArray();
     }
+  }
+
+  private static double mean(double[] values) {
+    return Arrays.stream(values).average().orElseThrow();
   }
 
   private static int[] ints(JsonNode array) {
