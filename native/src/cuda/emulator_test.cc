@@ -1,0 +1,225 @@
+// The emulated GPU itself: that it computes what CUDA's manual says, and that it sees what kernels
+// do wrong.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda/simt.h"
+
+namespace mla::emulated {
+namespace {
+
+constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
+                                       Emulator::Order::kShuffled};
+
+struct ReverseArgs {
+  int* values;
+  bool barrier;
+};
+
+// Turns a block's values around in shared memory.
+void Reverse(ReverseArgs args) {
+  int* shared = reinterpret_cast<int*>(SharedMemory());
+  int* values = args.values + BlockX() * BlockThreads();
+  shared[ThreadIndex()] = values[ThreadIndex()];
+  if (args.barrier) SyncBlock();
+  values[ThreadIndex()] = shared[BlockThreads() - 1 - ThreadIndex()];
+}
+
+std::vector<int> Reversed(Emulator::Order order, bool barrier) {
+  Emulator gpu(order);
+  std::vector<int> values(4 * 64);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i);
+  Launch(gpu, {4}, 64, 64 * 4, Reverse, ReverseArgs{values.data(), barrier});
+  return values;
+}
+
+TEST(Emulator, BarriersSeparateWhatThreadsDo) {
+  for (const Emulator::Order order : kOrders) {
+    const std::vector<int> values = Reversed(order, true);
+    for (int i = 0; i < 256; ++i) EXPECT_EQ(values[i], i / 64 * 64 + 63 - i % 64);
+  }
+}
+
+TEST(Emulator, AMissingBarrierShows) {
+  const std::vector<int> right = Reversed(Emulator::Order::kForward, true);
+  for (const Emulator::Order order : kOrders) EXPECT_NE(Reversed(order, false), right);
+}
+
+struct SumArgs {
+  const float* values;
+  float* sums;
+  int lanes;
+};
+
+void Sums(SumArgs args) {
+  args.sums[ThreadIndex()] = SumOver(args.values[ThreadIndex()], args.lanes);
+}
+
+TEST(Emulator, SumsOverLanes) {
+  std::vector<float> values(64), sums(64);
+  for (int i = 0; i < 64; ++i) values[i] = static_cast<float>(i * i);
+  for (const int lanes : {1, 4, 32}) {
+    Emulator gpu(Emulator::Order::kShuffled);
+    Launch(gpu, {1}, 64, 0, Sums, SumArgs{values.data(), sums.data(), lanes});
+    for (int i = 0; i < 64; ++i) {
+      const auto begin = values.begin() + i / lanes * lanes;
+      EXPECT_EQ(sums[i], std::accumulate(begin, begin + lanes, 0.0f));
+    }
+  }
+}
+
+struct ProductArgs {
+  const uint16_t* a;  // [16][16]
+  const uint16_t* b;  // [8][16], or where it is loaded transposed [16][8]
+  bool transposed;
+  float* d;  // [16][8]
+};
+
+void Product(ProductArgs args) {
+  constexpr int kStride = 24;  // halves; 48 bytes
+  uint16_t* a = reinterpret_cast<uint16_t*>(SharedMemory());
+  uint16_t* b = a + 16 * kStride;
+  for (int i = Lane(); i < 256; i += kWarp) a[i / 16 * kStride + i % 16] = args.a[i];
+  const int columns = args.transposed ? 8 : 16;
+  for (int i = Lane(); i < 128; i += kWarp) b[i / columns * kStride + i % columns] = args.b[i];
+  SyncWarp();
+  uint32_t left[4], right[4];
+  LoadMatrices(left, a + Lane() % 16 * kStride + Lane() / 16 * 8);
+  if (args.transposed) {
+    LoadMatricesTransposed(right, b + Lane() % 16 * kStride);
+  } else {
+    LoadMatrices(right, b + Lane() % 8 * kStride + Lane() / 8 % 2 * 8);
+  }
+  float d[4] = {1, 1, 1, 1};
+  Mma(d, left, {right[0], right[1]});
+  for (int i = 0; i < 4; ++i) {
+    args.d[(Lane() / 4 + i / 2 * 8) * 8 + Lane() % 4 * 2 + i % 2] = d[i];
+  }
+}
+
+TEST(Emulator, MultipliesMatricesAsTheFragmentsAreDefined) {
+  std::mt19937 random(3);
+  std::uniform_int_distribution<int> small(-5, 5);
+  std::vector<float> a(256), b(128);
+  for (float& x : a) x = static_cast<float>(small(random));
+  for (float& x : b) x = static_cast<float>(small(random));
+  const auto halves = [](const std::vector<float>& from) {
+    std::vector<uint16_t> to;
+    for (const float x : from) to.push_back(FloatToHalf(x));
+    return to;
+  };
+  std::vector<float> turned(128);
+  for (int i = 0; i < 128; ++i) turned[i % 16 * 8 + i / 16] = b[i];
+  for (const bool transposed : {false, true}) {
+    Emulator gpu(Emulator::Order::kShuffled);
+    std::vector<float> d(128);
+    const std::vector<uint16_t> left = halves(a), right = halves(transposed ? turned : b);
+    Launch(gpu, {1}, 32, 32 * 48, Product,
+           ProductArgs{left.data(), right.data(), transposed, d.data()});
+    for (int i = 0; i < 16; ++i) {
+      for (int j = 0; j < 8; ++j) {
+        float sum = 1;
+        for (int k = 0; k < 16; ++k) sum += a[i * 16 + k] * b[j * 16 + k];
+        EXPECT_EQ(d[i * 8 + j], sum) << i << " " << j << " " << transposed;
+      }
+    }
+  }
+}
+
+struct CopyArgs {
+  const float* from;
+  float* to;
+  bool wait;
+};
+
+void CopyThrough(CopyArgs args) {
+  float* shared = reinterpret_cast<float*>(SharedMemory());
+  CopyAsync(shared + ThreadIndex() * 4, args.from + ThreadIndex() * 4);
+  CommitCopies();
+  if (args.wait) WaitCopies<0>();
+  SyncBlock();
+  args.to[ThreadIndex()] = shared[ThreadIndex()];
+  SyncBlock();
+  WaitCopies<0>();
+}
+
+TEST(Emulator, CopiesArriveWhenTheyAreWaitedFor) {
+  alignas(16) float from[128];
+  for (int i = 0; i < 128; ++i) from[i] = static_cast<float>(i);
+  for (const bool wait : {true, false}) {
+    Emulator gpu;
+    float to[32];
+    Launch(gpu, {1}, 32, 512, CopyThrough, CopyArgs{from, to, wait});
+    for (int i = 0; i < 32; ++i) {
+      if (wait) {
+        EXPECT_EQ(to[i], from[i]);
+      } else {
+        EXPECT_TRUE(std::isnan(to[i]));
+      }
+    }
+  }
+}
+
+TEST(Emulator, ARecordingKeepsItsArguments) {
+  Emulator gpu;
+  std::vector<float> values(64, 1.0f), sums(64);
+  SumArgs args = {values.data(), sums.data(), 32};
+  Result<std::unique_ptr<GpuRecording>> recording =
+      gpu.Record([&] { Launch(gpu, {1}, 64, 0, Sums, args); });
+  ASSERT_TRUE(recording.ok());
+  args.sums = nullptr;
+  EXPECT_EQ(gpu.launches(), 0);
+  EXPECT_EQ(sums[0], 0.0f);
+  gpu.Replay(*recording.value());
+  EXPECT_EQ(sums[63], 32.0f);
+  values.assign(64, 2.0f);
+  gpu.Replay(*recording.value());
+  EXPECT_EQ(sums[63], 64.0f);
+  EXPECT_EQ(gpu.launches(), 2);
+}
+
+TEST(Emulator, MemoryEndsAndBeginsAsNaN) {
+  Emulator gpu(Emulator::Order::kForward, 1000);
+  auto* some = static_cast<float*>(gpu.Allocate(600));
+  ASSERT_NE(some, nullptr);
+  EXPECT_TRUE(std::isnan(some[0]) && std::isnan(some[149]));
+  EXPECT_EQ(gpu.Allocate(600), nullptr);
+  gpu.Free(some);
+  void* other = gpu.Allocate(1000);
+  EXPECT_NE(other, nullptr);
+  gpu.Free(other);
+  EXPECT_EQ(gpu.allocated_bytes(), 0);
+}
+
+struct NoArgs {};
+
+TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
+  Emulator gpu;
+  const auto half_waits = [](NoArgs) {
+    if (ThreadIndex() < 16) SyncBlock();
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, half_waits, {}), "hangs.*waits for the block");
+  const auto lanes_differ = [](NoArgs) {
+    if (Lane() == 0) {
+      SyncWarp();
+    } else {
+      SumOver(1.0f, 32);
+    }
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, lanes_differ, {}), "comes to an exchange of values");
+  const auto never_waits = [](NoArgs) {
+    alignas(16) static const float from[4] = {};
+    CopyAsync(SharedMemory(), from);
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 16, never_waits, {}), "copies on their way");
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 33, 0, half_waits, {}), "33 threads, expected whole warps");
+}
+
+}  // namespace
+}  // namespace mla::emulated

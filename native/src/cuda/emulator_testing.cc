@@ -1,0 +1,408 @@
+#include "cuda/emulator_testing.h"
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <random>
+#include <utility>
+
+#include "tensor/convert.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace mla {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr size_t kStackBytes = 256 << 10;
+constexpr uint8_t kPoison = 0xff;  // as floats and as halves: NaN
+
+[[noreturn]] void Fail(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::fputs("emulated GPU: ", stderr);
+  std::vfprintf(stderr, format, arguments);
+  std::fputc('\n', stderr);
+  va_end(arguments);
+  std::abort();
+}
+
+}  // namespace
+
+// The block that runs: its fibers, kept for the next one.
+class Emulator::Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+
+  void Run(const Call& call, std::array<int, 3> at, Order order);
+
+  struct Gate {  // where threads wait for each other
+    int expected = 0;
+    int arrived = 0;
+    int64_t opened = 0;
+    const char* by = "";  // what the first that arrived waits for
+  };
+  struct PendingCopy {
+    void* to;
+    const void* from;
+    int64_t group;
+  };
+  struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<uint8_t[]> stack;
+    ThreadState state;
+    Gate* waits_at = nullptr;
+    int64_t waits_for = 0;
+    bool ended = true;
+    std::vector<PendingCopy> copies;
+    int64_t group = 0;  // of the copies to come
+    int64_t exchanges = 0;
+    void* fake_stack = nullptr;  // ASan's
+  };
+
+  Fiber& current() { return *current_; }
+  void Arrive(Gate& gate, const char* by);
+  Gate& block_gate() { return block_gate_; }
+  Gate& warp_gate() { return warp_gates_[static_cast<size_t>(current_->state.index / kWarp)]; }
+  // [kWarp] of the current thread's warp, of its next exchange.
+  uint8_t* Slots() {
+    const size_t warp = static_cast<size_t>(current_->state.index / kWarp);
+    const size_t parity = static_cast<size_t>(current_->exchanges++ % 2);
+    return slots_.data() + (warp * 2 + parity) * kWarp * kSlotBytes;
+  }
+  bool IsShared(const void* memory, int64_t bytes) const {
+    const auto* p = static_cast<const uint8_t*>(memory);
+    return p >= shared_ && p + bytes <= shared_ + shared_bytes_;
+  }
+
+  static thread_local Block* running;
+
+ private:
+  static void Enter();
+  void Resume(Fiber& fiber);
+  void Yield(bool for_good);
+  void Check(const Call& call) const;
+
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber* current_ = nullptr;
+  ucontext_t scheduler_;
+  const void* scheduler_stack_ = nullptr;  // ASan's
+  size_t scheduler_stack_bytes_ = 0;
+  void* scheduler_fake_stack_ = nullptr;
+  Gate block_gate_;
+  std::vector<Gate> warp_gates_;
+  std::vector<uint8_t> slots_;
+  uint8_t* shared_ = nullptr;
+  int shared_bytes_ = 0;
+  const std::function<void()>* kernel_ = nullptr;
+};
+
+thread_local Emulator::Block* Emulator::Block::running = nullptr;
+
+void Emulator::Block::Check(const Call& call) const {
+  constexpr int kMostShared = 227 << 10;  // sm_90's
+  if (call.threads < kWarp || call.threads > 1024 || call.threads % kWarp != 0) {
+    Fail("a block of %d threads, expected whole warps, at most 1024 threads", call.threads);
+  }
+  if (call.shared_bytes < 0 || call.shared_bytes > kMostShared) {
+    Fail("%d bytes of shared memory, expected at most %d", call.shared_bytes, kMostShared);
+  }
+  if (call.grid[0] < 1 || call.grid[1] < 1 || call.grid[2] < 1 || call.grid[1] > 65535 ||
+      call.grid[2] > 65535) {
+    Fail("a grid of %d x %d x %d blocks", call.grid[0], call.grid[1], call.grid[2]);
+  }
+}
+
+void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) {
+  Check(call);
+  const size_t threads = static_cast<size_t>(call.threads);
+  const size_t warps = threads / kWarp;
+  // Exactly as large as asked for, so that ASan sees what lies beyond.
+  const std::unique_ptr<uint8_t, void (*)(void*)> shared(
+      static_cast<uint8_t*>(std::aligned_alloc(
+          128, static_cast<size_t>(std::max(128, (call.shared_bytes + 127) / 128 * 128)))),
+      std::free);
+  shared_ = shared.get();
+  shared_bytes_ = call.shared_bytes;
+  std::fill_n(shared_, std::max(128, (call.shared_bytes + 127) / 128 * 128), kPoison);
+  block_gate_ = {call.threads, 0, 0, ""};
+  warp_gates_.assign(warps, {kWarp, 0, 0, ""});
+  slots_.assign(warps * 2 * kWarp * kSlotBytes, kPoison);
+  kernel_ = &call.kernel;
+  running = this;
+  while (fibers_.size() < threads) {
+    fibers_.push_back(std::make_unique<Fiber>());
+    fibers_.back()->stack = std::make_unique<uint8_t[]>(kStackBytes);
+  }
+  for (size_t i = 0; i < threads; ++i) {
+    Fiber& fiber = *fibers_[i];
+    fiber.state = {static_cast<int>(i), call.threads, at, call.grid, shared_};
+    fiber.waits_at = nullptr;
+    fiber.ended = false;
+    fiber.copies.clear();
+    fiber.group = 0;
+    fiber.exchanges = 0;
+    fiber.fake_stack = nullptr;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStackBytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, &Block::Enter, 0);
+  }
+  std::vector<size_t> turns(threads);
+  std::iota(turns.begin(), turns.end(), size_t{0});
+  if (order == Order::kBackward) std::reverse(turns.begin(), turns.end());
+  std::minstd_rand random(static_cast<unsigned>(at[0] * 31 + at[1] * 7 + at[2] + 1));
+  for (bool going = true; going;) {
+    if (order == Order::kShuffled) std::shuffle(turns.begin(), turns.end(), random);
+    going = false;
+    bool moved = false;
+    for (const size_t turn : turns) {
+      Fiber& fiber = *fibers_[turn];
+      if (fiber.ended) continue;
+      going = true;
+      if (fiber.waits_at != nullptr && fiber.waits_at->opened < fiber.waits_for) continue;
+      moved = true;
+      Resume(fiber);
+    }
+    if (!going || moved) continue;
+    for (const auto& fiber : fibers_) {
+      if (fiber->ended || fiber->waits_at == nullptr) continue;
+      Fail("block (%d, %d, %d) of %d threads hangs: thread %d waits for %s with %d others", at[0],
+           at[1], at[2], call.threads, fiber->state.index, fiber->waits_at->by,
+           fiber->waits_at->arrived - 1);
+    }
+  }
+  running = nullptr;
+}
+
+void Emulator::Block::Enter() {
+  Block& block = *running;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack_, &block.scheduler_stack_bytes_);
+#endif
+  (*block.kernel_)();
+  if (!block.current_->copies.empty()) {
+    Fail("thread %d ends with copies on their way", block.current_->state.index);
+  }
+  block.current_->ended = true;
+  block.Yield(true);
+}
+
+void Emulator::Block::Resume(Fiber& fiber) {
+  current_ = &fiber;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fiber.stack.get(), kStackBytes);
+#endif
+  swapcontext(&scheduler_, &fiber.context);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
+#endif
+}
+
+void Emulator::Block::Yield([[maybe_unused]] bool for_good) {
+  Fiber& self = *current_;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &self.fake_stack, scheduler_stack_,
+                                 scheduler_stack_bytes_);
+#endif
+  swapcontext(&self.context, &scheduler_);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(self.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
+#endif
+}
+
+void Emulator::Block::Arrive(Gate& gate, const char* by) {
+  if (gate.arrived == 0) {
+    gate.by = by;
+  } else if (std::strcmp(gate.by, by) != 0) {
+    Fail("thread %d comes to %s where its neighbours wait for %s", current_->state.index, by,
+         gate.by);
+  }
+  if (++gate.arrived == gate.expected) {
+    gate.arrived = 0;
+    ++gate.opened;
+    return;
+  }
+  current_->waits_at = &gate;
+  current_->waits_for = gate.opened + 1;
+  Yield(false);
+  current_->waits_at = nullptr;
+}
+
+struct Emulator::Recording final : public GpuRecording {
+  std::vector<std::function<void()>> work;
+};
+
+Emulator::Emulator(Order order, int64_t memory_bytes)
+    : order_(order), memory_bytes_(memory_bytes), block_(std::make_unique<Block>()) {}
+
+Emulator::~Emulator() {
+  for (const auto& [memory, bytes] : memory_) std::free(memory);
+}
+
+void* Emulator::Allocate(int64_t bytes) {
+  if (bytes > memory_bytes_ - allocated_) return nullptr;
+  constexpr size_t kAlignment = 256;
+  void* memory = nullptr;
+  // No rounding up: what lies behind the end is ASan's to see.
+  if (posix_memalign(&memory, kAlignment, static_cast<size_t>(std::max<int64_t>(bytes, 1))) != 0) {
+    return nullptr;
+  }
+  std::memset(memory, kPoison, static_cast<size_t>(bytes));
+  memory_.emplace_back(memory, bytes);
+  allocated_ += bytes;
+  return memory;
+}
+
+void Emulator::Free(void* memory) {
+  if (memory == nullptr) return;
+  const auto it = std::find_if(memory_.begin(), memory_.end(),
+                               [memory](const auto& each) { return each.first == memory; });
+  if (it == memory_.end()) Fail("freed what was not allocated");
+  allocated_ -= it->second;
+  memory_.erase(it);
+  std::free(memory);
+}
+
+void Emulator::Do(std::function<void()> work) {
+  if (recording_ != nullptr) {
+    recording_->work.push_back(std::move(work));
+  } else {
+    work();
+  }
+}
+
+void Emulator::Upload(void* to, const void* from, int64_t bytes) { Copy(to, from, bytes); }
+void Emulator::Download(void* to, const void* from, int64_t bytes) { Copy(to, from, bytes); }
+void Emulator::Copy(void* to, const void* from, int64_t bytes) {
+  Do([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+}
+void Emulator::Zero(void* memory, int64_t bytes) {
+  Do([=] { std::memset(memory, 0, static_cast<size_t>(bytes)); });
+}
+
+Result<std::unique_ptr<GpuRecording>> Emulator::Record(const std::function<void()>& launches) {
+  auto recording = std::make_unique<Recording>();
+  recording_ = recording.get();
+  launches();
+  recording_ = nullptr;
+  return std::unique_ptr<GpuRecording>(std::move(recording));
+}
+
+void Emulator::Replay(const GpuRecording& recording) {
+  for (const auto& work : static_cast<const Recording&>(recording).work) work();
+}
+
+Status Emulator::Synchronize() { return Status::Ok(); }
+
+void Emulator::Launch(Call call) {
+  Do([this, call = std::move(call)] {
+    ++launches_;
+    const int blocks = call.grid[0] * call.grid[1] * call.grid[2];
+    for (int i = 0; i < blocks; ++i) {
+      const int b = order_ == Order::kForward ? i : blocks - 1 - i;
+      block_->Run(
+          call,
+          {b % call.grid[0], b / call.grid[0] % call.grid[1], b / (call.grid[0] * call.grid[1])},
+          order_);
+    }
+  });
+}
+
+const Emulator::ThreadState& Emulator::Thread() { return Block::running->current().state; }
+
+void Emulator::SyncBlock() {
+  Block& block = *Block::running;
+  block.Arrive(block.block_gate(), "the block");
+}
+
+void Emulator::SyncWarp() {
+  Block& block = *Block::running;
+  block.Arrive(block.warp_gate(), "the warp");
+}
+
+const void* Emulator::ExchangeBytes(const void* value, size_t size) {
+  Block& block = *Block::running;
+  uint8_t* slots = block.Slots();
+  std::memcpy(slots + static_cast<size_t>(Thread().index % kWarp) * size, value, size);
+  block.Arrive(block.warp_gate(), "an exchange of values");
+  return slots;
+}
+
+namespace {
+
+float HalfOf(uint32_t pair, int which) {
+  return HalfToFloat(static_cast<uint16_t>(pair >> (16 * which)));
+}
+
+}  // namespace
+
+void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  struct Fragment {
+    uint32_t a[4];
+    uint32_t b[2];
+  };
+  const Fragment* lanes = Exchange(Fragment{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+  const int lane = Thread().index % kWarp;
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    float sum = 0.0f;
+    for (int k = 0; k < 16; ++k) {
+      const int by = k % 8 / 2;  // the lane of four that holds element k
+      const float left = HalfOf(lanes[row % 8 * 4 + by].a[row / 8 + k / 8 * 2], k % 2);
+      const float right = HalfOf(lanes[column * 4 + by].b[k / 8], k % 2);
+      sum += left * right;
+    }
+    d[i] += sum;
+  }
+}
+
+void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed) {
+  if (!Block::running->IsShared(row, 16) || reinterpret_cast<uintptr_t>(row) % 16 != 0) {
+    Fail("thread %d: a matrix row outside shared memory or its 16-byte boundaries", Thread().index);
+  }
+  const void* const* rows = Exchange(row);
+  const int lane = Thread().index % kWarp;
+  const int g = lane / 4, t = lane % 4;
+  for (int m = 0; m < 4; ++m) {
+    uint16_t pair[2];
+    for (int i = 0; i < 2; ++i) {
+      const int from = transposed ? 2 * t + i : g, element = transposed ? g : 2 * t + i;
+      std::memcpy(&pair[i], static_cast<const uint8_t*>(rows[m * 8 + from]) + element * 2, 2);
+    }
+    to[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+  }
+  // A lane must not overwrite shared memory that another one still reads here.
+  Block::running->Arrive(Block::running->warp_gate(), "the loading of matrices");
+}
+
+void Emulator::CopyAsync(void* shared, const void* global) {
+  Block& block = *Block::running;
+  if (!block.IsShared(shared, 16) || reinterpret_cast<uintptr_t>(shared) % 16 != 0 ||
+      reinterpret_cast<uintptr_t>(global) % 16 != 0) {
+    Fail("thread %d copies outside shared memory or 16-byte boundaries", Thread().index);
+  }
+  block.current().copies.push_back({shared, global, block.current().group});
+}
+
+void Emulator::CommitCopies() { ++Block::running->current().group; }
+
+void Emulator::WaitCopies(int newest) {
+  Block::Fiber& thread = Block::running->current();
+  const int64_t done = thread.group - newest;
+  for (const Block::PendingCopy& copy : thread.copies) {
+    if (copy.group < done) std::memcpy(copy.to, copy.from, 16);
+  }
+  std::erase_if(thread.copies,
+                [done](const Block::PendingCopy& copy) { return copy.group < done; });
+}
+
+}  // namespace mla

@@ -1,0 +1,91 @@
+// A GPU in plain C++, for tests: runs a kernel's blocks one after the other and a block's threads
+// as fibers that change places where they wait for each other. What a GPU leaves undefined is made
+// to show: threads run in an order of the test's choice, shared memory begins as NaN, copies to it
+// arrive as late as they may, and a kernel that breaks the rules of simt.h ends the program with a
+// sentence about it. Under ASan every array has its true bounds.
+#ifndef MLA_CUDA_EMULATOR_TESTING_H_
+#define MLA_CUDA_EMULATOR_TESTING_H_
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "cuda/gpu_stream.h"
+
+namespace mla {
+
+class Emulator final : public GpuStream {
+ public:
+  // In what order threads of a block, and blocks, run between two barriers.
+  enum class Order { kForward, kBackward, kShuffled };
+
+  explicit Emulator(Order order = Order::kForward, int64_t memory_bytes = int64_t{8} << 30);
+  ~Emulator() override;
+
+  void* Allocate(int64_t bytes) override;
+  void Free(void* memory) override;
+  void Upload(void* to, const void* from, int64_t bytes) override;
+  void Download(void* to, const void* from, int64_t bytes) override;
+  void Copy(void* to, const void* from, int64_t bytes) override;
+  void Zero(void* memory, int64_t bytes) override;
+  Result<std::unique_ptr<GpuRecording>> Record(const std::function<void()>& launches) override;
+  void Replay(const GpuRecording& recording) override;
+  Status Synchronize() override;
+  void* native() override { return this; }
+
+  struct Call {
+    std::array<int, 3> grid;
+    int threads;
+    int shared_bytes;
+    std::function<void()> kernel;
+  };
+  void Launch(Call call);
+
+  int64_t launches() const { return launches_; }
+  int64_t allocated_bytes() const { return allocated_; }
+
+  // What follows is called by kernels, of the thread that runs.
+  struct ThreadState {
+    int index;
+    int block_threads;
+    std::array<int, 3> block;
+    std::array<int, 3> grid;
+    uint8_t* shared;
+  };
+  static const ThreadState& Thread();
+  static void SyncBlock();
+  static void SyncWarp();
+  // Every lane's value, until the warp's next exchange but one.
+  template <typename T>
+  static const T* Exchange(const T& value) {
+    static_assert(sizeof(T) <= kSlotBytes);
+    return static_cast<const T*>(ExchangeBytes(&value, sizeof(T)));
+  }
+  static void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+  static void LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed);
+  static void CopyAsync(void* shared, const void* global);
+  static void CommitCopies();
+  static void WaitCopies(int newest);
+
+ private:
+  class Block;
+  struct Recording;
+  static constexpr size_t kSlotBytes = 32;
+
+  static const void* ExchangeBytes(const void* value, size_t size);
+  void Do(std::function<void()> work);
+
+  const Order order_;
+  const int64_t memory_bytes_;
+  int64_t allocated_ = 0;
+  int64_t launches_ = 0;
+  std::unique_ptr<Block> block_;
+  std::vector<std::pair<void*, int64_t>> memory_;
+  Recording* recording_ = nullptr;  // where work goes while there is one
+};
+
+}  // namespace mla
+#endif  // MLA_CUDA_EMULATOR_TESTING_H_

@@ -1,0 +1,50 @@
+// One queue of a GPU's work, with the memory that it works on: what the launchers of kernels and
+// the decoder on the GPU need, whether the GPU is real (cuda_stream.h) or emulated in tests.
+#ifndef MLA_CUDA_GPU_STREAM_H_
+#define MLA_CUDA_GPU_STREAM_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "tensor/status.h"
+
+namespace mla {
+
+// Launches that were recorded once, to be repeated at the cost of one. Their arguments are those of
+// the recording; what changes from one repetition to the next lies in the GPU's memory.
+class GpuRecording {
+ public:
+  virtual ~GpuRecording() = default;
+};
+
+// Everything here is done in the order of the calls and, but for Synchronize, without waiting. Not
+// thread-safe. An error stays with the stream: later work is void, and Synchronize says so.
+class GpuStream {
+ public:
+  virtual ~GpuStream() = default;
+
+  // Device memory of no particular content, 256-byte aligned; null: there is none left.
+  virtual void* Allocate(int64_t bytes) = 0;
+  // Waits for what was asked for before. Null is allowed.
+  virtual void Free(void* memory) = 0;
+
+  // The host's memory must stay as it is until the stream is synchronized.
+  virtual void Upload(void* to, const void* from, int64_t bytes) = 0;
+  virtual void Download(void* to, const void* from, int64_t bytes) = 0;
+  virtual void Copy(void* to, const void* from, int64_t bytes) = 0;
+  virtual void Zero(void* memory, int64_t bytes) = 0;
+
+  // Calls `launches`, whose launches and copies on the stream are recorded and not done.
+  virtual Result<std::unique_ptr<GpuRecording>> Record(const std::function<void()>& launches) = 0;
+  virtual void Replay(const GpuRecording& recording) = 0;
+
+  // Waits for everything. Errors: what the GPU reported since the last call.
+  virtual Status Synchronize() = 0;
+
+  // What the launchers launch on.
+  virtual void* native() = 0;
+};
+
+}  // namespace mla
+#endif  // MLA_CUDA_GPU_STREAM_H_

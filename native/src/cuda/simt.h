@@ -1,0 +1,247 @@
+// The language of the GPU's kernels. Compiled by nvcc this is CUDA itself; compiled by the host's
+// compiler it is an emulation (emulator_testing.h) that runs the very same kernels thread by
+// thread, so that tests reach them on machines without a GPU. Everything is in namespace
+// mla::MLA_GPU, `cuda` or `emulated`: both may be in one program.
+//
+// Rules for kernels, which the emulation checks: blocks are one-dimensional, of whole warps; no
+// thread ends before the block's last barrier; all lanes of a warp take part in what is marked
+// "warp"; shared memory is the block's one dynamic piece, of no particular content at first.
+#ifndef MLA_CUDA_SIMT_H_
+#define MLA_CUDA_SIMT_H_
+
+#include <cstdint>
+
+#include "cuda/gpu_stream.h"
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#define MLA_GPU cuda
+#define MLA_KERNEL __global__
+#define MLA_DEVICE __device__ __forceinline__
+#define MLA_UNROLL _Pragma("unroll")
+#else
+#include <cmath>
+
+#include "cuda/emulator_testing.h"
+#include "tensor/convert.h"
+#define MLA_GPU emulated
+#define MLA_KERNEL
+#define MLA_DEVICE inline
+#define MLA_UNROLL
+#endif
+
+namespace mla::MLA_GPU {
+
+constexpr int kWarp = 32;
+
+struct Grid {
+  int x = 1;
+  int y = 1;
+  int z = 1;
+};
+
+// 16 bytes that are read or written at once, aligned so.
+struct alignas(16) Quad {
+  uint32_t word[4];
+};
+
+#if defined(__CUDACC__)
+
+MLA_DEVICE int ThreadIndex() { return static_cast<int>(threadIdx.x); }
+MLA_DEVICE int BlockThreads() { return static_cast<int>(blockDim.x); }
+MLA_DEVICE int BlockX() { return static_cast<int>(blockIdx.x); }
+MLA_DEVICE int BlockY() { return static_cast<int>(blockIdx.y); }
+MLA_DEVICE int BlockZ() { return static_cast<int>(blockIdx.z); }
+MLA_DEVICE int GridX() { return static_cast<int>(gridDim.x); }
+
+// 128-byte aligned.
+MLA_DEVICE uint8_t* SharedMemory() {
+  extern __shared__ __align__(128) uint8_t shared[];
+  return shared;
+}
+
+MLA_DEVICE void SyncBlock() { __syncthreads(); }
+MLA_DEVICE void SyncWarp() { __syncwarp(); }
+
+// Warp: lane `lane`'s value.
+template <typename T>
+MLA_DEVICE T Shuffle(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+// Warp: the value of the lane whose number differs in `mask`.
+template <typename T>
+MLA_DEVICE T ShuffleXor(T value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+
+// Four products of bytes and a sum. A field of a cache row is unsigned, its query signed.
+MLA_DEVICE int Dot4(int a, int b, int sum) { return __dp4a(a, b, sum); }
+
+MLA_DEVICE float HalfToFloat(uint16_t half) { return __half2float(__ushort_as_half(half)); }
+MLA_DEVICE uint16_t FloatToHalf(float value) { return __half_as_ushort(__float2half_rn(value)); }
+MLA_DEVICE float Bfloat16ToFloat(uint16_t value) {
+  return __uint_as_float(static_cast<uint32_t>(value) << 16);
+}
+// Two halves in a word, the first in its lower part.
+MLA_DEVICE uint32_t PackHalves(float low, float high) {
+  const __half2 both = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&both);
+}
+
+MLA_DEVICE float Exp2(float x) { return exp2f(x); }
+MLA_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
+MLA_DEVICE float Infinity() { return __int_as_float(0x7f800000); }
+
+// What other blocks do not write while the kernel runs.
+MLA_DEVICE Quad LoadQuad(const void* from) {
+  const uint4 v = __ldg(static_cast<const uint4*>(from));
+  return {{v.x, v.y, v.z, v.w}};
+}
+
+// Warp: d += a · b, of 16 x 16 and 16 x 8 halves in the fragments of mma.m16n8k16. With g = lane /
+// 4 and t = lane % 4: a[0..3] hold columns 2t, 2t + 1 of rows g, g + 8, and columns 2t + 8, 2t + 9
+// of the same; b[0..1] rows 2t, 2t + 1 and 2t + 8, 2t + 9 of column g; d[0..3] columns 2t, 2t + 1
+// of row g, then of row g + 8.
+MLA_DEVICE void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Warp: four 8 x 8 matrices of halves from shared memory. Lane i gives the address of row i % 8 of
+// matrix i / 8, 16 bytes at a 16-byte boundary; to[m] gets of matrix m the elements 2t, 2t + 1 of
+// row g (g, t as in Mma).
+MLA_DEVICE void LoadMatrices(uint32_t (&to)[4], const void* row) {
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(at)
+               : "memory");
+}
+// The same with every matrix transposed: elements g of rows 2t, 2t + 1.
+MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(at)
+               : "memory");
+}
+
+// 16 bytes to shared memory on their way while the thread goes on. Copies of a thread up to a
+// CommitCopies are a group; WaitCopies<n> waits for all of its groups but the newest n. What other
+// threads copied is there after the barrier that follows.
+MLA_DEVICE void CopyAsync(void* shared, const void* global) {
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+MLA_DEVICE void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kNewest>
+MLA_DEVICE void WaitCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
+}
+
+// The kernel's arguments are copied now; it runs after what was launched on the stream before.
+// Errors stay with the stream until it is synchronized.
+template <typename Args>
+void Launch(GpuStream& stream, Grid grid, int threads, int shared_bytes, void (*kernel)(Args),
+            const Args& args) {
+  constexpr int kAlwaysAllowed = 48 << 10;
+  if (shared_bytes > kAlwaysAllowed) {
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                    static_cast<unsigned>(grid.z));
+  kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared_bytes),
+           static_cast<cudaStream_t>(stream.native())>>>(args);
+}
+
+#else
+
+inline int ThreadIndex() { return Emulator::Thread().index; }
+inline int BlockThreads() { return Emulator::Thread().block_threads; }
+inline int BlockX() { return Emulator::Thread().block[0]; }
+inline int BlockY() { return Emulator::Thread().block[1]; }
+inline int BlockZ() { return Emulator::Thread().block[2]; }
+inline int GridX() { return Emulator::Thread().grid[0]; }
+inline uint8_t* SharedMemory() { return Emulator::Thread().shared; }
+inline void SyncBlock() { Emulator::SyncBlock(); }
+inline void SyncWarp() { Emulator::SyncWarp(); }
+
+template <typename T>
+T Shuffle(T value, int lane) {
+  return Emulator::Exchange(value)[lane];
+}
+template <typename T>
+T ShuffleXor(T value, int mask) {
+  return Emulator::Exchange(value)[(ThreadIndex() % kWarp) ^ mask];
+}
+
+inline int Dot4(int a, int b, int sum) {
+  for (int i = 0; i < 4; ++i) {
+    sum += static_cast<int8_t>(static_cast<uint32_t>(a) >> (8 * i)) *
+           static_cast<int8_t>(static_cast<uint32_t>(b) >> (8 * i));
+  }
+  return sum;
+}
+
+using mla::Bfloat16ToFloat;
+using mla::FloatToHalf;
+using mla::HalfToFloat;
+inline uint32_t PackHalves(float low, float high) {
+  return FloatToHalf(low) | static_cast<uint32_t>(FloatToHalf(high)) << 16;
+}
+
+inline float Exp2(float x) { return std::exp2(x); }
+inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
+inline float Infinity() { return HUGE_VALF; }
+
+inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from); }
+
+inline void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  Emulator::Mma(d, a, b);
+}
+inline void LoadMatrices(uint32_t (&to)[4], const void* row) {
+  Emulator::LoadMatrices(to, row, false);
+}
+inline void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
+  Emulator::LoadMatrices(to, row, true);
+}
+
+inline void CopyAsync(void* shared, const void* global) { Emulator::CopyAsync(shared, global); }
+inline void CommitCopies() { Emulator::CommitCopies(); }
+template <int kNewest>
+void WaitCopies() {
+  Emulator::WaitCopies(kNewest);
+}
+
+template <typename Args>
+void Launch(GpuStream& stream, Grid grid, int threads, int shared_bytes, void (*kernel)(Args),
+            const Args& args) {
+  static_cast<Emulator*>(stream.native())
+      ->Launch({{grid.x, grid.y, grid.z}, threads, shared_bytes, [kernel, args] { kernel(args); }});
+}
+
+#endif
+
+MLA_DEVICE int Lane() { return ThreadIndex() % kWarp; }
+MLA_DEVICE int WarpIndex() { return ThreadIndex() / kWarp; }
+
+// Warp: over neighbours that share their number divided by `lanes`, a power of two up to 32; every
+// one of them gets it, to the last bit the same.
+MLA_DEVICE float SumOver(float value, int lanes) {
+  for (int mask = lanes / 2; mask > 0; mask /= 2) value += ShuffleXor(value, mask);
+  return value;
+}
+MLA_DEVICE float MaxOver(float value, int lanes) {
+  for (int mask = lanes / 2; mask > 0; mask /= 2) {
+    const float other = ShuffleXor(value, mask);
+    value = value > other ? value : other;
+  }
+  return value;
+}
+
+}  // namespace mla::MLA_GPU
+#endif  // MLA_CUDA_SIMT_H_
