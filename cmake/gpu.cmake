@@ -1,5 +1,5 @@
 # Kernels of the GPU are cuda.cu files. nvcc compiles them where there is one; the host's compiler always does so once
-# more, for the emulated GPU of the tests (native/src/cuda/simt.h). Files cuda_*.cu are for the real GPU alone.
+# more, for the emulated GPU of the tests (native/src/cuda/simt.h). Files src/cuda/cuda_*.cu are for the real GPU alone.
 set(MLA_CUDA AUTO CACHE STRING "CUDA kernels in the library: ON, OFF, or AUTO where nvcc is found")
 file(GLOB_RECURSE MLA_GPU_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/*.cu)
 
@@ -26,7 +26,7 @@ function(mla_add_cuda target)
     CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
   target_include_directories(mla_cuda PRIVATE include src)
   target_compile_definitions(mla_cuda PRIVATE MLA_BUILD)
-  target_compile_options(mla_cuda PRIVATE --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+  target_compile_options(mla_cuda PRIVATE --expt-relaxed-constexpr --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
   target_compile_definitions(${target} PUBLIC MLA_WITH_CUDA)
   target_link_libraries(${target} PUBLIC mla_cuda)
 endfunction()
@@ -35,7 +35,7 @@ function(mla_add_emulated_gpu target)
   file(GLOB emulator ${CMAKE_CURRENT_SOURCE_DIR}/src/cuda/*_testing.cc)
   set(sources ${emulator})
   foreach(source ${MLA_GPU_SOURCES})
-    if(NOT source MATCHES "/cuda_[a-z0-9_]+\\.cu$")
+    if(NOT source MATCHES "/src/cuda/cuda_[a-z0-9_]+\\.cu$")
       file(RELATIVE_PATH name ${CMAKE_CURRENT_SOURCE_DIR}/src ${source})
       string(REPLACE "/" "_" name ${name})
       set(stub ${CMAKE_CURRENT_BINARY_DIR}/emulated/${name}.cc)

@@ -33,6 +33,19 @@ constexpr uint8_t kPoison = 0xff;  // as floats and as halves: NaN
   std::abort();
 }
 
+void Check(const Emulator::Call& call, int most_shared) {
+  if (call.threads < kWarp || call.threads > 1024 || call.threads % kWarp != 0) {
+    Fail("a block of %d threads, expected whole warps, at most 1024 threads", call.threads);
+  }
+  if (call.shared_bytes < 0 || call.shared_bytes > most_shared) {
+    Fail("%d bytes of shared memory, expected at most %d", call.shared_bytes, most_shared);
+  }
+  if (call.grid[0] < 1 || call.grid[1] < 1 || call.grid[2] < 1 || call.grid[1] > 65535 ||
+      call.grid[2] > 65535) {
+    Fail("a grid of %d x %d x %d blocks", call.grid[0], call.grid[1], call.grid[2]);
+  }
+}
+
 }  // namespace
 
 // The block that runs: its fibers, kept for the next one.
@@ -88,7 +101,6 @@ class Emulator::Block {
   static void Enter();
   void Resume(Fiber& fiber);
   void Yield(bool for_good);
-  void Check(const Call& call) const;
 
   std::vector<std::unique_ptr<Fiber>> fibers_;
   Fiber* current_ = nullptr;
@@ -106,22 +118,7 @@ class Emulator::Block {
 
 thread_local Emulator::Block* Emulator::Block::running = nullptr;
 
-void Emulator::Block::Check(const Call& call) const {
-  constexpr int kMostShared = 227 << 10;  // sm_90's
-  if (call.threads < kWarp || call.threads > 1024 || call.threads % kWarp != 0) {
-    Fail("a block of %d threads, expected whole warps, at most 1024 threads", call.threads);
-  }
-  if (call.shared_bytes < 0 || call.shared_bytes > kMostShared) {
-    Fail("%d bytes of shared memory, expected at most %d", call.shared_bytes, kMostShared);
-  }
-  if (call.grid[0] < 1 || call.grid[1] < 1 || call.grid[2] < 1 || call.grid[1] > 65535 ||
-      call.grid[2] > 65535) {
-    Fail("a grid of %d x %d x %d blocks", call.grid[0], call.grid[1], call.grid[2]);
-  }
-}
-
 void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) {
-  Check(call);
   const size_t threads = static_cast<size_t>(call.threads);
   const size_t warps = threads / kWarp;
   // Exactly as large as asked for, so that ASan sees what lies beyond.
@@ -304,6 +301,7 @@ void Emulator::Replay(const GpuRecording& recording) {
 Status Emulator::Synchronize() { return Status::Ok(); }
 
 void Emulator::Launch(Call call) {
+  Check(call, shared_bytes());
   Do([this, call = std::move(call)] {
     ++launches_;
     const int blocks = call.grid[0] * call.grid[1] * call.grid[2];

@@ -34,6 +34,8 @@ class Emulator final : public GpuStream {
   Result<std::unique_ptr<GpuRecording>> Record(const std::function<void()>& launches) override;
   void Replay(const GpuRecording& recording) override;
   Status Synchronize() override;
+  int processors() const override { return 2; }
+  int shared_bytes() const override { return 160 << 10; }  // a little less than sm_80's
   void* native() override { return this; }
 
   struct Call {

@@ -42,6 +42,10 @@ class GpuStream {
   // Waits for everything. Errors: what the GPU reported since the last call.
   virtual Status Synchronize() = 0;
 
+  // How many blocks of threads run side by side, at one a processor.
+  virtual int processors() const = 0;
+  // Shared memory that a block may have.
+  virtual int shared_bytes() const = 0;
   // What the launchers launch on.
   virtual void* native() = 0;
 };

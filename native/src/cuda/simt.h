@@ -19,8 +19,10 @@
 #define MLA_GPU cuda
 #define MLA_KERNEL __global__
 #define MLA_DEVICE __device__ __forceinline__
+#define MLA_BOTH __host__ __device__ __forceinline__
 #define MLA_UNROLL _Pragma("unroll")
 #else
+#include <bit>
 #include <cmath>
 
 #include "cuda/emulator_testing.h"
@@ -28,6 +30,7 @@
 #define MLA_GPU emulated
 #define MLA_KERNEL
 #define MLA_DEVICE inline
+#define MLA_BOTH inline
 #define MLA_UNROLL
 #endif
 
@@ -89,9 +92,17 @@ MLA_DEVICE uint32_t PackHalves(float low, float high) {
   return *reinterpret_cast<const uint32_t*>(&both);
 }
 
+MLA_DEVICE float Exp(float x) { return expf(x); }
 MLA_DEVICE float Exp2(float x) { return exp2f(x); }
 MLA_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
+MLA_DEVICE float Abs(float x) { return fabsf(x); }
+// Of a number and NaN: the number.
+MLA_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
+MLA_DEVICE float Min(float a, float b) { return fminf(a, b); }
+// Nearest, halves to even.
+MLA_DEVICE int RoundToInt(float x) { return __float2int_rn(x); }
 MLA_DEVICE float Infinity() { return __int_as_float(0x7f800000); }
+MLA_DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
 
 // What other blocks do not write while the kernel runs.
 MLA_DEVICE Quad LoadQuad(const void* from) {
@@ -194,9 +205,15 @@ inline uint32_t PackHalves(float low, float high) {
   return FloatToHalf(low) | static_cast<uint32_t>(FloatToHalf(high)) << 16;
 }
 
+inline float Exp(float x) { return std::exp(x); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
+inline float Abs(float x) { return std::fabs(x); }
+inline float Max(float a, float b) { return std::fmax(a, b); }
+inline float Min(float a, float b) { return std::fmin(a, b); }
+inline int RoundToInt(float x) { return static_cast<int>(std::lrint(x)); }
 inline float Infinity() { return HUGE_VALF; }
+inline float FloatOfBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 
 inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from); }
 

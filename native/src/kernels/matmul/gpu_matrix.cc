@@ -1,0 +1,163 @@
+#include "kernels/matmul/gpu_matrix.h"
+
+#include <cstring>
+
+#include "tensor/convert.h"
+#include "tensor/k_quants.h"
+
+namespace mla {
+namespace {
+
+uint32_t Pair(uint16_t low, uint16_t high) { return low | static_cast<uint32_t>(high) << 16; }
+
+// Fields 0 .. 15 of 32 elements.
+void StoreNibbles(const uint8_t* fields, uint8_t* to) {
+  for (int j = 0; j < 16; ++j) {
+    const uint8_t* four = fields + j / 4 * 8 + j % 4;
+    to[j] = static_cast<uint8_t>(four[0] | four[4] << 4);
+  }
+}
+
+void PackQ4_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ4_0*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    uint8_t fields[kGpuGroup];
+    for (int i = 0; i < 32; ++i) fields[i] = blocks[g].qs[i % 16] >> (i / 16 * 4) & 15;
+    StoreNibbles(fields, values + g * 16);
+    // Exact, but where 8 d is beyond the halves.
+    scales[g] = Pair(blocks[g].d, FloatToHalf(-8.0f * HalfToFloat(blocks[g].d)));
+  }
+}
+
+void PackQ4_1(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ4_1*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    uint8_t fields[kGpuGroup];
+    for (int i = 0; i < 32; ++i) fields[i] = blocks[g].qs[i % 16] >> (i / 16 * 4) & 15;
+    StoreNibbles(fields, values + g * 16);
+    scales[g] = Pair(blocks[g].d, blocks[g].m);
+  }
+}
+
+void PackQ4_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ4_K*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const BlockQ4_K& block = blocks[g / 8];
+    const int sub = static_cast<int>(g % 8);
+    uint8_t fields[kGpuGroup];
+    for (int i = 0; i < 32; ++i) {
+      fields[i] = block.qs[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
+    }
+    StoreNibbles(fields, values + g * 16);
+    uint8_t scale, min;
+    UnpackScaleMin(block.scales, sub, &scale, &min);
+    scales[g] = Pair(FloatToHalf(HalfToFloat(block.d) * static_cast<float>(scale)),
+                     FloatToHalf(-HalfToFloat(block.dmin) * static_cast<float>(min)));
+  }
+}
+
+void PackQ8_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ8_0*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    std::memcpy(values + g * 16, blocks[g].qs, 16);
+    std::memcpy(values + (groups + g) * 16, blocks[g].qs + 16, 16);
+    scales[g] = Pair(blocks[g].d, blocks[g].d);
+  }
+}
+
+void PackQ6_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ6_K*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const BlockQ6_K& block = blocks[g / 8];
+    // 32 elements share a place in the block's halves of 128: two bits above four.
+    const int half = static_cast<int>(g % 8 / 4), quarter = static_cast<int>(g % 4);
+    const uint8_t* low = block.ql + half * 64 + quarter % 2 * 32;
+    const uint8_t* high = block.qh + half * 32;
+    int8_t elements[kGpuGroup];
+    for (int i = 0; i < 32; ++i) {
+      const int field = (low[i] >> (quarter / 2 * 4) & 15) | (high[i] >> (quarter * 2) & 3) << 4;
+      elements[i] = static_cast<int8_t>(field - 32);
+    }
+    std::memcpy(values + g * 16, elements, 16);
+    std::memcpy(values + (groups + g) * 16, elements + 16, 16);
+    const float d = HalfToFloat(block.d);
+    const int8_t* both = block.scales + g % 8 * 2;
+    scales[g] = Pair(FloatToHalf(d * both[0]), FloatToHalf(d * both[1]));
+  }
+}
+
+int64_t ElementBytes(GpuForm form) { return form == GpuForm::kF32 ? 4 : 2; }
+
+}  // namespace
+
+GpuForm GpuFormOf(Type type) {
+  switch (type) {
+    case Type::kF32:
+      return GpuForm::kF32;
+    case Type::kF16:
+      return GpuForm::kF16;
+    case Type::kBF16:
+      return GpuForm::kBf16;
+    case Type::kQ4_0:
+    case Type::kQ4_1:
+    case Type::kQ4_K:
+      return GpuForm::kInt4;
+    case Type::kQ8_0:
+    case Type::kQ6_K:
+      return GpuForm::kInt8;
+  }
+  return GpuForm::kF32;
+}
+
+int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols) {
+  switch (form) {
+    case GpuForm::kInt4:
+      return rows * cols / 2;
+    case GpuForm::kInt8:
+      return rows * cols;
+    default:
+      return rows * GpuPaddedCols(cols) * ElementBytes(form);
+  }
+}
+
+int64_t GpuScaleBytes(GpuForm form, int64_t rows, int64_t cols) {
+  const bool quantized = form == GpuForm::kInt4 || form == GpuForm::kInt8;
+  return quantized ? rows * (cols / kGpuGroup) * 4 : 0;
+}
+
+void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, uint32_t* scales) {
+  const GpuForm form = GpuFormOf(w.type);
+  const int64_t groups = w.cols / kGpuGroup, row_bytes = GpuValueBytes(form, 1, w.cols);
+  for (int64_t r = begin; r < end; ++r) {
+    const uint8_t* row = w.row(r);
+    uint8_t* to = values + r * row_bytes;
+    uint32_t* to_scales = scales + r * groups;
+    switch (w.type) {
+      case Type::kQ4_0:
+        PackQ4_0(row, groups, to, to_scales);
+        break;
+      case Type::kQ4_1:
+        PackQ4_1(row, groups, to, to_scales);
+        break;
+      case Type::kQ4_K:
+        PackQ4_K(row, groups, to, to_scales);
+        break;
+      case Type::kQ8_0:
+        PackQ8_0(row, groups, to, to_scales);
+        break;
+      case Type::kQ6_K:
+        PackQ6_K(row, groups, to, to_scales);
+        break;
+      case Type::kF32:
+      case Type::kF16:
+      case Type::kBF16: {
+        const int64_t bytes = w.cols * ElementBytes(form);
+        std::memcpy(to, row, static_cast<size_t>(bytes));
+        std::memset(to + bytes, 0, static_cast<size_t>(row_bytes - bytes));
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace mla

@@ -1,0 +1,48 @@
+// Weights as they lie in the GPU's memory: two quantized forms for all of GGUF's types, so that
+// kernels are few and their loads are whole and aligned.
+#ifndef MLA_KERNELS_MATMUL_GPU_MATRIX_H_
+#define MLA_KERNELS_MATMUL_GPU_MATRIX_H_
+
+#include <cstdint>
+
+#include "tensor/types.h"
+
+namespace mla {
+
+// kInt4 (Q4_0, Q4_1, Q4_K): w = scale * u + minimum, u = 0 .. 15, for every 32 elements a pair of
+// f16 numbers (scale in the lower half of a word). Values [rows][cols / 32][16 bytes]: of word j
+// the low nibbles are elements 8j .. 8j + 3 of the group, the high ones 8j + 4 .. 8j + 7.
+// Q4_K's scale and minimum are rounded to f16, once.
+//
+// kInt8 (Q8_0, Q6_K): w = scale * s, two f16 scales for every 32 elements: of the first 16 in the
+// lower half of a word, of the others in the upper. Values [rows][2][cols / 32][16 bytes]: first
+// all groups' first 16 elements. Q6_K's scales are rounded to f16, once.
+//
+// Floats: [rows][padded_cols], zeros behind a row's end.
+enum class GpuForm : int32_t { kF32, kF16, kBf16, kInt4, kInt8 };
+
+inline constexpr int64_t kGpuGroup = 32;
+
+struct GpuMatrix {
+  GpuForm form = GpuForm::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  const uint8_t* values = nullptr;   // the GPU's, 16-byte aligned
+  const uint32_t* scales = nullptr;  // [rows][cols / 32]; null for floats
+
+  constexpr bool empty() const { return values == nullptr; }
+  constexpr bool quantized() const { return form == GpuForm::kInt4 || form == GpuForm::kInt8; }
+};
+
+GpuForm GpuFormOf(Type type);
+// Columns of a float matrix's rows in memory.
+constexpr int64_t GpuPaddedCols(int64_t cols) { return (cols + 7) / 8 * 8; }
+int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols);
+// 0 for floats.
+int64_t GpuScaleBytes(GpuForm form, int64_t rows, int64_t cols);
+// Rows [begin, end) of w into place in `values` and `scales` of the whole matrix, the host's.
+// Threads may pack disjoint rows.
+void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, uint32_t* scales);
+
+}  // namespace mla
+#endif  // MLA_KERNELS_MATMUL_GPU_MATRIX_H_

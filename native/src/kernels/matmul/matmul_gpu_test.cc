@@ -1,0 +1,280 @@
+// The GPU's products, on the emulated GPU, against plain loops over the weights as GGUF defines
+// them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/emulator_testing.h"
+#include "kernels/matmul/gpu.h"
+#include "tensor/aligned_buffer.h"
+#include "tensor/convert.h"
+#include "tensor/types.h"
+
+namespace mla {
+namespace {
+
+constexpr Type kTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
+                           Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
+constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
+                                       Emulator::Order::kShuffled};
+
+std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(mean, 1.0f);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// A random matrix as a file has it, as the GPU has it, and in floats.
+struct TestMatrix {
+  TestMatrix(Type type, int64_t rows, int64_t cols, uint32_t seed) : floats(rows * cols) {
+    file.resize(static_cast<size_t>(rows * RowBytes(type, cols)));
+    const std::vector<float> values = Normal(rows * cols, seed, 0.3f);
+    QuantizeRow(type, values.data(), file.data(), rows * cols);
+    DequantizeRow(type, file.data(), floats.data(), rows * cols);
+    const Matrix matrix = {type, file.data(), rows, cols};
+    gpu.form = GpuFormOf(type);
+    gpu.rows = rows;
+    gpu.cols = cols;
+    // Aligned as the GPU's memory is, and no longer than is said.
+    values_memory = AlignedBuffer(GpuValueBytes(gpu.form, rows, cols));
+    scales.resize(static_cast<size_t>(GpuScaleBytes(gpu.form, rows, cols) / 4));
+    PackForGpu(matrix, 0, rows, values_memory.data(), scales.data());
+    gpu.values = values_memory.data();
+    gpu.scales = scales.data();
+  }
+
+  std::vector<uint8_t> file;
+  std::vector<float> floats;  // [rows][cols]
+  AlignedBuffer values_memory;
+  std::vector<uint32_t> scales;
+  GpuMatrix gpu;
+};
+
+// Of a product of a row of weights with x: half a level of x's 15 bits, sums in float32, and the
+// rounding of the K types' scales and minima to halves.
+double Bound(Type type, const float* w, const float* x, int64_t cols) {
+  const bool floats = type == Type::kF32 || type == Type::kF16 || type == Type::kBF16;
+  const bool rounded = type == Type::kQ4_K || type == Type::kQ6_K;
+  double bound = 0;
+  for (int64_t begin = 0; begin < cols; begin += 32) {
+    const int64_t end = std::min(cols, begin + 32);
+    double largest = 0, weights = 0, most = 0;
+    for (int64_t c = begin; c < end; ++c) {
+      largest = std::max(largest, std::fabs(double{x[c]}));
+      weights += std::fabs(double{w[c]});
+      most = std::max(most, std::fabs(double{w[c]}));
+      bound += 4e-6 * std::fabs(double{w[c]} * x[c]);
+    }
+    if (!floats) bound += weights * largest / (127 * 128) / 2;
+    // |scale * u| and |minimum| are each at most about three times the largest weight.
+    if (rounded) bound += 32 * 6 * most * largest / 2048;
+  }
+  return bound + 1e-6;
+}
+
+double Dot(const float* w, const float* x, int64_t cols) {
+  double sum = 0;
+  for (int64_t c = 0; c < cols; ++c) sum += double{w[c]} * x[c];
+  return sum;
+}
+
+TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
+  for (const Type type : kTypes) {
+    const int64_t rows = 5, cols = type == Type::kF16 ? 43 : 512;
+    const TestMatrix w(type, rows, cols, 7);
+    Emulator gpu(Emulator::Order::kShuffled);
+    std::vector<float> out(3 * cols);
+    const int32_t wanted[] = {4, 0, 4};
+    emulated::Launch(gpu, GpuLookup{w.gpu, wanted, 3, out.data()});
+    for (int i = 0; i < 3; ++i) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const double right = w.floats[wanted[i] * cols + c];
+        const bool rounded = type == Type::kQ4_K || type == Type::kQ6_K;
+        EXPECT_NEAR(out[i * cols + c], right, rounded ? 6 * 4.0 / 2048 : 1e-6)
+            << static_cast<int>(type) << " " << c;
+      }
+    }
+  }
+}
+
+// Three products of one input, of different types and sizes: with a bias, added to, plain.
+void Compare(Type type, int n, int64_t cols, Emulator::Order order) {
+  SCOPED_TRACE("type " + std::to_string(static_cast<int>(type)) + ", n " + std::to_string(n) +
+               ", cols " + std::to_string(cols));
+  const TestMatrix first(type, 7, cols, 1), second(Type::kF32, 3, cols, 2),
+      third(type, 66, cols, 3);
+  const int64_t stride = cols + 5;
+  const std::vector<float> x = Normal(n * stride, 4), bias = Normal(7, 5);
+  std::vector<float> a(n * 7, NAN), b(n * 10, 2.0f), c(n * 66, NAN);
+  GpuMatVec call;
+  call.input.x = x.data();
+  call.input.stride = stride;
+  call.n = n;
+  call.cols = cols;
+  call.Add({first.gpu, bias.data(), a.data(), 7, false});
+  call.Add({second.gpu, nullptr, b.data(), 10, true});
+  call.Add({third.gpu, nullptr, c.data(), 66, false});
+  Emulator gpu(order);
+  emulated::Launch(gpu, call);
+  for (int i = 0; i < n; ++i) {
+    const float* row = x.data() + i * stride;
+    for (int r = 0; r < 7; ++r) {
+      const float* w = first.floats.data() + r * cols;
+      EXPECT_NEAR(a[i * 7 + r], Dot(w, row, cols) + bias[r], Bound(type, w, row, cols));
+    }
+    for (int r = 0; r < 10; ++r) {
+      const float* w = second.floats.data() + r * cols;
+      if (r < 3) {
+        EXPECT_NEAR(b[i * 10 + r], 2 + Dot(w, row, cols), Bound(Type::kF32, w, row, cols));
+      } else {
+        EXPECT_EQ(b[i * 10 + r], 2.0f);
+      }
+    }
+    for (int r = 0; r < 66; ++r) {
+      const float* w = third.floats.data() + r * cols;
+      EXPECT_NEAR(c[i * 66 + r], Dot(w, row, cols), Bound(type, w, row, cols));
+    }
+  }
+}
+
+TEST(GpuMatVec, MultipliesEveryType) {
+  int i = 0;
+  for (const Type type : kTypes) {
+    for (const int n : {1, 2, 3, 5, 8}) Compare(type, n, 512, kOrders[i++ % 3]);
+  }
+  for (const int64_t cols : {32, 64, 96, 576, 1536})
+    Compare(Type::kQ4_1, 1, cols, kOrders[i++ % 3]);
+  for (const int64_t cols : {1, 7, 8, 43, 600}) Compare(Type::kF16, 3, cols, kOrders[i++ % 3]);
+}
+
+TEST(GpuMatVec, TakesAsManyRowsAsSharedMemoryHolds) {
+  // Eight rows of so many would need 353 KiB.
+  Compare(Type::kQ8_0, 7, 20480, Emulator::Order::kForward);
+}
+
+TEST(GpuMatVec, ARowDoesNotDependOnTheOthers) {
+  const int64_t cols = 96;
+  const TestMatrix w(Type::kQ4_0, 9, cols, 1), f(Type::kBF16, 2, cols, 2);
+  const std::vector<float> x = Normal(8 * cols, 3);
+  const auto multiply = [&](int first, int n) {
+    std::vector<float> out(n * 11);
+    GpuMatVec call;
+    call.input.x = x.data() + first * cols;
+    call.input.stride = cols;
+    call.n = n;
+    call.cols = cols;
+    call.Add({w.gpu, nullptr, out.data(), 11, false});
+    call.Add({f.gpu, nullptr, out.data() + 9, 11, false});
+    Emulator gpu;
+    emulated::Launch(gpu, call);
+    return out;
+  };
+  const std::vector<float> together = multiply(0, 8);
+  for (int i = 0; i < 8; ++i) {
+    const std::vector<float> alone = multiply(i, 1);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * 11)) << i;
+  }
+}
+
+TEST(GpuMatVec, NormsAndGatesItsInput) {
+  const int64_t cols = 160, n = 3;
+  const TestMatrix w(Type::kQ8_0, 20, cols, 1), f(Type::kF32, 6, cols, 2);
+  const std::vector<float> x = Normal(n * cols, 3, 1.0f), by = Normal(n * cols, 4);
+  for (const GpuInput::Kind kind : {GpuInput::Kind::kNorm, GpuInput::Kind::kSwiGlu}) {
+    std::vector<float> right(n * cols);
+    for (int64_t i = 0; i < n; ++i) {
+      double squares = 0;
+      for (int64_t c = 0; c < cols; ++c) squares += double{x[i * cols + c]} * x[i * cols + c];
+      for (int64_t c = 0; c < cols; ++c) {
+        const double value = x[i * cols + c];
+        right[i * cols + c] = static_cast<float>(
+            kind == GpuInput::Kind::kNorm
+                ? value / std::sqrt(squares / static_cast<double>(cols) + 1e-2) * by[c]
+                : value / (1 + std::exp(-value)) * by[i * cols + c]);
+      }
+    }
+    for (const Emulator::Order order : kOrders) {
+      std::vector<float> out(n * 26);
+      GpuMatVec call;
+      call.input = {kind, x.data(), cols, by.data(), 1e-2f};
+      call.n = n;
+      call.cols = cols;
+      call.Add({w.gpu, nullptr, out.data(), 26, false});
+      call.Add({f.gpu, nullptr, out.data() + 20, 26, false});
+      Emulator gpu(order);
+      emulated::Launch(gpu, call);
+      for (int64_t i = 0; i < n; ++i) {
+        for (int r = 0; r < 26; ++r) {
+          const float* row =
+              r < 20 ? w.floats.data() + r * cols : f.floats.data() + (r - 20) * cols;
+          const float* input = right.data() + i * cols;
+          EXPECT_NEAR(out[i * 26 + r], Dot(row, input, cols),
+                      2 * Bound(r < 20 ? Type::kQ8_0 : Type::kF32, row, input, cols));
+        }
+      }
+    }
+  }
+}
+
+TEST(GpuMatVec, BrokenInputsStayVisible) {
+  const int64_t cols = 64;
+  const TestMatrix w(Type::kQ4_0, 4, cols, 1);
+  for (const float broken : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> x = Normal(2 * cols, 3), out(8);
+    x[40] = broken;
+    GpuMatVec call;
+    call.input.x = x.data();
+    call.input.stride = cols;
+    call.n = 2;
+    call.cols = cols;
+    call.Add({w.gpu, nullptr, out.data(), 4, false});
+    Emulator gpu;
+    emulated::Launch(gpu, call);
+    for (int r = 0; r < 4; ++r) {
+      EXPECT_FALSE(std::isfinite(out[r])) << broken;
+      EXPECT_TRUE(std::isfinite(out[4 + r])) << broken;
+    }
+  }
+}
+
+TEST(GpuHeadProduct, MultipliesHeadsWithTheirMatrices) {
+  struct Shape {
+    int kv_heads, group, n;
+    int64_t rows, cols;
+  };
+  int turn = 0;
+  for (const Shape& s : {Shape{1, 1, 1, 1, 1}, Shape{3, 3, 1, 17, 43}, Shape{2, 4, 3, 9, 16},
+                         Shape{1, 9, 2, 33, 600}}) {
+    for (const Type type : {Type::kF16, Type::kF32}) {
+      const int64_t heads = int64_t{s.kv_heads} * s.group;
+      const TestMatrix w(type, s.kv_heads * s.rows, s.cols, 1);
+      const int64_t head_stride = s.cols + 3, out_head_stride = s.rows + 1;
+      const std::vector<float> x = Normal(s.n * heads * head_stride, 2);
+      std::vector<float> out(s.n * heads * out_head_stride, -1.0f);
+      Emulator gpu(kOrders[turn++ % 3]);
+      emulated::Launch(
+          gpu, GpuHeadProduct{w.gpu, s.kv_heads, s.group, s.n, x.data(), heads * head_stride,
+                              head_stride, out.data(), heads * out_head_stride, out_head_stride});
+      for (int64_t i = 0; i < s.n * heads; ++i) {
+        const float* row = x.data() + i * head_stride;
+        const int64_t g = i % heads / s.group;
+        for (int64_t r = 0; r < s.rows; ++r) {
+          const float* weights = w.floats.data() + (g * s.rows + r) * s.cols;
+          EXPECT_NEAR(out[i * out_head_stride + r], Dot(weights, row, s.cols),
+                      Bound(Type::kF32, weights, row, s.cols));
+        }
+        EXPECT_EQ(out[i * out_head_stride + s.rows], -1.0f);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mla
