@@ -30,8 +30,16 @@ function(mla_set_isa_flags)
         set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS
           "-Wno-uninitialized;-Wno-maybe-uninitialized")
       endif()
-    elseif(file MATCHES "/arm64_neon(_[a-z0-9_]+)?\\.cc$")
-      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+fp16")
+    elseif(file MATCHES "/arm64_(neon|dotprod|i8mm)(_[a-z0-9_]+)?\\.cc$")
+      if(CMAKE_MATCH_1 STREQUAL "dotprod")
+        set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
+      elseif(CMAKE_MATCH_1 STREQUAL "i8mm")
+        set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+i8mm")
+      endif()  # NEON is in the baseline
+      if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        # Ahead of register allocation GCC moves loads so far up that sums are spilled in the innermost loops.
+        set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS "-fno-schedule-insns")
+      endif()
     endif()
   endforeach()
 endfunction()

@@ -2,8 +2,36 @@
 
 #include <cstdlib>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace mla {
 namespace {
+
+#if defined(__aarch64__)
+#if defined(__linux__)
+// Bits of the kernel's asm/hwcap.h, which older systems' headers lack.
+bool HasDotprod() { return (getauxval(AT_HWCAP) & (1UL << 20)) != 0; }  // HWCAP_ASIMDDP
+bool HasI8mm() { return (getauxval(AT_HWCAP2) & (1UL << 13)) != 0; }    // HWCAP2_I8MM
+#else
+// What the build's target promises.
+bool HasDotprod() {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#else
+  return false;
+#endif
+}
+bool HasI8mm() {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  return true;
+#else
+  return false;
+#endif
+}
+#endif
+#endif
 
 std::vector<Isa> Detect() {
   std::vector<Isa> isas;
@@ -19,6 +47,8 @@ std::vector<Isa> Detect() {
   if (avx512) isas.push_back(Isa::kAvx512);
   if (avx2) isas.push_back(Isa::kAvx2);
 #elif defined(__aarch64__)
+  if (HasDotprod() && HasI8mm()) isas.push_back(Isa::kI8mm);
+  if (HasDotprod()) isas.push_back(Isa::kDotprod);
   isas.push_back(Isa::kNeon);
 #endif
   isas.push_back(Isa::kGeneric);
@@ -46,6 +76,10 @@ const char* IsaName(Isa isa) {
       return "avx512";
     case Isa::kNeon:
       return "neon";
+    case Isa::kDotprod:
+      return "dotprod";
+    case Isa::kI8mm:
+      return "i8mm";
   }
   return "unknown";
 }

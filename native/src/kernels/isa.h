@@ -8,8 +8,10 @@
 
 namespace mla {
 
-// Best last. kAvx2 means AVX2, FMA and F16C together; kAvx512 means F, BW, VL, DQ and VNNI besides.
-enum class Isa { kGeneric = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3 };
+// Best last of each architecture. kAvx2 means AVX2, FMA and F16C together; kAvx512 means F, BW, VL,
+// DQ and VNNI besides. kNeon is what every arm64 has; kDotprod means sdot and udot besides, kI8mm
+// smmla besides those.
+enum class Isa { kGeneric = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3, kDotprod = 4, kI8mm = 5 };
 
 struct IsaChoice {
   Isa isa;

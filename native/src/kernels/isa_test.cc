@@ -7,6 +7,11 @@
 #include <fstream>
 #include <string>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <elf.h>
+#endif
+
 namespace mla {
 namespace {
 
@@ -34,6 +39,12 @@ TEST(Isa, WishIsTaken) {
   }
 }
 
+TEST(Isa, ArmHasItsOwnNames) {
+  const std::vector<Isa> supported = {Isa::kI8mm, Isa::kDotprod, Isa::kNeon, Isa::kGeneric};
+  EXPECT_EQ(ChooseIsa(nullptr, supported).reason, "best of i8mm, dotprod, neon, generic");
+  EXPECT_EQ(ChooseIsa("dotprod", supported).isa, Isa::kDotprod);
+}
+
 TEST(Isa, ImpossibleWishFallsBackAndSaysSo) {
   const std::vector<Isa> supported = {Isa::kAvx2, Isa::kGeneric};
   for (const char* wish : {"avx512", "neon", "AVX2", "fastest"}) {
@@ -44,6 +55,11 @@ TEST(Isa, ImpossibleWishFallsBackAndSaysSo) {
   }
 }
 
+bool IsSupported(Isa isa) {
+  return std::count(SupportedIsas().begin(), SupportedIsas().end(), isa) == 1;
+}
+
+#if defined(__x86_64__)
 // The kernel's own list of flags, which omits what the system does not save.
 TEST(Isa, AgreesWithTheSystem) {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -55,14 +71,30 @@ TEST(Isa, AgreesWithTheSystem) {
   const auto has = [&](const char* flag) {
     return line.find(' ' + std::string(flag) + ' ') != std::string::npos;
   };
-  const auto supported = [](Isa isa) {
-    return std::count(SupportedIsas().begin(), SupportedIsas().end(), isa) == 1;
-  };
   const bool avx2 = has("avx2") && has("fma") && has("f16c");
-  EXPECT_EQ(supported(Isa::kAvx2), avx2);
-  EXPECT_EQ(supported(Isa::kAvx512), avx2 && has("avx512f") && has("avx512bw") && has("avx512vl") &&
-                                         has("avx512dq") && has("avx512_vnni"));
+  EXPECT_EQ(IsSupported(Isa::kAvx2), avx2);
+  EXPECT_EQ(IsSupported(Isa::kAvx512), avx2 && has("avx512f") && has("avx512bw") &&
+                                           has("avx512vl") && has("avx512dq") &&
+                                           has("avx512_vnni"));
+  EXPECT_FALSE(IsSupported(Isa::kNeon));
 }
+#elif defined(__aarch64__) && defined(__linux__)
+// What the kernel hands to a program, read from the file that it keeps of that: /proc/cpuinfo is
+// another machine's under emulation.
+TEST(Isa, AgreesWithTheSystem) {
+  std::ifstream auxv("/proc/self/auxv", std::ios::binary);
+  uint64_t entry[2], hwcap = 0, hwcap2 = 0;
+  while (auxv.read(reinterpret_cast<char*>(entry), sizeof(entry))) {
+    if (entry[0] == AT_HWCAP) hwcap = entry[1];
+    if (entry[0] == AT_HWCAP2) hwcap2 = entry[1];
+  }
+  ASSERT_NE(hwcap & HWCAP_ASIMD, 0u);
+  EXPECT_TRUE(IsSupported(Isa::kNeon));
+  EXPECT_EQ(IsSupported(Isa::kDotprod), (hwcap & HWCAP_ASIMDDP) != 0);
+  EXPECT_EQ(IsSupported(Isa::kI8mm), (hwcap & HWCAP_ASIMDDP) != 0 && (hwcap2 & HWCAP2_I8MM) != 0);
+  EXPECT_FALSE(IsSupported(Isa::kAvx2));
+}
+#endif
 
 }  // namespace
 }  // namespace mla

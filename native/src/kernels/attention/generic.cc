@@ -19,6 +19,8 @@ struct Vec4 {
   static constexpr int kDots = 2;
   static constexpr int kPackedRows = 2;
   static constexpr int kPackedSums = 8;
+  static constexpr int kWords = 1;
+  static constexpr bool kMixedDots = true;
 
   template <class T>
   static T Read(const void* p) {
@@ -91,7 +93,7 @@ struct Vec4 {
     return kFields == 1 ? x : (x >> (f * 8 / kFields)) & (kOnes * ((1 << 8 / kFields) - 1));
   }
   // sums + four unsigned bytes times four signed ones.
-  static Int DotAdd(Int sums, Int bytes, Int digits) {
+  static Int DotAdd(Int sums, Int bytes, Int digits, int) {
     for (int j = 0; j < 4; ++j) {
       sums += ((bytes >> (8 * j)) & 0xff) * ((digits << (24 - 8 * j)) >> 24);
     }
@@ -99,17 +101,19 @@ struct Vec4 {
   }
   static Int TwoDigits(Int high, Int low) { return high * 64 + low; }
   // sums + two 16-bit products.
-  static Int PairAdd(Int sums, Int a, Int b) {
+  static Int PairAdd(Int sums, Int a, Int b, int) {
     return sums + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+  }
+  static constexpr int32_t PlaceInPair(int32_t token, int32_t element) {
+    return 2 * element + token;
   }
   static Reg ToFloat(Int x) { return __builtin_convertvector(x, Reg); }
   static void StoreShorts(Reg x, int16_t* p) {
     const Reg rounded = Round(x);
     for (int i = 0; i < 4; ++i) p[i] = static_cast<int16_t>(rounded[i]);
   }
-  // Towards zero, to unsigned bytes.
-  static void StoreBytes(Reg x, uint8_t* p) {
-    const Int whole = __builtin_convertvector(x, Int);
+  static Int Truncate(Reg x) { return __builtin_convertvector(x, Int); }
+  static void StoreBytes(Int whole, uint8_t* p) {
     for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(whole[i]);
   }
   template <int kLess>

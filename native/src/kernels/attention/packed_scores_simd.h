@@ -1,6 +1,11 @@
 // Queries and scores of packed rows, written once over a vector type V like the kernels of
 // tile_kernels_simd.h. V::Int is kLanes 32-bit integers, the 4 bytes of as many neighbouring
 // tokens' shares of a block.
+//
+// Words of 4 digits or weights come one by one, broadcast to all lanes (x86: V::kWords is 1), or
+// kWords neighbours in a register of which an instruction picks one (arm64). Products of bytes are
+// of unsigned and signed ones (x86: V::kMixedDots), else of signed ones, to which int8's fields are
+// made less 128.
 #ifndef MLA_KERNELS_ATTENTION_PACKED_SCORES_SIMD_H_
 #define MLA_KERNELS_ATTENTION_PACKED_SCORES_SIMD_H_
 
@@ -19,6 +24,12 @@ static_assert(kTileTokens == kPageTokens);
 // Whether elements are counted from a group's minimum on; else from the zero field.
 template <int kFields>
 inline constexpr bool kHasMinimum = kFields > 1;
+
+// What scores leave to the digits' sums of the field that stands for zero.
+template <class V>
+inline int32_t ZeroInDots(CacheType type) {
+  return V::kMixedDots ? ZeroField(type) : 0;
+}
 
 template <class Call>
 inline void WithFields(const RowFormat& format, const Call& call) {
@@ -87,7 +98,7 @@ inline void QuantizeQueryGroup(const float* query, int32_t n, int32_t padded, in
 template <class V, int kDigits>
 inline void QuantizeQueryDigits(const RowFormat& format, const float* query, uint8_t* out) {
   const PackedQuery places(format);
-  const int32_t zero_field = ZeroField(format.type);
+  const int32_t zero_field = ZeroInDots<V>(format.type);
   const int32_t elements = format.blocks() * format.block_elements();
   int32_t* zeros = reinterpret_cast<int32_t*>(out);
   float* scales = reinterpret_cast<float*>(out + places.scales);
@@ -114,6 +125,42 @@ void QuantizeQuery(const RowFormat& format, const float* query, uint8_t* out) {
 }
 
 // --- scores: kRows queries by kVectors vectors of tokens ---
+
+// dots += kBlocks blocks of them, kWords words of digits a load.
+template <class V, int kFields, int kDigits, int kRows, int kVectors, int kBlocks, int kWords>
+[[gnu::always_inline]] inline void DotBlocks(const uint8_t* data, const uint8_t* bytes,
+                                             int64_t query_stride, int32_t digit_bytes,
+                                             typename V::Int (&dots)[kRows][kVectors][kDigits]) {
+  using Int = typename V::Int;
+  Int words[kRows][kDigits];
+  MLA_UNROLLED for (int b = 0; b < kBlocks; ++b) {
+    Int block[kVectors];
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      block[v] = V::LoadInts(data + b * kBlockStride + v * V::kLanes * kBlockBytes);
+    }
+    MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
+      const int word = b * kFields + f;
+      Int field[kVectors];
+      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+        field[v] = V::template Field<kFields>(block[v], f);
+        if constexpr (kFields == 1 && !V::kMixedDots) {
+          field[v] = V::template LessEachByte<128>(field[v]);
+        }
+      }
+      MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+        MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
+          if (word % kWords == 0) {
+            const uint8_t* from = bytes + m * query_stride + d * digit_bytes + word * 4;
+            words[m][d] = kWords == 1 ? V::BroadcastInt(from) : V::LoadInts(from);
+          }
+          MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+            dots[m][v][d] = V::DotAdd(dots[m][v][d], field[v], words[m][d], word % kWords);
+          }
+        }
+      }
+    }
+  }
+}
 
 template <class V, int kFields, int kDigits, int kRows, int kVectors>
 inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, int32_t token,
@@ -143,26 +190,18 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
     const int32_t end = b + group_blocks < blocks ? b + group_blocks : blocks;
     const int32_t digit_bytes = (end - b) * (4 * kFields);
     const uint8_t* bytes = queries + places.bytes + b * (4 * kFields * kDigits);
-    for (; b < end; ++b, bytes += 4 * kFields) {
-      const uint8_t* data = rows.data + b * kBlockStride + token * kBlockBytes;
-      Int block[kVectors];
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-        block[v] = V::LoadInts(data + v * V::kLanes * kBlockBytes);
-      }
-      MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
-        Int field[kVectors];
-        MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-          field[v] = V::template Field<kFields>(block[v], f);
-        }
-        MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-          MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
-            const Int digits = V::BroadcastInt(bytes + m * query_stride + d * digit_bytes + f * 4);
-            MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-              dots[m][v][d] = V::DotAdd(dots[m][v][d], field[v], digits);
-            }
-          }
-        }
-      }
+    const auto add_blocks = [&](auto together, auto words) {
+      constexpr int kBlocks = decltype(together)::value;
+      DotBlocks<V, kFields, kDigits, kRows, kVectors, kBlocks, decltype(words)::value>(
+          rows.data + b * kBlockStride + token * kBlockBytes, bytes, query_stride, digit_bytes,
+          dots);
+      b += kBlocks;
+      bytes += kBlocks * 4 * kFields;
+    };
+    constexpr int kTogether = V::kWords > kFields ? V::kWords / kFields : 1;
+    while (b + kTogether <= end) add_blocks(Constant<kTogether>(), Constant<V::kWords>());
+    if constexpr (kTogether > 1) {
+      while (b < end) add_blocks(Constant<1>(), Constant<1>());
     }
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
       const uint8_t* at = numbers + v * V::kLanes * 2;

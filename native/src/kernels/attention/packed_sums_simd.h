@@ -55,8 +55,12 @@ inline constexpr int kMiddleField = kFields == 1   ? 128
                                     : kFields == 2 ? 8
                                                    : 2;
 
-// Elements [16 strip, 16 strip + 16) of all tokens less the middle field, step by step: [16][tokens
-// of a step].
+// What of it is left to the sums' start: all, where bytes are multiplied by bytes of the same sign.
+template <class V, int kFields, bool kBytes>
+inline constexpr int kMiddleInDots = kBytes && !V::kMixedDots ? kMiddleField<kFields> : 0;
+
+// Elements [16 strip, 16 strip + 16) of all tokens less the middle field or what is not left of it,
+// step by step: [16][tokens of a step], or a pair of tokens as V::StorePairs has it.
 template <class V, int kFields, bool kBytes>
 inline void ExpandStrip(const PackedRows& rows, int32_t strip, uint8_t* steps) {
   const int32_t blocks = rows.format.blocks();
@@ -69,7 +73,8 @@ inline void ExpandStrip(const PackedRows& rows, int32_t strip, uint8_t* steps) {
       const typename V::Int block = inside ? V::LoadInts(data) : V::SetInt(0);
       MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
         quads[b * kFields + f] =
-            V::template LessEachByte<kMiddleField<kFields>>(V::template Field<kFields>(block, f));
+            V::template LessEachByte<kMiddleField<kFields> - kMiddleInDots<V, kFields, kBytes>>(
+                V::template Field<kFields>(block, f));
       }
     }
     uint8_t* to = steps + t / kStepTokens<kBytes> * kStepBytes;
@@ -103,6 +108,7 @@ inline float NotFinite(const float* values, int32_t count) {
 // What a row's sums of a group are made of.
 struct GroupWeights {
   alignas(4) uint8_t rounded[2 * kTileTokens];  // weight * scale in units of `unit`, step by step
+  int32_t total;  // of bytes that the sums' start needs (kMiddleInDots)
   float unit;
   float middle;  // sum of weight * middle
 };
@@ -119,14 +125,18 @@ inline void RoundWeights(const float* weights, const float* scales, int32_t coun
   const float largest = V::Largest(products);
   out->unit = largest / kMostWeight<kBytes>;
   const typename V::Reg by = V::Set1(kMostWeight<kBytes> / (largest > 1e-30f ? largest : 1e-30f));
+  [[maybe_unused]] typename V::Int total = V::SetInt(0);
   for (int32_t t = 0; t < count; t += V::kLanes) {
     const typename V::Reg product = V::Mul(V::Load(weights + t), V::Load(scales + t));
     if constexpr (kBytes) {
-      V::StoreBytes(V::MulAdd(product, by, V::Load(kDither + t)), out->rounded + t);
+      const typename V::Int whole = V::Truncate(V::MulAdd(product, by, V::Load(kDither + t)));
+      V::StoreBytes(whole, out->rounded + t);
+      if constexpr (!V::kMixedDots) total = V::AddInts(total, whole);
     } else {
       V::StoreShorts(V::Mul(product, by), reinterpret_cast<int16_t*>(out->rounded) + t);
     }
   }
+  if constexpr (kBytes && !V::kMixedDots) out->total = V::SumInts(total);
 }
 
 // The rows' sums of weight * what the middle field stands for.
@@ -149,57 +159,74 @@ inline void DotTiles(const float* weights, int64_t weights_stride, const float* 
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) out[m].middle = totals[m];
 }
 
+// sums += steps [i, i + kSteps), whose words of weights are one load. kVectors of all strips.
+template <class V, bool kBytes, int kRows, int kVectors, int kSteps>
+[[gnu::always_inline]] inline void AddSteps(const uint8_t* steps, int32_t i,
+                                            const GroupWeights* weights,
+                                            typename V::Int (&sums)[kRows][kVectors]) {
+  using Int = typename V::Int;
+  constexpr int kStripVectors = kStripElements / V::kLanes;
+  Int words[kRows];
+  MLA_UNROLLED for (int w = 0; w < kSteps; ++w) {
+    Int values[kVectors];
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      values[v] = V::LoadInts(steps + v / kStripVectors * kStripBytes<kBytes> +
+                              (i + w) * kStepBytes + v % kStripVectors * 4 * V::kLanes);
+    }
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      if (w == 0) {
+        const uint8_t* from = weights[m].rounded + 4 * i;
+        words[m] = kSteps == 1 ? V::BroadcastInt(from) : V::LoadInts(from);
+      }
+      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+        if constexpr (!kBytes) {
+          sums[m][v] = V::PairAdd(sums[m][v], values[v], words[m], w);
+        } else if constexpr (V::kMixedDots) {
+          sums[m][v] = V::DotAdd(sums[m][v], words[m], values[v], w);
+        } else {
+          sums[m][v] = V::UnsignedDotAdd(sums[m][v], values[v], words[m], w);
+        }
+      }
+    }
+  }
+}
+
 // kRows rows by kStrips strips.
-template <class V, bool kBytes, int kRows, int kStrips>
+template <class V, int kFields, bool kBytes, int kRows, int kStrips>
 inline void SumStrips(const uint8_t* steps, int32_t count, const GroupWeights* weights,
                       const float* carries, int32_t left, float* out, int64_t out_stride) {
   using Int = typename V::Int;
   using Reg = typename V::Reg;
-  constexpr int kVectors = kStripElements / V::kLanes;
-  Int sums[kRows][kStrips][kVectors];
+  constexpr int kVectors = kStrips * kStripElements / V::kLanes;
+  constexpr int kMiddle = kMiddleInDots<V, kFields, kBytes>;
+  Int sums[kRows][kVectors];
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-    MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) sums[m][s][v] = V::SetInt(0);
-    }
+    const Int start = V::SetInt(kMiddle == 0 ? 0 : -kMiddle * weights[m].total);
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) sums[m][v] = start;
   }
   const int32_t step_count = (count + kStepTokens<kBytes> - 1) / kStepTokens<kBytes>;
-  for (int32_t i = 0; i < step_count; ++i) {
-    Int values[kStrips][kVectors];
-    MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-        values[s][v] =
-            V::LoadInts(steps + s * kStripBytes<kBytes> + i * kStepBytes + v * 4 * V::kLanes);
-      }
-    }
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      const Int weight = V::BroadcastInt(weights[m].rounded + 4 * i);
-      MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
-        MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-          if constexpr (kBytes) {
-            sums[m][s][v] = V::DotAdd(sums[m][s][v], weight, values[s][v]);
-          } else {
-            sums[m][s][v] = V::PairAdd(sums[m][s][v], values[s][v], weight);
-          }
-        }
-      }
+  int32_t i = 0;
+  for (; i + V::kWords <= step_count; i += V::kWords) {
+    AddSteps<V, kBytes, kRows, kVectors, V::kWords>(steps, i, weights, sums);
+  }
+  if constexpr (V::kWords > 1) {
+    for (; i < step_count; ++i) {
+      AddSteps<V, kBytes, kRows, kVectors, 1>(steps, i, weights, sums);
     }
   }
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     const Reg unit = V::Set1(weights[m].unit), middle = V::Set1(weights[m].middle);
-    MLA_UNROLLED for (int s = 0; s < kStrips; ++s) {
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-        const int32_t element = s * kStripElements + v * V::kLanes;
-        float* to = out + m * out_stride + element;
-        const Reg part = V::MulAdd(unit, V::ToFloat(sums[m][s][v]), middle);
-        if (element + V::kLanes <= left) {
-          V::Store(carries == nullptr ? part : V::MulAdd(V::Load(to), V::Set1(carries[m]), part),
-                   to);
-        } else if (element < left) {
-          const int32_t n = left - element;
-          V::StoreFirst(
-              carries == nullptr ? part : V::MulAdd(V::LoadFirst(to, n), V::Set1(carries[m]), part),
-              to, n);
-        }
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      const int32_t element = v * V::kLanes;
+      float* to = out + m * out_stride + element;
+      const Reg part = V::MulAdd(unit, V::ToFloat(sums[m][v]), middle);
+      if (element + V::kLanes <= left) {
+        V::Store(carries == nullptr ? part : V::MulAdd(V::Load(to), V::Set1(carries[m]), part), to);
+      } else if (element < left) {
+        const int32_t n = left - element;
+        V::StoreFirst(
+            carries == nullptr ? part : V::MulAdd(V::LoadFirst(to, n), V::Set1(carries[m]), part),
+            to, n);
       }
     }
   }
@@ -234,9 +261,11 @@ struct Group {
 
   // Element e of token t of a step.
   static float Element(const uint8_t* step, int32_t t, int32_t e) {
-    const int32_t at = kStepTokens<kBytes> * e + t;
-    if constexpr (kBytes) return static_cast<float>(static_cast<int8_t>(step[at]));
-    return static_cast<float>(reinterpret_cast<const int16_t*>(step)[at]);
+    if constexpr (kBytes) {
+      const int32_t value = static_cast<int8_t>(step[kStepTokens<true> * e + t]);
+      return static_cast<float>(value - kMiddleInDots<V, kFields, true>);
+    }
+    return static_cast<float>(reinterpret_cast<const int16_t*>(step)[V::PlaceInPair(t, e)]);
   }
 
   void Decode(float* out, int64_t out_stride) const {
@@ -318,15 +347,15 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
       constexpr int kStrips = 2 * kRows * kVectors <= V::kPackedSums ? 2 : 1;
       int32_t s = 0;
       for (; s + kStrips <= tile.strips(); s += kStrips) {
-        SumStrips<V, kBytes, kRows, kStrips>(tile.steps + s * kStripBytes<kBytes>, rows.count,
-                                             group, block_carries, tile.length - s * kStripElements,
-                                             to + s * kStripElements, out_stride);
+        SumStrips<V, kFields, kBytes, kRows, kStrips>(
+            tile.steps + s * kStripBytes<kBytes>, rows.count, group, block_carries,
+            tile.length - s * kStripElements, to + s * kStripElements, out_stride);
       }
       if constexpr (kStrips > 1) {
         if (s < tile.strips()) {
-          SumStrips<V, kBytes, kRows, 1>(tile.steps + s * kStripBytes<kBytes>, rows.count, group,
-                                         block_carries, tile.length - s * kStripElements,
-                                         to + s * kStripElements, out_stride);
+          SumStrips<V, kFields, kBytes, kRows, 1>(
+              tile.steps + s * kStripBytes<kBytes>, rows.count, group, block_carries,
+              tile.length - s * kStripElements, to + s * kStripElements, out_stride);
         }
       }
     });

@@ -11,6 +11,12 @@ const AttentionTileKernels& GetAttentionTileKernels(Isa isa) {
       return Avx512AttentionTileKernels();
     case Isa::kAvx2:
       return Avx2AttentionTileKernels();
+#elif defined(__aarch64__)
+    case Isa::kI8mm:
+    case Isa::kDotprod:
+      return DotprodAttentionTileKernels();
+    case Isa::kNeon:
+      return NeonAttentionTileKernels();
 #endif
     default:
       return GenericAttentionTileKernels();

@@ -61,8 +61,10 @@ struct AttentionTileKernels {
 const AttentionTileKernels& GetAttentionTileKernels(Isa isa);
 
 const AttentionTileKernels& GenericAttentionTileKernels();
-const AttentionTileKernels& Avx2AttentionTileKernels();    // x86 only
-const AttentionTileKernels& Avx512AttentionTileKernels();  // x86 only
+const AttentionTileKernels& Avx2AttentionTileKernels();     // x86 only
+const AttentionTileKernels& Avx512AttentionTileKernels();   // x86 only
+const AttentionTileKernels& NeonAttentionTileKernels();     // arm64 only
+const AttentionTileKernels& DotprodAttentionTileKernels();  // arm64 only
 
 }  // namespace mla
 #endif  // MLA_KERNELS_ATTENTION_TILE_KERNELS_H_

@@ -237,13 +237,16 @@ inline void WeighWholeRows(float* scores, float scale, float* maxima, float* sum
   Reg totals[kPadded];
   MLA_UNROLLED for (int m = 0; m < kPadded; ++m) totals[m] = V::Zero();
   const Reg scales = V::Set1(scale);
-  MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      float* at = scores + m * kTileTokens + v * V::kLanes;
-      const Reg x = V::Mul(V::Load(at), scales);
-      const Reg e = ExpOfNegative<V>(V::Add(x, V::Set1(-after[m])));
-      V::Store(e, at);
-      totals[m] = V::Add(totals[m], e);
+  constexpr int kTogether = kVectors < 4 ? kVectors : 4;  // more would be too much code
+  for (int first = 0; first < kVectors; first += kTogether) {
+    MLA_UNROLLED for (int v = 0; v < kTogether; ++v) {
+      MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+        float* at = scores + m * kTileTokens + (first + v) * V::kLanes;
+        const Reg x = V::Mul(V::Load(at), scales);
+        const Reg e = ExpOfNegative<V>(V::Add(x, V::Set1(-after[m])));
+        V::Store(e, at);
+        totals[m] = V::Add(totals[m], e);
+      }
     }
   }
   float parts[kPadded];

@@ -19,6 +19,8 @@ struct Vec8 {
   static constexpr int kDots = 4;
   static constexpr int kPackedRows = 4;
   static constexpr int kPackedSums = 8;
+  static constexpr int kWords = 1;
+  static constexpr bool kMixedDots = true;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -91,7 +93,7 @@ struct Vec8 {
                             _mm256_set1_epi8((1 << 8 / kFields) - 1));
   }
   // sums + four unsigned bytes times four signed ones; two products fit 16 bits.
-  static Int DotAdd(Int sums, Int bytes, Int digits) {
+  static Int DotAdd(Int sums, Int bytes, Int digits, int) {
     const Int pairs = _mm256_maddubs_epi16(bytes, digits);
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
@@ -99,8 +101,11 @@ struct Vec8 {
     return _mm256_add_epi32(_mm256_slli_epi32(high, 6), low);
   }
   // sums + two 16-bit products.
-  static Int PairAdd(Int sums, Int a, Int b) {
+  static Int PairAdd(Int sums, Int a, Int b, int) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
+  }
+  static constexpr int32_t PlaceInPair(int32_t token, int32_t element) {
+    return 2 * element + token;
   }
   static Reg ToFloat(Int x) { return _mm256_cvtepi32_ps(x); }
   static void StoreShorts(Reg x, int16_t* p) {
@@ -109,9 +114,8 @@ struct Vec8 {
         reinterpret_cast<__m128i*>(p),
         _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
   }
-  // Towards zero, to unsigned bytes.
-  static void StoreBytes(Reg x, uint8_t* p) {
-    const Int whole = _mm256_cvttps_epi32(x);
+  static Int Truncate(Reg x) { return _mm256_cvttps_epi32(x); }
+  static void StoreBytes(Int whole, uint8_t* p) {
     const __m128i shorts =
         _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(shorts, shorts));

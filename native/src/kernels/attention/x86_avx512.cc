@@ -18,6 +18,8 @@ struct Vec16 {
   static constexpr int kDots = 12;
   static constexpr int kPackedRows = 12;
   static constexpr int kPackedSums = 24;
+  static constexpr int kWords = 1;
+  static constexpr bool kMixedDots = true;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -73,22 +75,25 @@ struct Vec16 {
                             _mm512_set1_epi8((1 << 8 / kFields) - 1));
   }
   // sums + four unsigned bytes times four signed ones.
-  static Int DotAdd(Int sums, Int bytes, Int digits) {
+  static Int DotAdd(Int sums, Int bytes, Int digits, int) {
     return _mm512_dpbusd_epi32(sums, bytes, digits);
   }
   static Int TwoDigits(Int high, Int low) {
     return _mm512_add_epi32(_mm512_slli_epi32(high, 6), low);
   }
   // sums + two 16-bit products.
-  static Int PairAdd(Int sums, Int a, Int b) { return _mm512_dpwssd_epi32(sums, a, b); }
+  static Int PairAdd(Int sums, Int a, Int b, int) { return _mm512_dpwssd_epi32(sums, a, b); }
+  static constexpr int32_t PlaceInPair(int32_t token, int32_t element) {
+    return 2 * element + token;
+  }
   static Reg ToFloat(Int x) { return _mm512_cvtepi32_ps(x); }
   static void StoreShorts(Reg x, int16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
   }
-  // Towards zero, to unsigned bytes.
-  static void StoreBytes(Reg x, uint8_t* p) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvttps_epi32(x)));
+  static Int Truncate(Reg x) { return _mm512_cvttps_epi32(x); }
+  static void StoreBytes(Int whole, uint8_t* p) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(whole));
   }
   template <int kLess>
   static Int LessEachByte(Int x) {
