@@ -133,7 +133,7 @@ typedef struct mla_roofline {
   int32_t threads;                        // that took part
   double bytes_per_second;                // read from memory, far beyond what caches hold
   double float_multiply_adds_per_second;  // of registers, by the chosen instruction set
-  // The same of the narrowest integers that it multiplies: 8 bits (VNNI, AVX2) or 16.
+  // The same of the narrowest integers that it multiplies: 8 bits (VNNI, AVX2, sdot) or 16.
   double integer_multiply_adds_per_second;
 } mla_roofline;
 

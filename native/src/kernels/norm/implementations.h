@@ -13,6 +13,9 @@ void RmsNormAvx2(const float* x, int64_t x_stride, const float* w, float eps, fl
                  int64_t y_stride, int64_t n, int64_t d);
 void RmsNormAvx512(const float* x, int64_t x_stride, const float* w, float eps, float* y,
                    int64_t y_stride, int64_t n, int64_t d);
+#elif defined(__aarch64__)
+void RmsNormNeon(const float* x, int64_t x_stride, const float* w, float eps, float* y,
+                 int64_t y_stride, int64_t n, int64_t d);
 #endif
 
 }  // namespace mla

@@ -11,6 +11,11 @@ RmsNormKernel GetRmsNormKernel(Isa isa) {
       return RmsNormAvx512;
     case Isa::kAvx2:
       return RmsNormAvx2;
+#elif defined(__aarch64__)
+    case Isa::kI8mm:
+    case Isa::kDotprod:
+    case Isa::kNeon:
+      return RmsNormNeon;
 #endif
     default:
       return RmsNormGeneric;

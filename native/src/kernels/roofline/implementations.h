@@ -10,6 +10,14 @@ extern const RooflineKernels kRooflineGeneric;
 #if defined(__x86_64__)
 extern const RooflineKernels kRooflineAvx2;
 extern const RooflineKernels kRooflineAvx512;
+#elif defined(__aarch64__)
+extern const RooflineKernels kRooflineNeon;
+extern const RooflineKernels kRooflineDotprod;
+extern const RooflineKernels kRooflineI8mm;
+// Their parts in plain NEON.
+uint64_t ReadNeon(const void* data, int64_t bytes);
+float MultiplyFloatsNeon(int64_t rounds, float one);
+inline constexpr int64_t kFloatsNeon = 64;
 #endif
 
 }  // namespace mla

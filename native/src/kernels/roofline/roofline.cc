@@ -11,6 +11,13 @@ const RooflineKernels& GetRooflineKernels(Isa isa) {
       return kRooflineAvx512;
     case Isa::kAvx2:
       return kRooflineAvx2;
+#elif defined(__aarch64__)
+    case Isa::kI8mm:
+      return kRooflineI8mm;
+    case Isa::kDotprod:
+      return kRooflineDotprod;
+    case Isa::kNeon:
+      return kRooflineNeon;
 #endif
     default:
       return kRooflineGeneric;

@@ -19,8 +19,8 @@ struct RooflineKernels {
   float (*multiply_floats)(int64_t rounds, float one);
   int64_t floats;  // lanes
   // `rounds` times so many multiply-adds of integers as narrow as the instruction set multiplies
-  // best (8 bits by VNNI and AVX2, else 16), each adding `one`: the sum of all, where nothing
-  // overflowed 16 bits.
+  // best (8 bits by VNNI, AVX2, sdot and smmla, else 16), each adding `one`: the sum of all, where
+  // nothing overflowed 16 bits.
   uint32_t (*multiply_integers)(int64_t rounds, int8_t one);
   int64_t integers;
 };

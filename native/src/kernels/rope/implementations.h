@@ -21,6 +21,9 @@ void RopeRotateGeneric(RopeLayout layout, const float* cos_sin, float* x, int64_
 void RopeRotateAvx2(RopeLayout layout, const float* cos_sin, float* x, int64_t stride,
                     int64_t heads,
                     int64_t rope_dim);  // x86 only
+void RopeRotateNeon(RopeLayout layout, const float* cos_sin, float* x, int64_t stride,
+                    int64_t heads,
+                    int64_t rope_dim);  // arm64 only
 
 }  // namespace mla
 #endif  // MLA_KERNELS_ROPE_IMPLEMENTATIONS_H_

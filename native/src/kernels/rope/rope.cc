@@ -17,7 +17,9 @@ void RopeAngles(const float* frequencies, int64_t pairs, int64_t position, float
 
 RopeKernel GetRopeKernel(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx2 || isa == Isa::kAvx512) return RopeRotateAvx2;
+  if (isa != Isa::kGeneric) return RopeRotateAvx2;
+#elif defined(__aarch64__)
+  if (isa != Isa::kGeneric) return RopeRotateNeon;
 #endif
   static_cast<void>(isa);
   return RopeRotateGeneric;

@@ -11,6 +11,11 @@ SwiGluKernel GetSwiGluKernel(Isa isa) {
       return SwiGluAvx512;
     case Isa::kAvx2:
       return SwiGluAvx2;
+#elif defined(__aarch64__)
+    case Isa::kI8mm:
+    case Isa::kDotprod:
+    case Isa::kNeon:
+      return SwiGluNeon;
 #endif
     default:
       return SwiGluGeneric;

@@ -9,7 +9,7 @@ package io.github.mla4j;
  * @param floatMultiplyAddsPerSecond multiplications of floats, each with an addition, in registers
  *     of the instruction set in use
  * @param integerMultiplyAddsPerSecond the same of the narrowest integers that it multiplies: 8 bits
- *     with AVX-512 VNNI and AVX2, otherwise 16
+ *     with AVX-512 VNNI, AVX2 and sdot, otherwise 16
  */
 public record Roofline(
     int threads,
