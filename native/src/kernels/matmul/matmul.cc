@@ -33,6 +33,12 @@ const MatmulKernels& GetMatmulKernels(Isa isa) {
       return kMatmulAvx512;
     case Isa::kAvx2:
       return kMatmulAvx2;
+#elif defined(__aarch64__)
+    case Isa::kI8mm:
+    case Isa::kDotprod:
+      return kMatmulDotprod;
+    case Isa::kNeon:
+      return kMatmulNeon;
 #endif
     default:
       return kMatmulGeneric;

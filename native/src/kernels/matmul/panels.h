@@ -24,7 +24,7 @@ constexpr int64_t kCacheColumns = 120;  // rows of activations that stay in the 
 constexpr int64_t kFewColumns = 8;      // for which unpacking into memory does not pay
 constexpr int kChunkTiles = 18;         // of kPanels panels, that stay in the first-level cache
 
-int32_t LoadWord(const uint8_t* bytes) {
+inline int32_t LoadWord(const uint8_t* bytes) {
   int32_t word;
   memcpy(&word, bytes, sizeof(word));
   return word;

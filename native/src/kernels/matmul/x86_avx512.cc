@@ -1,11 +1,6 @@
-// Quantized weights by vpdpbusd. An activation is high + low / 256 in units of its block's scale,
-// two signed bytes, so a product with a weight is exact and a column of 32 sums up in 32-bit
-// integers before it meets its scales.
-//
-// In most blocks low is zero and left out, which is half of the work: in those that have no element
-// far above the row's mean magnitude, and so steps not much above other blocks'. With the limit of
-// 7 means 20 % of SmolLM2-135M's blocks keep both bytes, and its next-token distributions move by a
-// KL divergence of 5.1e-4 (3.4e-4 with a limit of 5 and 34 %, 3.3e-3 without low bytes).
+// Quantized weights by vpdpbusd. Activations are signed bytes, one or two each (implementations.h),
+// so a product with a weight is exact and a column of 32 sums up in 32-bit integers before it meets
+// its scales.
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -16,11 +11,6 @@
 
 namespace mla {
 namespace {
-
-constexpr float kCoarseLimit = 7.0f;
-// The largest value that splits into two signed bytes, 256 * 127 + 127, in units of the high one.
-constexpr float kFineLimit = 127.0f + 127.0f / 256;
-constexpr float kCoarseMost = 127.0f;
 
 __m512i Magnitudes(__m512 x) {
   return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
@@ -53,7 +43,7 @@ void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   memcpy(&largest, &bits, sizeof(largest));
   const bool finite = bits < 0x7f800000;
   const bool fine = !(largest < coarse_below);
-  const float most = fine ? kFineLimit : kCoarseMost;
+  const float most = fine ? kFineMost : kCoarseMost;
   block->fine = fine;
   block->scale = finite ? largest / most : __builtin_nanf("");
   const __m512 inverse =
