@@ -92,14 +92,16 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
   }
 }
 
-// Whether a tile's blocks need their low bytes; where all low bytes are zero both ways give the
-// same to the last bit.
+// Whether blocks need their low bytes. Where all those are zero, both ways give the same to the
+// last bit: a power of two is exact.
 template <int kCols>
-bool AnyFine(const ActivationBlock* const x[kCols]) {
+[[gnu::always_inline]] inline bool AnyFine(const ActivationBlock* const x[kCols]) {
   int32_t fine = 0;
+#pragma GCC unroll 4
   for (int c = 0; c < kCols; ++c) fine |= x[c]->fine;
   return fine != 0;
 }
+constexpr float kLowUnit = 1.0f / 256;
 
 struct Dotprod : Arm64Panel {
   static constexpr int kColumns = 4;
@@ -113,42 +115,32 @@ struct Dotprod : Arm64Panel {
                                                          const ActivationBlock* const x[kCols],
                                                          Sums sums[kPanels][kCols]) {
     static_assert(kPanels == 1);
-    if (AnyFine<kCols>(x)) {
-      MultiplyBytes<kCols, kScales, true>(*tiles[0], x, sums[0]);
-    } else {
-      MultiplyBytes<kCols, kScales, false>(*tiles[0], x, sums[0]);
-    }
-  }
-
- private:
-  template <int kCols, int kScales, bool kFine>
-  [[gnu::always_inline]] static inline void MultiplyBytes(const Tile<kScales>& tile,
-                                                          const ActivationBlock* const x[kCols],
-                                                          Sums sums[kCols]) {
     constexpr int kLoads = 2 / kScales;  // of 16 activations each
+    const bool fine = AnyFine<kCols>(x);
+    const float unit = fine ? kLowUnit : 1.0f;
 #pragma GCC unroll 2
     for (int s = 0; s < kScales; ++s) {
       int32x4_t dots[kCols][2];
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) dots[c][0] = dots[c][1] = vdupq_n_s32(0);
-      AddDots<kCols, kLoads>(tile.q + 4 * s, x, 16 * s, dots);
-      if constexpr (kFine) {
+      AddDots<kCols, kLoads>(tiles[0]->q + 4 * s, x, 16 * s, dots);
+      if (fine) {
 #pragma GCC unroll 4
         for (int c = 0; c < kCols; ++c) {
-          for (int i = 0; i < 2; ++i) dots[c][i] = vshlq_n_s32(dots[c][i], 8);
+          dots[c][0] = vshlq_n_s32(dots[c][0], 8);
+          dots[c][1] = vshlq_n_s32(dots[c][1], 8);
         }
-        AddDots<kCols, kLoads>(tile.q + 4 * s, x, 32 + 16 * s, dots);
+        AddDots<kCols, kLoads>(tiles[0]->q + 4 * s, x, 32 + 16 * s, dots);
       }
+      const Floats scale = Times(tiles[0]->scale[s], unit);
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) {
-        const Floats floats = BothQuads([&](int i) {
-          return kFine ? vcvtq_n_f32_s32(dots[c][i], 8) : vcvtq_f32_s32(dots[c][i]);
-        });
-        AddScaled<kScales>(tile, s, *x[c], floats, &sums[c]);
+        AddScaled<kScales>(dots[c], scale, tiles[0]->min[s], s, *x[c], &sums[0][c]);
       }
     }
   }
 
+ private:
   // dots += words q times the bytes of x from `at` on.
   template <int kCols, int kLoads>
   [[gnu::always_inline]] static inline void AddDots(const Words* q,

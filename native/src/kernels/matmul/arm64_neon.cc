@@ -84,12 +84,12 @@ struct Neon : Arm64Panel {
       }
 #pragma GCC unroll 2
       for (int c = 0; c < kCols; ++c) {
-        const Floats dots = BothQuads([&](int i) {
+        int32x4_t dots[2];
+        for (int i = 0; i < 2; ++i) {
           const int32x4_t* quad = rows[c] + 4 * i;
-          return vcvtq_f32_s32(
-              vpaddq_s32(vpaddq_s32(quad[0], quad[1]), vpaddq_s32(quad[2], quad[3])));
-        });
-        AddScaled<kScales>(tile, s, *x[c], dots, &sums[0][c]);
+          dots[i] = vpaddq_s32(vpaddq_s32(quad[0], quad[1]), vpaddq_s32(quad[2], quad[3]));
+        }
+        AddScaled<kScales>(dots, tile.scale[s], tile.min[s], s, *x[c], &sums[0][c]);
       }
     }
   }

@@ -15,6 +15,7 @@ namespace {
 
 struct Arm64Panel {
   static constexpr int kRows = kTileRows, kPanels = 1;
+  static constexpr bool kArranges = false;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
@@ -45,21 +46,22 @@ struct Arm64Panel {
     StoreSums(y, sums);
   }
 
-  // sums += a tile's scale * dots * the block's scale + minimum * the block's sum, of scale s.
+  // sums += scale * dots * the block's scale + min * the block's sum, of the tile's scale s.
   template <int kScales>
-  [[gnu::always_inline]] static inline void AddScaled(const Tile<kScales>& tile, int s,
-                                                      const ActivationBlock& x, const Floats& dots,
-                                                      Sums* sums) {
+  [[gnu::always_inline]] static inline void AddScaled(const int32x4_t dots[2], const Floats& scale,
+                                                      const Floats& min, int s,
+                                                      const ActivationBlock& x, Sums* sums) {
     const float32x4_t numbers = vld1q_f32(&x.scale);  // scale, sum, half_sum
+#pragma GCC unroll 2
     for (int i = 0; i < 2; ++i) {
-      const float32x4_t scaled = vmulq_f32(dots.v[i], tile.scale[s].v[i]);
+      const float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(dots[i]), scale.v[i]);
       float32x4_t sum = vfmaq_laneq_f32(sums->v[i], scaled, numbers, 0);
       if (kScales == 1) {
-        sum = vfmaq_laneq_f32(sum, tile.min[s].v[i], numbers, 1);
+        sum = vfmaq_laneq_f32(sum, min.v[i], numbers, 1);
       } else if (s == 0) {
-        sum = vfmaq_laneq_f32(sum, tile.min[s].v[i], numbers, 2);
+        sum = vfmaq_laneq_f32(sum, min.v[i], numbers, 2);
       } else {
-        sum = vfmaq_laneq_f32(sum, tile.min[s].v[i], numbers, 3);
+        sum = vfmaq_laneq_f32(sum, min.v[i], numbers, 3);
       }
       sums->v[i] = sum;
     }

@@ -51,6 +51,7 @@ void MultiplyFloatAvx512(const MatmulParams& p, int64_t row_begin, int64_t row_e
 #elif defined(__aarch64__)
 extern const MatmulKernels kMatmulNeon;
 extern const MatmulKernels kMatmulDotprod;
+extern const MatmulKernels kMatmulI8mm;
 void MultiplyFloatNeon(const MatmulParams& p, int64_t row_begin, int64_t row_end);
 #endif
 

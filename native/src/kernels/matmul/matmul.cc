@@ -35,6 +35,7 @@ const MatmulKernels& GetMatmulKernels(Isa isa) {
       return kMatmulAvx2;
 #elif defined(__aarch64__)
     case Isa::kI8mm:
+      return kMatmulI8mm;
     case Isa::kDotprod:
       return kMatmulDotprod;
     case Isa::kNeon:

@@ -222,18 +222,20 @@ TEST_P(MatmulTest, SplitsOfRowsAgreeToTheBit) {
 }
 
 TEST_P(MatmulTest, StepsAndBatchAgreeToTheBit) {
-  Case batch(type_, activations_, 37, 768, 7, random_);
-  batch.Prepare(kernels_);
-  kernels_.multiply(batch.Params(true, false), 0, 37);
-  for (int64_t i = 0; i < 7; ++i) {
-    std::vector<uint8_t> bytes(static_cast<size_t>(ActivationBytes(batch.form, 1, 768)) + 64);
-    void* prepared = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64) % 64;
-    kernels_.prepare(batch.form, &batch.x[i * batch.x_stride], 1000, 1, 768, prepared, 0, 1);
-    std::vector<float> step(37);
-    kernels_.multiply({batch.matrix(), prepared, 1, step.data(), 0, batch.bias.data(), false}, 0,
-                      37);
-    const float* row = &batch.y[i * batch.y_stride];
-    EXPECT_TRUE(SameBits(step, {row, row + 37})) << "step " << i;
+  for (int64_t n : {7, 23}) {
+    Case batch(type_, activations_, 37, 768, n, random_);
+    batch.Prepare(kernels_);
+    kernels_.multiply(batch.Params(true, false), 0, 37);
+    for (int64_t i = 0; i < n; ++i) {
+      std::vector<uint8_t> bytes(static_cast<size_t>(ActivationBytes(batch.form, 1, 768)) + 64);
+      void* prepared = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64) % 64;
+      kernels_.prepare(batch.form, &batch.x[i * batch.x_stride], 1000, 1, 768, prepared, 0, 1);
+      std::vector<float> step(37);
+      kernels_.multiply({batch.matrix(), prepared, 1, step.data(), 0, batch.bias.data(), false}, 0,
+                        37);
+      const float* row = &batch.y[i * batch.y_stride];
+      EXPECT_TRUE(SameBits(step, {row, row + 37})) << "step " << i << " of " << n;
+    }
   }
 }
 

@@ -6,8 +6,9 @@
 //
 // `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together;
 // Tile<kScales>, 32 columns of a panel; Sums, a register of floats, one per row; and the operations
-// on them. A `Read` decodes one type: kBytes and kTiles of a block, kScales of a tile, Begin at a
-// block, Load for each of its tiles in order.
+// on them. One that kArranges has an order of its own for tiles that meet many columns: Arrange
+// makes it and MultiplyArranged expects it. A `Read` decodes one type: kBytes and kTiles of a
+// block, kScales of a tile, Begin at a block, Load for each of its tiles in order.
 #ifndef MLA_KERNELS_MATMUL_PANELS_H_
 #define MLA_KERNELS_MATMUL_PANELS_H_
 
@@ -273,9 +274,11 @@ class Chunk {
     const int64_t row_tiles = p.w.cols / 32;
     const ActivationBlock* x[kCols];
     typename Simd::Sums sums[kPanels][kCols];
+#pragma GCC unroll 4
     for (int c = 0; c < kCols; ++c) {
       x[c] =
           static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles + first_tile;
+#pragma GCC unroll 2
       for (int q = 0; q < kPanels; ++q) {
         sums[q][c] = is_first ? Simd::Zero() : Simd::LoadSums(carried[c] + q * kRows);
       }
@@ -283,10 +286,17 @@ class Chunk {
     for (int t = 0; t < count; ++t) {
       const Tile* at[kPanels];
       for (int q = 0; q < kPanels; ++q) at[q] = &tiles[q][t];
-      Simd::template MultiplyTile<kPanels, kCols, kScales>(at, x, sums);
+      if constexpr (Simd::kArranges) {
+        Simd::template MultiplyArranged<kPanels, kCols, kScales>(at, x, sums);
+      } else {
+        Simd::template MultiplyTile<kPanels, kCols, kScales>(at, x, sums);
+      }
+#pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) ++x[c];
     }
+#pragma GCC unroll 4
     for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll 2
       for (int q = 0; q < kPanels; ++q) {
         if (is_last) {
           panels[q].Store(p, column + c, sums[q][c]);
@@ -321,7 +331,11 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
           for (int64_t b = begin; b < end; ++b) {
             panels[q].Begin(b);
 #pragma GCC unroll 8
-            for (int t = 0; t < Read::kTiles; ++t) panels[q].Load(t, tile++);
+            for (int t = 0; t < Read::kTiles; ++t) {
+              panels[q].Load(t, tile);
+              if constexpr (Simd::kArranges) Simd::Arrange(tile);
+              ++tile;
+            }
           }
         }
         chunk.count = static_cast<int>((end - begin) * Read::kTiles);

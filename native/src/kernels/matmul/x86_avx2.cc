@@ -66,6 +66,7 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx2 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 2;
+  static constexpr bool kArranges = false;
   template <int kScales>
   using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;

@@ -25,6 +25,11 @@ final class TestCommand implements Runnable {
           "Run the native tests under the address, undefined-behaviour and thread sanitizers instead.")
   private boolean sanitize;
 
+  @Option(
+      names = "--arm64",
+      description = "Build for arm64 and run the native tests under emulation (qemu-user) instead.")
+  private boolean arm64;
+
   @Override
   public void run() {
     throw new ParameterException(
