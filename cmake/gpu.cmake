@@ -5,28 +5,34 @@ file(GLOB_RECURSE MLA_GPU_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/
 
 # Ampere and Hopper in machine code, later ones by what the driver makes of PTX. The runtime is linked in, so that the
 # library loads, and says what is missing, on machines without CUDA.
-function(mla_add_cuda target)
-  if(NOT MLA_CUDA)
-    return()
-  endif()
-  include(CheckLanguage)
+if(MLA_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
   endif()
+  include(CheckLanguage)
   check_language(CUDA)
-  if(NOT CMAKE_CUDA_COMPILER)
-    if(NOT MLA_CUDA STREQUAL "AUTO")
-      message(FATAL_ERROR "MLA_CUDA=${MLA_CUDA}, but no nvcc was found: put it on PATH or name it by CUDACXX")
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)  # not in a function: it sets variables
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      # CMake 3.25 does not know that nvcc knows it.
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     endif()
+  elseif(NOT MLA_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "MLA_CUDA=${MLA_CUDA}, but no nvcc was found: put it on PATH or name it by CUDACXX")
+  endif()
+endif()
+
+function(mla_add_cuda target)
+  if(NOT MLA_CUDA OR NOT CMAKE_CUDA_COMPILER)
     return()
   endif()
-  enable_language(CUDA)
   add_library(mla_cuda STATIC ${MLA_GPU_SOURCES})
   set_target_properties(mla_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF
     CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
   target_include_directories(mla_cuda PRIVATE include src)
   target_compile_definitions(mla_cuda PRIVATE MLA_BUILD)
-  target_compile_options(mla_cuda PRIVATE --expt-relaxed-constexpr --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+  target_compile_options(mla_cuda PRIVATE --expt-relaxed-constexpr --Werror=all-warnings
+    -Xcompiler=-Wall,-Wextra,-Werror)
   target_compile_definitions(${target} PUBLIC MLA_WITH_CUDA)
   target_link_libraries(${target} PUBLIC mla_cuda)
 endfunction()
