@@ -22,7 +22,8 @@ struct PackedQuery {
   int64_t scales, sums, bytes;  // where they begin, in bytes
   int64_t size;                 // of it all, a multiple of 64
 
-  explicit PackedQuery(const RowFormat& format)
+  // Never a function of its own, which files with more instructions would define for all.
+  [[gnu::always_inline]] explicit PackedQuery(const RowFormat& format)
       : scales(int64_t{format.groups()} * format.query_digits * 4),
         sums(scales + int64_t{format.groups()} * 4),
         bytes(sums + int64_t{format.groups()} * 4),
