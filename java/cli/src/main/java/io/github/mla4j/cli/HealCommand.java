@@ -104,7 +104,20 @@ final class HealCommand implements Callable<Integer> {
       description =
           "kl: the divergence from the teacher's next-token distributions (default); ce: the "
               + "cross-entropy of the text, as in pre-training.")
-  private HealLoss loss = HealLoss.KL;
+  private LossName loss = LossName.KL;
+
+  private enum LossName {
+    KL,
+    CE
+  }
+
+  @Option(
+      names = "--text-share",
+      paramLabel = "S",
+      description =
+          "Something between the two: the text's own next token counts S, the teacher's "
+              + "distribution 1 - S (default: 0).")
+  private Double textShare;
 
   @Option(
       names = "--schedule",
@@ -199,7 +212,7 @@ final class HealCommand implements Callable<Integer> {
           resume,
           new HealRequest.Options(
               trained,
-              loss,
+              chosenLoss(),
               schedule,
               rate == null ? OptionalDouble.empty() : OptionalDouble.of(rate),
               CacheType.of(cache),
@@ -212,6 +225,16 @@ final class HealCommand implements Callable<Integer> {
     } catch (IllegalArgumentException e) {
       throw new ParameterException(spec.commandLine(), e.getMessage());
     }
+  }
+
+  private HealLoss chosenLoss() {
+    if (textShare == null) {
+      return loss == LossName.KL ? HealLoss.KL : HealLoss.CE;
+    }
+    if (loss == LossName.CE) {
+      throw new IllegalArgumentException("--text-share divides --loss kl; --loss ce is all text");
+    }
+    return new HealLoss(textShare);
   }
 
   private record Lines(PrintWriter err) implements HealListener {

@@ -85,6 +85,14 @@ final class HealCommandTest {
   }
 
   @Test
+  void teacherAndTextTogetherAreLearnt() throws IOException {
+    Path output = folder.resolve("healed.gguf");
+    heal(converted(), output, "--steps", 1, "--text-share", "0.25").ok();
+    String json = Cli.run("inspect", output, "--json").json();
+    assertTrue(json.contains("\"kl and 0.25 ce\""), json);
+  }
+
+  @Test
   void wrongUseIsRefused() throws IOException {
     Path converted = converted();
     Path output = folder.resolve("never.gguf");
@@ -103,6 +111,9 @@ final class HealCommandTest {
           {"--steps", 1, "--cache", "int3"},
           {"--steps", 1, "--train", "nothing"},
           {"--steps", 1, "--loss", "l2"},
+          {"--steps", 1, "--text-share", "1.1"},
+          {"--steps", 1, "--text-share", "NaN"},
+          {"--steps", 1, "--loss", "ce", "--text-share", "0.5"},
           {"--steps", 1, "--schedule", "none"},
           {"--steps", 1, "--device", "abacus"}
         }) {

@@ -20,7 +20,8 @@ final class Distillation implements AutoCloseable {
   private final NextTokenLoss loss;
   private final TorchPlace place;
 
-  private Distillation(Optional<DecoderModel> teacher, DecoderModel student, TorchPlace place) {
+  private Distillation(
+      Optional<DecoderModel> teacher, DecoderModel student, HealLoss loss, TorchPlace place) {
     this.teacher = teacher;
     this.student = student;
     this.place = place;
@@ -28,7 +29,8 @@ final class Distillation implements AutoCloseable {
         new NextTokenLoss(
             student.decoder().head(),
             student.tensors().headName(),
-            teacher.map(model -> model.decoder().head()));
+            teacher.map(model -> model.decoder().head()),
+            loss);
   }
 
   /** Reads both models' tensors; the files may be closed afterwards. */
@@ -38,11 +40,12 @@ final class Distillation implements AutoCloseable {
     int positions = options.windowTokens();
     LatentQuantizer quantizer = LatentQuantizer.of(options.cache());
     List<AttentionForm> forms = converted.forms(config);
-    if (options.loss() == HealLoss.CE) {
+    if (!options.loss().asksTeacher()) {
       ModelTensors tensors = ModelTensors.of(converted, config, place, options.trained()::includes);
       return new Distillation(
           Optional.empty(),
           new DecoderModel(tensors, config, forms, quantizer, positions, place),
+          options.loss(),
           place);
     }
     ModelTensors taught = ModelTensors.of(source.source(), config, place);
@@ -55,6 +58,7 @@ final class Distillation implements AutoCloseable {
         Optional.of(
             new DecoderModel(taught, config, plain, LatentQuantizer.NONE, positions, place)),
         new DecoderModel(tensors, config, forms, quantizer, positions, place),
+        options.loss(),
         place);
   }
 

@@ -51,7 +51,7 @@ final class HealedFile {
       writer.setInteger(PREFIX + "steps", ValueType.U64, steps);
       writer.setInteger(PREFIX + "tokens", ValueType.U64, tokens);
       writer.set(PREFIX + "loss", (float) loss);
-      writer.set(PREFIX + "objective", Labels.of(options.loss()));
+      writer.set(PREFIX + "objective", options.loss().label());
       writer.set(PREFIX + "trained", Labels.of(options.trained()));
       writer.set(PREFIX + "cache", options.cache().label());
     }

@@ -113,9 +113,7 @@ public final class Healer {
           plotOf(request.output()),
           run.losses(),
           request.output().getFileName().toString(),
-          options.loss() == HealLoss.KL
-              ? "KL divergence, nats a token"
-              : "cross-entropy, nats a token");
+          options.loss().title() + ", nats a token");
       Files.deleteIfExists(checkpoint);
       return new HealReport(
           request.output(),
@@ -152,7 +150,7 @@ public final class Healer {
         "teacher: " + teacherHash,
         "data: " + dataHash,
         "trained: " + Labels.of(options.trained()),
-        "loss: " + Labels.of(options.loss()),
+        "loss: " + options.loss().label(),
         "schedule: " + Labels.of(options.schedule()),
         "rate: " + options.peakRate(),
         "cache: " + options.cache().label(),

@@ -25,14 +25,20 @@ final class NextTokenLoss {
   private final Tensor studentHead; // [V, D]
   private final String headName;
   private final Optional<Tensor> teacherHead; // [V, D]; empty: the text is the target
+  private final double textShare;
 
   /**
    * @param headName of the tensor that is the student's head
+   * @param teacherHead where the loss asks the teacher
    */
-  NextTokenLoss(Tensor studentHead, String headName, Optional<Tensor> teacherHead) {
+  NextTokenLoss(Tensor studentHead, String headName, Optional<Tensor> teacherHead, HealLoss loss) {
+    if (loss.asksTeacher() != teacherHead.isPresent()) {
+      throw new IllegalArgumentException(loss + " with the teacher's head " + teacherHead);
+    }
     this.studentHead = studentHead;
     this.headName = headName;
     this.teacherHead = teacherHead;
+    this.textShare = loss.textShare();
   }
 
   /**
@@ -64,13 +70,15 @@ final class NextTokenLoss {
             measured[0] += some.size(0);
             if (teacherHead.isPresent()) {
               Tensor wanted = linear(teacherState.narrow(0, begin, count), teacherHead.get());
-              sum[0] += divergence(everyEighth(wanted), some);
-              byLogits.sub_(softmax(wanted, 1));
-            } else {
+              sum[0] += (1 - textShare) * divergence(everyEighth(wanted), some);
+              byLogits.sub_(softmax(wanted, 1), new Scalar(1 - textShare));
+            }
+            if (textShare > 0) {
               Tensor targets = next.narrow(0, begin, count).unsqueeze(1);
-              sum[0] -= logOf(some).gather(1, everyEighth(targets)).sum().item_double();
+              Tensor found = logOf(some).gather(1, everyEighth(targets));
+              sum[0] -= textShare * found.sum().item_double();
               byLogits.scatter_add_(
-                  1, targets, targets.to(byLogits.scalar_type()).fill_(new Scalar(-1)));
+                  1, targets, targets.to(byLogits.scalar_type()).fill_(new Scalar(-textShare)));
             }
             byState.narrow(0, begin, count).copy_(byLogits.mm(studentHead));
             if (gradients.wants(headName)) {

@@ -34,6 +34,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Healing from file to file, of a model that has learnt something. */
 class HealerTest {
@@ -140,8 +141,12 @@ class HealerTest {
     assertTrue(ImageIO.read(report.plot().toFile()).getWidth() > 100);
   }
 
+  static List<HealLoss> losses() {
+    return List.of(HealLoss.KL, new HealLoss(0.3), HealLoss.CE);
+  }
+
   @ParameterizedTest
-  @EnumSource(HealLoss.class)
+  @MethodSource("losses")
   void allTensorsMayChange(HealLoss loss) throws IOException {
     HealReport report =
         Healer.heal(

@@ -83,7 +83,8 @@ class WindowPassTest {
     Tensor next = AbstractTensor.create(NEXT, NEXT.length);
     ModelTensors tensors = model.tensors();
     NextTokenLoss loss =
-        new NextTokenLoss(model.decoder().head(), tensors.headName(), Optional.empty());
+        new NextTokenLoss(
+            model.decoder().head(), tensors.headName(), Optional.empty(), HealLoss.CE);
     List<String> names = List.copyOf(tensors.trained().all().keySet());
     try (Gradients gradients = new Gradients(names);
         WindowPass pass = new WindowPass(model.decoder(), ids)) {
