@@ -1,24 +1,16 @@
 #include <arm_neon.h>
 #include <stdint.h>
 
+#include "kernels/roofline/arm64_chains.h"
 #include "kernels/roofline/implementations.h"
 
 namespace mla {
 namespace {
 
-// Enough for four multiplications a cycle that each take four.
-constexpr int kChains = 16;
-
 // As the kernels multiply here, 16 bits to 32.
 uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
   const int16x4_t by = vdup_n_s16(one);
-  int32x4_t chains[kChains];
-  for (int32x4_t& chain : chains) chain = vdupq_n_s32(0);
-  for (int64_t r = 0; r < rounds; ++r) {
-    for (int32x4_t& chain : chains) chain = vmlal_s16(chain, by, by);
-  }
-  for (int k = 1; k < kChains; ++k) chains[0] = vaddq_s32(chains[0], chains[k]);
-  return static_cast<uint32_t>(vaddvq_s32(chains[0]));
+  return RunChains(rounds, [&](int32x4_t sums) { return vmlal_s16(sums, by, by); });
 }
 
 }  // namespace
