@@ -99,7 +99,6 @@ enum {
   MLA_CACHE_INT2 = 5
 };
 
-// How a prompt's attention is computed; both give the same logits.
 // How finely activations are rounded before integer products. Fine: whole numbers of 15 bits, those
 // that meet quantized weights and softmax weights that meet int4 and int2 rows of the cache. Mixed:
 // of 8 bits where no element stands out (on machines that gain by it), and all softmax weights that
@@ -107,6 +106,7 @@ enum {
 // (SmolLM2-135M: a KL divergence of 5e-4), which is more than an int8 cache does: measure with fine
 // ones.
 enum { MLA_ACTIVATIONS_MIXED = 0, MLA_ACTIVATIONS_FINE = 1 };
+// How a prompt's attention is computed; both give the same logits.
 enum { MLA_PREFILL_AUTO = 0, MLA_PREFILL_ABSORBED = 1, MLA_PREFILL_EXPANDED = 2 };
 
 enum { MLA_LOG_DEBUG = 0, MLA_LOG_INFO = 1, MLA_LOG_WARNING = 2 };
