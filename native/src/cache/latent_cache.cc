@@ -289,7 +289,7 @@ void LatentCache::Advance(int32_t length) {
 }
 
 void LatentCache::SetLength(int32_t length) {
-  if (length < state_->written) {
+  if (length <= state_->written) {
     for (State::Layer& layer : state_->layers) {
       layer.rows.Truncate(PagesFor(length));
       layer.exact.Truncate(PagesFor(length));

@@ -108,7 +108,9 @@ Result<SequenceRows> Decoder::Begin(int32_t first, int32_t rows, const std::atom
 
 Result<SequenceRows> Decoder::BeginToken(const std::atomic<bool>& cancel) {
   if (Status status = Reserve(1); !status.ok()) return status;
-  return Begin(length(), 1, cancel);
+  Result<SequenceRows> rows = Begin(length(), 1, cancel);
+  if (!rows.ok()) EndToken(false);
+  return rows;
 }
 
 Status Decoder::RunChunk(const Request& request, int32_t done, int32_t rows) {

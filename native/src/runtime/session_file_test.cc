@@ -171,6 +171,21 @@ TEST_F(SessionFile, KeepsWhatIsBetweenTokens) {
   EXPECT_EQ(GoOn(*rewound, Tokens(3, 5)), GoOn(*session, Tokens(3, 5)));
 }
 
+// Pages that were made for it and hold nothing are not saved.
+TEST_F(SessionFile, KeepsWhatWasThereBeforeAnAppendThatFailed) {
+  const auto weights = TinyWeights();
+  const DecoderOptions options = Options(CacheType::kInt4, 20, 4);
+  std::shared_ptr<Session> session = NewSession(weights, options);
+  Append(*session, Tokens(60, 1));
+  session->Cancel();
+  const std::vector<int32_t> more = Tokens(100, 2);
+  EXPECT_EQ(session->Append(more.data(), 100).code(), MLA_CANCELLED);
+  ASSERT_TRUE(session->Save(path_).ok());
+  Result<std::shared_ptr<Session>> restored = Restore(weights, options);
+  ASSERT_TRUE(restored.ok()) << restored.status().message();
+  EXPECT_EQ(GoOn(*restored.value(), more), GoOn(*session, more));
+}
+
 TEST_F(SessionFile, SavingTwiceGivesTheSameBytes) {
   const auto weights = TinyWeights();
   std::shared_ptr<Session> session = Saved(weights, Options(CacheType::kInt4, 70, 4), 100);
