@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -35,39 +35,51 @@ Status CheckOptions(const CacheOptions& options) {
 
 // One kind of rows of a layer. Pages that are not there are null.
 struct PagedRows {
+  // What rows lack for what is to be written.
+  struct Growth {
+    Page own;  // instead of a page that others have, too; null: none is needed
+    std::vector<Page> added;
+  };
+
   PagePlaces places;
   std::vector<Page> owned;
   // The same pages for readers; capacity for the whole context, so that views stay valid while
   // the cache grows.
   std::vector<const uint8_t*> pages;
+  int32_t changed = 0;  // pages before this one are as the page table has them
 
   PageRows view() const { return {pages.data(), places.rope.data(), places.latent.data()}; }
 
+  // Whether pages up to `count` are there, and page `begun` is not there or this cache's alone.
+  bool HasOwn(int32_t begun, int32_t wanted) const {
+    return count() >= wanted && (begun >= count() || !owned[static_cast<size_t>(begun)] ||
+                                 !owned[static_cast<size_t>(begun)].IsShared());
+  }
+  // False: no memory.
+  bool Prepare(PageMemory& memory, int32_t begun, int32_t wanted, Growth* growth) const {
+    if (!HasOwn(begun, 0)) {
+      growth->own = Page::Allocate(memory, places.page_bytes);
+      if (!growth->own) return false;
+      memory.Copy(growth->own.get(), owned[static_cast<size_t>(begun)].get(), places.page_bytes);
+    }
+    for (int32_t p = count(); p < wanted; ++p) {
+      growth->added.push_back(Page::Allocate(memory, places.page_bytes));
+      if (!growth->added.back()) return false;
+    }
+    return true;
+  }
+  void Grow(int32_t begun, Growth growth) {
+    if (growth.own) {
+      changed = std::min(changed, begun);
+      pages[static_cast<size_t>(begun)] = growth.own.get();
+      owned[static_cast<size_t>(begun)] = std::move(growth.own);
+    }
+    for (Page& page : growth.added) Add(std::move(page));
+  }
   void Add(Page page) {
+    changed = std::min(changed, count());
     pages.push_back(page.get());
     owned.push_back(std::move(page));
-  }
-  // Whether a page is there that others have, too.
-  bool Shares(int32_t page) const {
-    if (page >= count()) return false;
-    const Page& own = owned[static_cast<size_t>(page)];
-    return own && own.IsShared();
-  }
-  // A copy of a shared page, to write to; null: none is needed, or no memory.
-  Page OwnCopy(int32_t page, bool* no_memory) const {
-    if (!Shares(page)) return {};
-    Page copy = Page::Allocate(places.page_bytes);
-    if (!copy) {
-      *no_memory = true;
-    } else {
-      std::memcpy(copy.get(), owned[static_cast<size_t>(page)].get(),
-                  static_cast<size_t>(places.page_bytes));
-    }
-    return copy;
-  }
-  void Replace(int32_t page, Page by) {
-    pages[static_cast<size_t>(page)] = by.get();
-    owned[static_cast<size_t>(page)] = std::move(by);
   }
   void Drop(int32_t page) {
     owned[static_cast<size_t>(page)] = {};
@@ -94,6 +106,7 @@ struct LatentCache::State {
     PagedRows first;  // the sink, one page of `sink` tokens; empty where there is none
   };
 
+  std::shared_ptr<PageMemory> memory;  // outlives the layers' pages
   CacheOptions options;
   int32_t context_length = 0;
   int32_t length = 0;
@@ -107,12 +120,13 @@ struct LatentCache::State {
   }
   // Whether all pages for so many tokens are there, and this cache's alone where it will write.
   bool HasOwnPages(int64_t tokens) const {
-    const bool writes_sink = length < options.sink && tokens > 0;
+    const bool writes_sink = WritesSink(tokens);
     return std::all_of(layers.begin(), layers.end(), [&](const Layer& layer) {
-      return layer.rows.count() >= PagesFor(tokens) && !layer.rows.Shares(length / kPageTokens) &&
-             (!writes_sink || (layer.first.count() > 0 && !layer.first.Shares(0)));
+      return layer.rows.HasOwn(length / kPageTokens, PagesFor(tokens)) &&
+             (!writes_sink || layer.first.HasOwn(0, 1));
     });
   }
+  bool WritesSink(int64_t tokens) const { return length < options.sink && tokens > 0; }
   void DropOldWindow();
   Status OutOfMemory(size_t layer, int64_t bytes) const {
     return {MLA_OUT_OF_MEMORY, "no memory for a cache page of " + std::to_string(bytes) +
@@ -126,7 +140,8 @@ LatentCache::~LatentCache() = default;
 
 Result<std::unique_ptr<LatentCache>> LatentCache::Create(const CacheOptions& options,
                                                          std::vector<LayerLayout> layers,
-                                                         int32_t context_length) {
+                                                         int32_t context_length,
+                                                         std::shared_ptr<PageMemory> memory) {
   Status checked = CheckOptions(options);
   if (!checked.ok()) return checked;
   if (context_length < 1) {
@@ -134,6 +149,7 @@ Result<std::unique_ptr<LatentCache>> LatentCache::Create(const CacheOptions& opt
                   "context_length = " + std::to_string(context_length) + ", expected at least 1");
   }
   auto state = std::make_unique<State>();
+  state->memory = std::move(memory);
   state->options = WindowOptions(options);
   state->context_length = context_length;
   const size_t pages = static_cast<size_t>(PagesFor(context_length));
@@ -182,29 +198,20 @@ Status LatentCache::Reserve(int32_t n) {
   if (state_->HasOwnPages(wanted)) return Status::Ok();
   const int32_t pages = PagesFor(wanted);
   const int32_t begun = state_->length / kPageTokens;
-  std::vector<std::vector<Page>> grown(state_->layers.size());
-  std::vector<Page> first(state_->layers.size());
-  std::vector<Page> own(state_->layers.size()), own_first(state_->layers.size());
-  for (size_t i = 0; i < grown.size(); ++i) {
+  const int32_t first_pages = state_->WritesSink(wanted) ? 1 : 0;
+  std::vector<PagedRows::Growth> rows(state_->layers.size()), first(state_->layers.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
     const State::Layer& layer = state_->layers[i];
-    bool no_memory = false;
-    own[i] = layer.rows.OwnCopy(begun, &no_memory);
-    if (state_->length < state_->options.sink) own_first[i] = layer.first.OwnCopy(0, &no_memory);
-    if (no_memory) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
-    for (int32_t p = layer.rows.count(); p < pages; ++p) {
-      grown[i].push_back(Page::Allocate(layer.rows.places.page_bytes));
-      if (!grown[i].back()) return state_->OutOfMemory(i, layer.rows.places.page_bytes);
+    if (!layer.rows.Prepare(*state_->memory, begun, pages, &rows[i])) {
+      return state_->OutOfMemory(i, layer.rows.places.page_bytes);
     }
-    if (state_->options.sink > 0 && pages > 0 && layer.first.count() == 0) {
-      first[i] = Page::Allocate(layer.first.places.page_bytes);
-      if (!first[i]) return state_->OutOfMemory(i, layer.first.places.page_bytes);
+    if (first_pages > 0 && !layer.first.Prepare(*state_->memory, 0, first_pages, &first[i])) {
+      return state_->OutOfMemory(i, layer.first.places.page_bytes);
     }
   }
-  for (size_t i = 0; i < grown.size(); ++i) {
-    for (Page& page : grown[i]) state_->layers[i].rows.Add(std::move(page));
-    if (first[i]) state_->layers[i].first.Add(std::move(first[i]));
-    if (own[i]) state_->layers[i].rows.Replace(begun, std::move(own[i]));
-    if (own_first[i]) state_->layers[i].first.Replace(0, std::move(own_first[i]));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    state_->layers[i].rows.Grow(begun, std::move(rows[i]));
+    state_->layers[i].first.Grow(0, std::move(first[i]));
   }
   return Status::Ok();
 }
@@ -212,18 +219,19 @@ Status LatentCache::Reserve(int32_t n) {
 Status LatentCache::ReserveWindow(int32_t rows) {
   if (state_->options.residual == 0) return Status::Ok();
   const int32_t pages = PagesFor(int64_t{state_->written} + rows);
-  for (size_t i = 0; i < state_->layers.size(); ++i) {
-    PagedRows& exact = state_->layers[i].exact;
-    const int32_t begun = state_->written / kPageTokens;
-    bool no_memory = false;
-    if (Page own = exact.OwnCopy(begun, &no_memory)) exact.Replace(begun, std::move(own));
-    if (no_memory) return state_->OutOfMemory(i, exact.places.page_bytes);
-    while (exact.count() < pages) {
-      Page page = Page::Allocate(exact.places.page_bytes);
-      if (!page) return state_->OutOfMemory(i, exact.places.page_bytes);
-      exact.Add(std::move(page));
+  const int32_t begun = state_->written / kPageTokens;
+  std::vector<State::Layer>& layers = state_->layers;
+  if (std::all_of(layers.begin(), layers.end(),
+                  [&](const State::Layer& layer) { return layer.exact.HasOwn(begun, pages); })) {
+    return Status::Ok();
+  }
+  std::vector<PagedRows::Growth> exact(layers.size());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!layers[i].exact.Prepare(*state_->memory, begun, pages, &exact[i])) {
+      return state_->OutOfMemory(i, layers[i].exact.places.page_bytes);
     }
   }
+  for (size_t i = 0; i < layers.size(); ++i) layers[i].exact.Grow(begun, std::move(exact[i]));
   return Status::Ok();
 }
 
@@ -317,6 +325,8 @@ std::unique_ptr<LatentCache> LatentCache::Fork() const {
     layer.rows.pages.reserve(pages);
     if (state->options.residual > 0) layer.exact.pages.reserve(pages);
     layer.first.pages.reserve(1);
+    // The fork's page table has nothing yet.
+    layer.rows.changed = layer.exact.changed = layer.first.changed = 0;
   }
   return std::unique_ptr<LatentCache>(new LatentCache(std::move(state)));
 }
@@ -329,7 +339,7 @@ Status LatentCache::Restore(int32_t length) {
     for (size_t i = 0; i < state_->layers.size(); ++i) {
       PagedRows& exact = state_->layers[i].exact;
       for (int32_t p = 0; p < PagesFor(length); ++p) {
-        Page page = p < begin ? Page() : Page::Allocate(exact.places.page_bytes);
+        Page page = p < begin ? Page() : Page::Allocate(*state_->memory, exact.places.page_bytes);
         if (p >= begin && !page) {
           return state_->OutOfMemory(i, exact.places.page_bytes);
         }
@@ -342,21 +352,83 @@ Status LatentCache::Restore(int32_t length) {
   return Status::Ok();
 }
 
-void LatentCache::ForEachPage(
-    const std::function<void(uint8_t* page, int64_t bytes)>& visit) const {
+std::vector<PageMemory::Span> LatentCache::Spans() const {
+  std::vector<PageMemory::Span> spans;
   for (const State::Layer& layer : state_->layers) {
     for (const PagedRows* rows : {&layer.rows, &layer.exact, &layer.first}) {
       for (const Page& page : rows->owned) {
-        if (page) visit(page.get(), rows->places.page_bytes);
+        if (page) spans.push_back({page.get(), rows->places.page_bytes});
       }
     }
   }
+  return spans;
+}
+
+Status LatentCache::ReadPages(
+    const std::function<void(const uint8_t* page, int64_t bytes)>& visit) const {
+  return state_->memory->Read(Spans(), visit);
+}
+
+Status LatentCache::FillPages(const std::function<void(uint8_t* page, int64_t bytes)>& fill) {
+  return state_->memory->Fill(Spans(), fill);
 }
 
 CacheView LatentCache::View(int32_t layer) const {
   const State::Layer& from = state_->layers[static_cast<size_t>(layer)];
   return {from.rows.view(),         from.exact.view(),    from.first.view(),
           state_->options.residual, state_->options.sink, from.rows.places.scalars};
+}
+
+Status LatentCache::UpdatePageTable() {
+  const PageTablePlaces places = page_table_places();
+  int32_t begin = std::numeric_limits<int32_t>::max(), end = 0;
+  for (const State::Layer& layer : state_->layers) {
+    for (const PagedRows* rows : {&layer.rows, &layer.exact, &layer.first}) {
+      if (rows->changed >= rows->count()) continue;
+      begin = std::min(begin, rows->changed);
+      end = std::max(end, rows->count());
+    }
+  }
+  if (begin >= end) return Status::Ok();
+  if (table_ == nullptr) {
+    const int64_t lines = int64_t{1} + PagesFor(state_->context_length);
+    table_ = std::make_unique<PageTable>(lines * places.columns);
+  }
+  for (int32_t l = 0; l < places.layers; ++l) {
+    const State::Layer& layer = state_->layers[static_cast<size_t>(l)];
+    if (begin == 0 && layer.first.count() > 0) {
+      (*table_)[places.First(l)] = layer.first.owned[0].get();
+    }
+    for (int32_t p = begin; p < layer.rows.count(); ++p) {
+      (*table_)[places.Rows(l, p)] = layer.rows.owned[static_cast<size_t>(p)].get();
+    }
+    for (int32_t p = begin; p < layer.exact.count(); ++p) {
+      (*table_)[places.Exact(l, p)] = layer.exact.owned[static_cast<size_t>(p)].get();
+    }
+  }
+  // First pages change with page 0 alone.
+  const int64_t first_line = begin == 0 ? 0 : int64_t{begin} + 1;
+  const int64_t last_line = int64_t{end} + 1;
+  if (Status status =
+          table_->Upload(*state_->memory, first_line * places.columns, last_line * places.columns);
+      !status.ok()) {
+    return status;
+  }
+  for (State::Layer& layer : state_->layers) {
+    for (PagedRows* rows : {&layer.rows, &layer.exact, &layer.first}) {
+      rows->changed = rows->count();
+    }
+  }
+  return Status::Ok();
+}
+
+uint8_t* const* LatentCache::page_table() const {
+  return table_ == nullptr ? nullptr : table_->data();
+}
+
+PageTablePlaces LatentCache::page_table_places() const {
+  const int32_t layers = static_cast<int32_t>(state_->layers.size());
+  return {layers, state_->options.residual > 0 ? 2 * layers : layers};
 }
 
 int64_t LatentCache::bytes() const {

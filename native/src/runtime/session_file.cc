@@ -171,9 +171,9 @@ Status WriteSession(const Weights& weights, const Decoder& decoder,
   writer.Add(&header, sizeof header);
   writer.Add(tokens.data(), 4 * tokens.size());
   if (logits != nullptr) writer.Add(logits, 4 * static_cast<uint64_t>(header.vocabulary));
-  decoder.cache().ForEachPage(
+  const Status read = decoder.cache().ReadPages(
       [&](const uint8_t* page, int64_t bytes) { writer.Add(page, static_cast<uint64_t>(bytes)); });
-  return writer.Finish();
+  return read.ok() ? writer.Finish() : read;
 }
 
 Result<SessionState> ReadSession(std::shared_ptr<const Weights> weights,
@@ -220,10 +220,11 @@ Result<SessionState> ReadSession(std::shared_ptr<const Weights> weights,
                          " bytes of cache, expected " + std::to_string(cache.bytes()) + " for " +
                          std::to_string(header.cached) + " tokens");
   }
-  cache.ForEachPage([&at](uint8_t* page, int64_t bytes) {
+  const Status filled = cache.FillPages([&at](uint8_t* page, int64_t bytes) {
     std::memcpy(page, at, static_cast<size_t>(bytes));
     at += bytes;
   });
+  if (!filled.ok()) return filled;
   state.decoder = std::move(decoder.value());
   return state;
 }
