@@ -52,5 +52,7 @@ function(mla_add_emulated_gpu target)
   add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC mla_objects)
   target_include_directories(${target} PUBLIC include src)
+  # Kernels that compute what the host does, to the bit, say themselves what nvcc must not contract (src/cuda/both.h).
+  target_compile_options(${target} PRIVATE -ffp-contract=off)
   mla_strict(${target})
 endfunction()

@@ -4,13 +4,12 @@
 #include <cassert>
 #include <cstring>
 
+#include "cache/group_arithmetic.h"
 #include "cache/group_quantizer.h"
 #include "tensor/convert.h"
 
 namespace mla {
 namespace {
-
-constexpr float kLargestHalf = 65504.0f;
 
 void StoreHalf(float value, uint8_t* to) {
   const uint16_t half = FloatToHalf(value);
@@ -26,23 +25,22 @@ float LoadHalf(const uint8_t* from) {
 // Fields of the elements from `first`, a block's beginning, on to where they belong.
 void StoreFields(const RowFormat& format, int32_t first, const uint8_t* fields, int32_t n,
                  uint8_t* row) {
-  const int32_t bits = 8 / format.fields();
   const int32_t block_elements = format.block_elements();
   for (int32_t begin = 0; begin < n; begin += block_elements) {
-    uint8_t bytes[kBlockBytes] = {};
+    uint32_t word = 0;
     for (int32_t i = begin; i < std::min(n, begin + block_elements); ++i) {
-      const int32_t in_block = i - begin;
-      bytes[in_block % 4] |= static_cast<uint8_t>(fields[i] << (in_block / 4 * bits));
+      word |= uint32_t{fields[i]} << format.field_shift(i - begin);
     }
-    std::memcpy(row + (first + begin) / block_elements * kBlockStride, bytes, sizeof bytes);
+    std::memcpy(row + (first + begin) / block_elements * kBlockStride, &word, kBlockBytes);
   }
 }
 
 int32_t LoadField(const RowFormat& format, const uint8_t* row, int32_t element) {
-  const int32_t bits = 8 / format.fields();
-  const int32_t in_block = element % format.block_elements();
-  const uint8_t byte = row[element / format.block_elements() * kBlockStride + in_block % 4];
-  return (byte >> (in_block / 4 * bits)) & ((1 << bits) - 1);
+  const int32_t block = element / format.block_elements();
+  uint32_t word;
+  std::memcpy(&word, row + block * kBlockStride, kBlockBytes);
+  const uint32_t field = word >> format.field_shift(element % format.block_elements());
+  return static_cast<int32_t>(field & ((1u << (8 / format.fields())) - 1));
 }
 
 void EncodePacked(const RowFormat& format, const float* values, uint8_t* row, uint16_t* scales) {
@@ -80,7 +78,7 @@ void EncodeRow(const RowFormat& format, const float* values, uint8_t* row, uint1
     std::memcpy(row, values, static_cast<size_t>(format.length) * sizeof(float));
   } else {
     for (int32_t i = 0; i < format.length; ++i) {
-      StoreHalf(std::clamp(values[i], -kLargestHalf, kLargestHalf), row + int64_t{i} * 2);
+      StoreHalf(ClampToHalf(values[i]), row + int64_t{i} * 2);
     }
   }
 }

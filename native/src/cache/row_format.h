@@ -37,21 +37,25 @@ struct RowFormat {
   int64_t stride;            // bytes from a token's row, or share of a block, to the next token's
   int32_t query_digits = 0;  // signed bytes an element of a quantized query; 0 where there are none
 
-  bool packed() const { return scales_per_group > 0; }
-  int32_t groups() const { return packed() ? (length + group - 1) / group : 0; }
-  int32_t fields() const { return type == CacheType::kInt2 ? 4 : type == CacheType::kInt4 ? 2 : 1; }
-  int32_t block_elements() const { return 4 * fields(); }
-  int32_t blocks() const { return (length + block_elements() - 1) / block_elements(); }
-  int64_t page_value_bytes() const {
+  constexpr bool packed() const { return scales_per_group > 0; }
+  constexpr int32_t groups() const { return packed() ? (length + group - 1) / group : 0; }
+  constexpr int32_t fields() const {
+    return type == CacheType::kInt2 ? 4 : type == CacheType::kInt4 ? 2 : 1;
+  }
+  constexpr int32_t block_elements() const { return 4 * fields(); }
+  // The first bit of element i's field in a block's 4 bytes, taken as a little-endian word.
+  constexpr int32_t field_shift(int32_t i) const { return i % 4 * 8 + i / 4 * (8 / fields()); }
+  constexpr int32_t blocks() const { return (length + block_elements() - 1) / block_elements(); }
+  constexpr int64_t page_value_bytes() const {
     return packed() ? blocks() * kBlockStride : stride * kPageTokens;
   }
-  int64_t page_scale_bytes() const {
+  constexpr int64_t page_scale_bytes() const {
     return int64_t{groups()} * scales_per_group * kPageTokens * 2;
   }
 };
 
 // The field that stands for zero, where there is no minimum.
-inline int32_t ZeroField(CacheType type) { return type == CacheType::kInt8 ? 128 : 0; }
+constexpr int32_t ZeroField(CacheType type) { return type == CacheType::kInt8 ? 128 : 0; }
 
 RowFormat MakeRowFormat(CacheType type, int32_t length, int32_t group);
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "cuda/both.h"
 #include "cuda/gpu_stream.h"
 
 #if defined(__CUDACC__)
@@ -19,18 +20,17 @@
 #define MLA_GPU cuda
 #define MLA_KERNEL __global__
 #define MLA_DEVICE __device__ __forceinline__
-#define MLA_BOTH __host__ __device__ __forceinline__
 #define MLA_UNROLL _Pragma("unroll")
 #else
 #include <bit>
 #include <cmath>
+#include <numbers>
 
 #include "cuda/emulator_testing.h"
 #include "tensor/convert.h"
 #define MLA_GPU emulated
 #define MLA_KERNEL
 #define MLA_DEVICE inline
-#define MLA_BOTH inline
 #define MLA_UNROLL
 #endif
 
@@ -101,6 +101,9 @@ MLA_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 MLA_DEVICE float Min(float a, float b) { return fminf(a, b); }
 // Nearest, halves to even.
 MLA_DEVICE int RoundToInt(float x) { return __float2int_rn(x); }
+MLA_DEVICE double RoundToWhole(double x) { return rint(x); }
+// Of x half turns.
+MLA_DEVICE void SinCosPi(float x, float* sin, float* cos) { sincospif(x, sin, cos); }
 MLA_DEVICE float Infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
 
@@ -212,6 +215,11 @@ inline float Abs(float x) { return std::fabs(x); }
 inline float Max(float a, float b) { return std::fmax(a, b); }
 inline float Min(float a, float b) { return std::fmin(a, b); }
 inline int RoundToInt(float x) { return static_cast<int>(std::lrint(x)); }
+inline double RoundToWhole(double x) { return std::nearbyint(x); }
+inline void SinCosPi(float x, float* sin, float* cos) {
+  *sin = static_cast<float>(std::sin(std::numbers::pi * double{x}));
+  *cos = static_cast<float>(std::cos(std::numbers::pi * double{x}));
+}
 inline float Infinity() { return HUGE_VALF; }
 inline float FloatOfBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 
