@@ -1,0 +1,618 @@
+// Norms, rotation and the cache's rows, on the emulated GPU: pages byte for byte as
+// LatentCache::Write has them, and what is in them, and queries, against plain loops.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cache/cache_testing.h"
+#include "cache/gpu_page_memory.h"
+#include "cache/latent_cache.h"
+#include "cuda/emulator_testing.h"
+#include "kernels/append/gpu.h"
+#include "kernels/norm/norm.h"
+#include "kernels/rope/rope.h"
+
+namespace mla {
+namespace {
+
+constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
+                                CacheType::kInt4, CacheType::kInt2};
+constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
+                                       Emulator::Order::kShuffled};
+constexpr int32_t kLayers = 3;
+constexpr int32_t kLayer = 1;
+
+// Rows of floats with NaN between them.
+struct Rows {
+  Rows(std::mt19937& random, int64_t count, int64_t length)
+      : stride(length + 3), values(static_cast<size_t>(count * stride), NAN) {
+    for (int64_t i = 0; i < count; ++i) {
+      const std::vector<float> row = RandomRow(random, length);
+      std::copy(row.begin(), row.end(), (*this)[i]);
+    }
+  }
+  float* operator[](int64_t i) { return values.data() + i * stride; }
+  const float* operator[](int64_t i) const { return values.data() + i * stride; }
+
+  int64_t stride;
+  std::vector<float> values;
+};
+
+LayerLayout Layout(int32_t kv_heads, int32_t groups, int32_t rope_dim,
+                   const std::vector<int32_t>& segments) {
+  LayerLayout layout;
+  layout.kv_heads = kv_heads;
+  layout.heads = 2 * kv_heads;
+  layout.rope_groups = rope_dim > 0 ? groups : 0;
+  layout.rope_dim = rope_dim;
+  for (const int32_t length : segments) {
+    layout.segments.push_back({layout.latent, length});
+    layout.latent += length;
+  }
+  layout.key_segment.assign(static_cast<size_t>(kv_heads), segments.empty() ? -1 : 0);
+  layout.value_segment.assign(static_cast<size_t>(kv_heads), 0);
+  return layout;
+}
+
+// Sequences of the same model, each with room for positions up to `tokens`.
+std::vector<std::unique_ptr<LatentCache>> Caches(const CacheOptions& options,
+                                                 const LayerLayout& layout,
+                                                 const std::vector<int32_t>& tokens,
+                                                 const std::shared_ptr<PageMemory>& memory) {
+  std::vector<std::unique_ptr<LatentCache>> caches;
+  for (const int32_t n : tokens) {
+    auto cache = LatentCache::Create(options, {3, layout}, n + 70, memory);
+    EXPECT_TRUE(cache.ok()) << cache.status().message();
+    caches.push_back(std::move(cache.value()));
+    EXPECT_TRUE(caches.back()->Reserve(n).ok());
+    EXPECT_TRUE(caches.back()->ReserveWindow(n).ok());
+    EXPECT_TRUE(caches.back()->UpdatePageTable().ok());
+  }
+  return caches;
+}
+
+// Which sequence's row, and where.
+struct At {
+  size_t sequence;
+  int32_t position;
+};
+
+// What a launch reads that is the GPU's.
+struct Step {
+  Step(const std::vector<std::unique_ptr<LatentCache>>& caches, const std::vector<At>& rows) {
+    for (const At& at : rows) {
+      positions.push_back(at.position);
+      tables.push_back(caches[at.sequence]->page_table());
+    }
+  }
+  std::vector<int32_t> positions;
+  std::vector<uint8_t* const*> tables;
+};
+
+GpuAppend AppendTo(const LatentCache& cache, const LayerLayout& layout, const Step& step,
+                   const std::vector<GpuAppendPiece>& pieces) {
+  const CacheView view = cache.View(kLayer);
+  GpuAppend a;
+  a.n = static_cast<int32_t>(step.positions.size());
+  a.positions = step.positions.data();
+  a.tables = step.tables.data();
+  a.layer = kLayer;
+  a.heads = layout.heads;
+  a.kv_heads = layout.kv_heads;
+  a.rope_groups = layout.rope_groups;
+  a.rope_dim = layout.rope_dim;
+  a.pieces = pieces.data();
+  a.piece_count = static_cast<int32_t>(pieces.size());
+  a.places = cache.page_table_places();
+  a.window = view.residual > 0;
+  a.sink = view.sink;
+  a.key_scalar = layout.key_scalar;
+  a.scalars = view.scalars;
+  return a;
+}
+
+std::vector<std::vector<uint8_t>> Pages(const LatentCache& cache) {
+  std::vector<std::vector<uint8_t>> pages;
+  EXPECT_TRUE(cache
+                  .ReadPages([&](const uint8_t* page, int64_t bytes) {
+                    pages.emplace_back(page, page + bytes);
+                  })
+                  .ok());
+  return pages;
+}
+
+// Rows of all sorts: among the normal ones zeros, equal ones, huge and tiny ones, broken ones.
+void MakeHard(int64_t row, int64_t length, float* values) {
+  const float huge = std::numeric_limits<float>::max();
+  const float tiny = std::numeric_limits<float>::denorm_min();
+  switch (row % 8) {
+    case 1:
+      std::fill_n(values, length, 0.0f);
+      break;
+    case 2:
+      std::fill_n(values, length, -1.37f);
+      break;
+    case 3:
+      values[length / 2] = huge;
+      values[length - 1] = -huge;
+      break;
+    case 4:
+      for (int64_t i = 0; i < length; ++i) values[i] *= 1e-7f;
+      values[0] = tiny;
+      break;
+    case 5:
+      values[length / 3] = length % 2 == 0 ? NAN : INFINITY;
+      break;
+    case 6:  // between levels
+      for (int64_t i = 0; i < length; ++i) values[i] = 0.5f * static_cast<float>(i % 31);
+      break;
+    default:
+      break;
+  }
+}
+
+void CompareBytes(const LayerLayout& layout, const CacheOptions& options, int turn) {
+  SCOPED_TRACE("turn " + std::to_string(turn) + ", latent " +
+               std::to_string(static_cast<int>(options.latent)) + ", rope " +
+               std::to_string(static_cast<int>(options.rope)) + ", group " +
+               std::to_string(options.group) + ", C " + std::to_string(layout.latent) + ", R " +
+               std::to_string(layout.rope_dim));
+  auto gpu = std::make_shared<Emulator>(kOrders[turn % 3]);
+  const std::vector<int32_t> tokens = {3, 70, 200};
+  const auto host = Caches(options, layout, tokens, HostMemory());
+  const auto caches = Caches(options, layout, tokens, std::make_shared<GpuPageMemory>(gpu));
+  const std::vector<At> rows = {{1, 63}, {1, 64}, {0, 0},   {2, 199},
+                                {2, 2},  {0, 2},  {2, 127}, {1, 0}};
+  std::mt19937 random(static_cast<unsigned>(turn));
+  const int32_t n = static_cast<int32_t>(rows.size());
+  const int64_t keys = int64_t{layout.rope_groups} * layout.rope_dim;
+  Rows k(random, n, keys), latent(random, n, layout.latent);
+  for (int32_t i = 0; i < n; ++i) {
+    if (keys > 0) MakeHard(i + turn, keys, k[i]);
+    if (layout.latent > 0) MakeHard(i + turn, layout.latent, latent[i]);
+    host[rows[i].sequence]->Write(kLayer, rows[i].position, 1, k[i], 0, latent[i], 0, nullptr, 0);
+  }
+  const Step step(caches, rows);
+  const std::vector<GpuAppendPiece> pieces = PlanGpuAppend(options, layout, false);
+  GpuAppend a = AppendTo(*caches[0], layout, step, pieces);
+  a.k = k.values.data();
+  a.k_stride = k.stride;
+  a.latent = latent.values.data();
+  a.latent_stride = latent.stride;
+  emulated::Launch(*gpu, a);
+  for (size_t s = 0; s < tokens.size(); ++s) EXPECT_EQ(Pages(*caches[s]), Pages(*host[s])) << s;
+}
+
+TEST(GpuAppend, WritesTheBytesThatTheHostWrites) {
+  const LayerLayout layouts[] = {
+      Layout(1, 1, 2, {1}),         Layout(3, 3, 6, {33, 7, 32}), Layout(2, 1, 64, {64}),
+      Layout(2, 1, 130, {65, 129}), Layout(2, 2, 32, {600}),      Layout(2, 0, 0, {31, 257}),
+      Layout(1, 1, 258, {128}),
+  };
+  int turn = 0;
+  for (const LayerLayout& layout : layouts) {
+    for (const CacheType type : kTypes) {
+      for (const int32_t group : {32, 64}) {
+        CacheOptions options = Of(type, turn % 2 == 0 ? 40 : 0, turn % 3 == 0 ? 0 : 3);
+        options.group = group;
+        if (turn % 4 == 3) options.rope = kTypes[turn / 4 % 5];
+        ASSERT_NO_FATAL_FAILURE(CompareBytes(layout, options, turn++));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Every rank, as they meet the ends of groups, blocks and pieces.
+TEST(GpuAppend, WritesEveryRank) {
+  for (const CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    for (int32_t rank = 1; rank <= 300; rank += rank < 70 ? 1 : 23) {
+      const int32_t group = rank % 2 == 0 ? 32 : 64;
+      CacheOptions options = Of(type);
+      options.group = group;
+      CompareBytes(Layout(1, 0, 0, {rank}), options, rank);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// A model's attention between projections and cache: as graph/attention_block.cc does it.
+struct Problem {
+  LayerLayout layout;
+  RopeLayout pairs = RopeLayout::kHalves;
+  int32_t rotated = 0;
+  float factor = 1.0f;
+  bool one_table = false;
+  bool norms_queries = false, norms_keys = false, weights_a_head = false, norms_last = false;
+  int32_t nope = 0;
+};
+
+constexpr float kEpsilon = 1e-5f;
+
+struct Case {
+  Case(Problem of, const std::vector<At>& at, uint32_t seed)
+      : p(std::move(of)),
+        rows(at),
+        random(seed),
+        n(static_cast<int32_t>(at.size())),
+        head_length(p.layout.rope_dim + p.nope),
+        q(random, int64_t{n} * p.layout.heads, head_length),
+        k(random, n, int64_t{p.layout.rope_groups} * p.layout.rope_dim),
+        latent(random, n, p.layout.latent),
+        k_nope(random, n, int64_t{p.layout.kv_heads} * p.nope),
+        q_weight(RandomRow(random, int64_t{p.layout.heads} * head_length)),
+        k_weight(RandomRow(random, int64_t{p.layout.kv_heads} * head_length)) {
+    const int64_t pairs = int64_t{std::max(1, p.layout.rope_groups)} * p.rotated / 2;
+    for (int64_t i = 0; i < pairs; ++i) {
+      frequencies.push_back(static_cast<float>(std::pow(1e4, -double(i) / double(pairs))));
+    }
+  }
+
+  int64_t HeadStride() const { return p.weights_a_head ? head_length : 0; }
+
+  GpuAppend Call(const LatentCache& cache, const Step& step,
+                 const std::vector<GpuAppendPiece>& pieces) {
+    GpuAppend a = AppendTo(cache, p.layout, step, pieces);
+    a.q = q.values.data();
+    a.q_head_stride = q.stride;
+    a.q_stride = q.stride * p.layout.heads;
+    a.k = k.values.data();
+    a.k_stride = k.stride;
+    a.latent = latent.values.data();
+    a.latent_stride = latent.stride;
+    a.k_nope = k_nope.values.data();
+    a.k_nope_stride = k_nope.stride;
+    a.rotation = {p.pairs, p.rotated, p.factor, frequencies.data(),
+                  p.one_table ? 0 : p.rotated / 2};
+    if (p.norms_queries) a.q_norm = {q_weight.data(), HeadStride()};
+    if (p.norms_keys) a.k_norm = {k_weight.data(), HeadStride()};
+    a.epsilon = kEpsilon;
+    a.norm_after_rotation = p.norms_last;
+    a.head_length = head_length;
+    a.nope_dim = p.nope;
+    return a;
+  }
+
+  // What the host does to a row: queries, keys, latents and scalars in place.
+  void FinishRow(int32_t i, Rows& to_q, float* keys, float* latents, float* scalars) const {
+    if (p.norms_last) Rotate(i, to_q, keys);
+    for (int32_t h = 0; p.norms_queries && h < p.layout.heads; ++h) {
+      float* row = to_q[int64_t{i} * p.layout.heads + h];
+      RmsNormReference(row, 0, q_weight.data() + h * HeadStride(), kEpsilon, row, 0, 1,
+                       head_length);
+    }
+    for (int32_t g = 0; p.norms_keys && g < p.layout.kv_heads; ++g) {
+      const float* weight = k_weight.data() + g * HeadStride();
+      const int32_t r = p.layout.rope_dim;
+      std::vector<float> rest(static_cast<size_t>(p.nope));
+      float* cached = nullptr;
+      if (p.layout.key_scalar) {
+        std::copy_n(k_nope[i] + g * p.nope, p.nope, rest.begin());
+      } else if (p.nope > 0) {
+        cached = latents + p.layout.segments[static_cast<size_t>(p.layout.key_segment[g])].offset;
+        std::copy_n(cached, p.nope, rest.begin());
+      }
+      double sum = 0;
+      for (int32_t j = 0; j < r; ++j) sum += double{keys[g * r + j]} * keys[g * r + j];
+      for (const float x : rest) sum += double{x} * x;
+      const double scale = 1 / std::sqrt(sum / head_length + double{kEpsilon});
+      if (p.layout.key_scalar) {
+        scalars[g] = static_cast<float>(scale);
+        for (int32_t j = 0; j < r; ++j) keys[g * r + j] *= weight[j];
+        const int32_t heads = p.layout.heads / p.layout.kv_heads;
+        for (int32_t h = g * heads; h < (g + 1) * heads; ++h) {
+          float* others = to_q[int64_t{i} * p.layout.heads + h] + r;
+          for (int32_t j = 0; j < p.nope; ++j) others[j] *= weight[r + j];
+        }
+        continue;
+      }
+      for (int32_t j = 0; j < r; ++j) {
+        keys[g * r + j] = static_cast<float>(keys[g * r + j] * scale * double{weight[j]});
+      }
+      for (int32_t j = 0; j < p.nope; ++j) {
+        cached[j] = static_cast<float>(cached[j] * scale * double{weight[r + j]});
+      }
+    }
+    if (!p.norms_last) Rotate(i, to_q, keys);
+  }
+
+  void Rotate(int32_t i, Rows& to_q, float* keys) const {
+    if (p.rotated == 0) return;
+    const int32_t heads = p.layout.heads / p.layout.rope_groups;
+    std::vector<float> table(static_cast<size_t>(p.rotated));
+    for (int32_t g = 0; g < p.layout.rope_groups; ++g) {
+      RopeAngles(frequencies.data() + (p.one_table ? 0 : g * p.rotated / 2), p.rotated / 2,
+                 rows[i].position, p.factor, table.data());
+      RopeRotateReference(p.pairs, table.data(), keys + g * p.layout.rope_dim, 0, 1, p.rotated);
+      RopeRotateReference(p.pairs, table.data(), to_q[int64_t{i} * p.layout.heads + g * heads],
+                          to_q.stride, heads, p.rotated);
+    }
+  }
+
+  Problem p;
+  std::vector<At> rows;
+  std::mt19937 random;
+  int32_t n;
+  int32_t head_length;
+  Rows q, k, latent, k_nope;
+  std::vector<float> q_weight, k_weight, frequencies;
+};
+
+void ExpectNear(const float* actual, const float* expected, int64_t count, const char* what) {
+  for (int64_t j = 0; j < count; ++j) {
+    ASSERT_NEAR(actual[j], expected[j], 3e-6 * (1 + std::fabs(double{expected[j]})))
+        << what << ' ' << j;
+  }
+}
+
+// The row of an array of floats in a page.
+const float* FloatRow(const CacheView& view, const RowArray& array, int32_t position) {
+  return reinterpret_cast<const float*>(view.rows.Rows(array, position, 1).data);
+}
+
+void Compare(const Problem& problem, int turn) {
+  SCOPED_TRACE("turn " + std::to_string(turn));
+  const std::vector<int32_t> tokens = {70, 200, 100004};
+  const std::vector<At> rows = {{1, 130}, {0, 0}, {2, 100003}, {0, 69}, {1, 131}};
+  Case c(problem, rows, static_cast<uint32_t>(turn));
+  const LayerLayout& layout = c.p.layout;
+  const std::vector<float> q_before = c.q.values;
+
+  // What is in the cache, as floats.
+  auto gpu = std::make_shared<Emulator>(kOrders[turn % 3]);
+  auto memory = std::make_shared<GpuPageMemory>(gpu);
+  const CacheOptions floats = Of(CacheType::kF32);
+  const auto caches = Caches(floats, layout, tokens, memory);
+  const std::vector<GpuAppendPiece> pieces = PlanGpuAppend(floats, layout, c.p.norms_keys);
+  const Step step(caches, rows);
+  emulated::Launch(*gpu, c.Call(*caches[0], step, pieces));
+  EXPECT_EQ(gpu->launches(), 1);
+
+  Rows q_expected = c.q;
+  q_expected.values = q_before;
+  Rows keys = c.k, latents = c.latent;
+  std::vector<float> scalars(static_cast<size_t>(c.n * layout.kv_heads));
+  Rows cached_keys = c.k, cached_latents = c.latent;
+  for (int32_t i = 0; i < c.n; ++i) {
+    c.FinishRow(i, q_expected, keys[i], latents[i], scalars.data() + i * layout.kv_heads);
+    const CacheView view = caches[rows[i].sequence]->View(kLayer);
+    const int32_t position = rows[i].position;
+    for (int32_t g = 0; g < layout.rope_groups; ++g) {
+      const float* actual = FloatRow(view, view.rows.rope[g], position);
+      ExpectNear(actual, keys[i] + g * layout.rope_dim, layout.rope_dim, "key");
+      std::copy_n(actual, layout.rope_dim, cached_keys[i] + g * layout.rope_dim);
+    }
+    for (size_t s = 0; s < layout.segments.size(); ++s) {
+      const Segment& segment = layout.segments[s];
+      const float* actual = FloatRow(view, view.rows.latent[s], position);
+      ExpectNear(actual, latents[i] + segment.offset, segment.length, "latent");
+      std::copy_n(actual, segment.length, cached_latents[i] + segment.offset);
+    }
+    for (int32_t g = 0; layout.key_scalar && g < layout.kv_heads; ++g) {
+      float& expected = scalars[static_cast<size_t>(i * layout.kv_heads + g)];
+      ExpectNear(view.Scalars(g, position), &expected, 1, "scalar");
+      expected = *view.Scalars(g, position);
+    }
+  }
+  for (int64_t i = 0; i < int64_t{c.n} * layout.heads; ++i) {
+    ExpectNear(c.q[i], q_expected[i], c.head_length, "query");
+    for (int64_t j = c.head_length; j < c.q.stride; ++j) EXPECT_TRUE(std::isnan(c.q[i][j]));
+  }
+  if (testing::Test::HasFailure()) return;
+
+  // And quantized, as the host would quantize those floats.
+  const CacheType type = kTypes[1 + turn % 4];
+  CacheOptions options = Of(type, 40, 2);
+  options.group = turn % 2 == 0 ? 32 : 64;
+  const std::vector<int32_t> few = {70, 200};
+  const auto host = Caches(options, layout, few, HostMemory());
+  const auto packed = Caches(options, layout, few, memory);
+  std::vector<At> near = rows;
+  near.erase(near.begin() + 2);
+  const Step near_step(packed, near);
+  const std::vector<GpuAppendPiece> packed_pieces = PlanGpuAppend(options, layout, c.p.norms_keys);
+  // The same rows but the far one.
+  for (Rows* each : {&c.k, &c.latent, &c.k_nope, &cached_keys, &cached_latents}) {
+    each->values.erase(each->values.begin() + 2 * each->stride,
+                       each->values.begin() + 3 * each->stride);
+  }
+  scalars.erase(scalars.begin() + 2 * layout.kv_heads, scalars.begin() + 3 * layout.kv_heads);
+  emulated::Launch(*gpu, c.Call(*packed[0], near_step, packed_pieces));
+  for (size_t i = 0; i < near.size(); ++i) {
+    const int64_t row = static_cast<int64_t>(i);
+    host[near[i].sequence]->Write(kLayer, near[i].position, 1, cached_keys[row], 0,
+                                  cached_latents[row], 0,
+                                  layout.key_scalar ? &scalars[i * layout.kv_heads] : nullptr, 0);
+  }
+  for (size_t s = 0; s < few.size(); ++s) EXPECT_EQ(Pages(*packed[s]), Pages(*host[s])) << s;
+}
+
+TEST(GpuAppend, NormsAndRotatesAsTheHostDoes) {
+  int turn = 0;
+  for (const RopeLayout pairs : {RopeLayout::kHalves, RopeLayout::kInterleaved}) {
+    const auto run = [&](Problem problem) {
+      problem.pairs = pairs;
+      Compare(problem, turn++);
+    };
+    // Plain: rotary keys a head, values a head; partial rotary; YaRN's factor; one table and many.
+    Problem plain;
+    plain.layout = Layout(2, 2, 64, {64, 64});
+    plain.layout.key_segment = {-1, -1};
+    plain.rotated = 64;
+    plain.one_table = true;
+    run(plain);
+    plain.rotated = 22;
+    plain.factor = 1.25f;
+    plain.one_table = false;
+    run(plain);
+    // A group that heads share, longer than a piece, and an odd rank.
+    Problem shared;
+    shared.layout = Layout(3, 1, 258, {77});
+    shared.rotated = 258;
+    shared.nope = 5;
+    run(shared);
+    // Nothing turns.
+    Problem still;
+    still.layout = Layout(2, 0, 0, {40});
+    still.nope = 8;
+    run(still);
+    // Qwen3's norms, before and after the rotation, one weight vector and one a head.
+    for (const bool last : {false, true}) {
+      for (const bool a_head : {false, true}) {
+        Problem normed = plain;
+        normed.norms_queries = normed.norms_keys = true;
+        normed.norms_last = last;
+        normed.weights_a_head = a_head;
+        run(normed);
+        normed.rotated = 64;
+        normed.norms_keys = a_head;
+        run(normed);
+        // Uncompressed keys beside the rotary ones: both are one head's.
+        Problem split = normed;
+        split.norms_keys = true;
+        split.layout = Layout(2, 2, 14, {50, 50, 33});
+        split.layout.key_segment = {0, 1};
+        split.layout.value_segment = {2, 2};
+        split.rotated = 14;
+        split.nope = 50;
+        run(split);
+        // Factored ones: scalars.
+        Problem factored = split;
+        factored.layout = Layout(2, 2, 14, {91});
+        factored.layout.key_scalar = true;
+        run(factored);
+        factored.norms_queries = false;
+        run(factored);
+        // No rotary keys at all.
+        Problem all_rest = split;
+        all_rest.layout = Layout(2, 0, 0, {50, 50, 33});
+        all_rest.layout.key_segment = {0, 1};
+        all_rest.rotated = 0;
+        run(all_rest);
+      }
+    }
+    if (HasFailure()) return;
+  }
+}
+
+// A float's product of position and frequency is off by up to 0.004 at 1e5.
+TEST(GpuAppend, AnglesOfFarPositionsAreRight) {
+  const std::vector<int32_t> positions = {1, 1000, 99999, 131071, 1000003, 1 << 30};
+  const std::vector<float> frequencies = {1.0f, 0.86596f, 0.1f, 1e-4f, 3.1415927f};
+  const int32_t pairs = static_cast<int32_t>(frequencies.size());
+  std::vector<float> q;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    for (int32_t p = 0; p < pairs; ++p) q.insert(q.end(), {1.0f, 0.0f});
+  }
+  GpuAppend a;
+  a.n = static_cast<int32_t>(positions.size());
+  a.positions = positions.data();
+  const std::vector<uint8_t* const*> tables(positions.size());
+  a.tables = tables.data();
+  a.q = q.data();
+  a.q_stride = 2 * pairs;
+  a.heads = a.kv_heads = 1;
+  a.rotation = {RopeLayout::kInterleaved, 2 * pairs, 1.5f, frequencies.data(), 0};
+  Emulator gpu;
+  emulated::Launch(gpu, a);
+  for (size_t i = 0; i < positions.size(); ++i) {
+    for (int32_t p = 0; p < pairs; ++p) {
+      const double angle = double(positions[i]) * double(frequencies[p]);
+      const size_t at = (i * pairs + p) * 2;
+      EXPECT_NEAR(q[at], 1.5 * std::cos(angle), 4e-7) << positions[i] << ' ' << p;
+      EXPECT_NEAR(q[at + 1], 1.5 * std::sin(angle), 4e-7) << positions[i] << ' ' << p;
+    }
+  }
+}
+
+// A recorded step goes on with the next positions, other sequences, and fewer rows.
+TEST(GpuAppend, AReplayReadsPositionsAndTablesAnew) {
+  const CacheOptions options = Of(CacheType::kInt4, 40, 2);
+  Problem problem;
+  problem.layout = Layout(2, 2, 32, {40});
+  problem.rotated = 32;
+  auto gpu = std::make_shared<Emulator>(Emulator::Order::kShuffled);
+  const std::vector<int32_t> tokens = {70, 200};
+  const auto memory = std::make_shared<GpuPageMemory>(gpu);
+  const auto caches = Caches(options, problem.layout, tokens, memory);
+  const auto expected = Caches(options, problem.layout, tokens, memory);
+  Case c(problem, {{0, 0}, {1, 0}}, 1);
+  const std::vector<GpuAppendPiece> pieces = PlanGpuAppend(options, problem.layout, false);
+  Step step(caches, c.rows);
+  const GpuAppend call = c.Call(*caches[0], step, pieces);
+  auto recording = gpu->Record([&] { emulated::Launch(*gpu, call); });
+  ASSERT_TRUE(recording.ok());
+  const std::vector<std::vector<At>> steps = {
+      {{0, 0}, {1, 63}}, {{1, 64}, {0, 1}}, {{1, 65}, {0, -1}}};
+  const std::vector<float> q = c.q.values;
+  for (const std::vector<At>& rows : steps) {
+    const Step next(caches, rows);
+    std::copy(next.positions.begin(), next.positions.end(), step.positions.begin());
+    std::copy(next.tables.begin(), next.tables.end(), step.tables.begin());
+    c.q.values = q;
+    gpu->Replay(*recording.value());
+    const std::vector<float> replayed = c.q.values;
+    // One by one.
+    for (int64_t i = 0; i < 2; ++i) {
+      if (rows[i].position < 0) {
+        const auto begin = static_cast<std::ptrdiff_t>(i * call.q_stride);
+        EXPECT_EQ(std::memcmp(&replayed[begin], &q[begin], call.q_stride * 4), 0);
+        continue;
+      }
+      const Step alone(expected, {rows[i]});
+      GpuAppend one = c.Call(*expected[0], alone, pieces);
+      std::vector<float> own(q.begin() + i * call.q_stride, q.begin() + (i + 1) * call.q_stride);
+      one.q = own.data();
+      one.k += i * one.k_stride;
+      one.latent += i * one.latent_stride;
+      emulated::Launch(*gpu, one);
+      EXPECT_EQ(std::memcmp(own.data(), &replayed[i * call.q_stride], own.size() * 4), 0);
+    }
+  }
+  for (size_t s = 0; s < 2; ++s) EXPECT_EQ(Pages(*caches[s]), Pages(*expected[s]));
+}
+
+TEST(GpuNormHeads, NormsQueriesAndKeys) {
+  int turn = 0;
+  for (const int32_t length : {1, 31, 64, 128, 130}) {
+    for (const int32_t kv_heads : {0, 1, 3}) {
+      const int32_t n = 3, heads = 5;
+      std::mt19937 random(7);
+      Rows q(random, n, heads * length), k(random, n, kv_heads * length);
+      const std::vector<float> q_weight = RandomRow(random, heads * length),
+                               k_weight = RandomRow(random, length);
+      const Rows q_before = q, k_before = k;
+      GpuNormHeads a;
+      a.parts[0] = {q.values.data(), q.stride, heads, {q_weight.data(), length}};
+      a.parts[1] = {k.values.data(), k.stride, kv_heads, {k_weight.data(), 0}};
+      a.n = n;
+      a.head_length = length;
+      a.epsilon = kEpsilon;
+      Emulator gpu(kOrders[turn++ % 3]);
+      emulated::Launch(gpu, a);
+      std::vector<float> expected(static_cast<size_t>(length));
+      for (int32_t i = 0; i < n; ++i) {
+        for (int32_t h = 0; h < heads + kv_heads; ++h) {
+          const bool key = h >= heads;
+          const int32_t head = key ? h - heads : h;
+          RmsNormReference((key ? k_before[i] : q_before[i]) + head * length, 0,
+                           key ? k_weight.data() : q_weight.data() + head * length, kEpsilon,
+                           expected.data(), 0, 1, length);
+          ExpectNear((key ? k[i] : q[i]) + head * length, expected.data(), length, "head");
+        }
+        EXPECT_TRUE(std::isnan(q[i][heads * length]) && std::isnan(k[i][kv_heads * length]));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mla

@@ -1,0 +1,330 @@
+#include "cache/group_arithmetic.h"
+#include "cuda/simt.h"
+#include "kernels/append/gpu.h"
+
+namespace mla::MLA_GPU {
+namespace {
+
+constexpr int kBlockThreads = 128;
+constexpr int kWarps = kBlockThreads / kWarp;
+constexpr int kLanesAGroup = 8;  // of a cache row's elements, for each of the piece's four groups
+constexpr int kGroups = kWarp / kLanesAGroup;
+// A piece's elements, its groups one bank apart: all of a group's lanes read one element at a time.
+constexpr int kPieceFloats = kGroups * (kMostGroup + 1);
+static_assert(kMostTried <= kLanesAGroup);
+
+struct Angle {
+  float cos, sin;
+};
+
+// Of pair i of a group. Turns are counted in double, what is left of one fits a float: at position
+// 1e6 a float's angle would be wrong by whole hundredths.
+MLA_DEVICE Angle AngleOf(const GpuRotation& r, int group, int pair, int position) {
+  constexpr double kInverseTurn = 0.15915494309189533577;  // 1 / 2π
+  const double frequency = static_cast<double>(r.frequencies[group * r.group_stride + pair]);
+  const double turns = static_cast<double>(position) * frequency * kInverseTurn;
+  const float part = static_cast<float>(2.0 * (turns - RoundToWhole(turns)));
+  Angle angle;
+  SinCosPi(part, &angle.sin, &angle.cos);
+  angle.sin *= r.factor;
+  angle.cos *= r.factor;
+  return angle;
+}
+
+// Which element is a pair's first, and how far on its second.
+MLA_DEVICE int FirstOf(const GpuRotation& r, int pair) {
+  return r.layout == RopeLayout::kHalves ? pair : 2 * pair;
+}
+MLA_DEVICE int Apart(const GpuRotation& r) {
+  return r.layout == RopeLayout::kHalves ? r.dims / 2 : 1;
+}
+
+MLA_DEVICE float InverseRms(float squares, int count, float epsilon) {
+  return Rsqrt(squares / static_cast<float>(count) + epsilon);
+}
+
+// Warp.
+MLA_DEVICE float SumOfSquares(const float* x, int begin, int end) {
+  float sum = 0.0f;
+  for (int j = begin + Lane(); j < end; j += kWarp) sum += x[j] * x[j];
+  return SumOver(sum, kWarp);
+}
+
+// Warp: a head's query, normed and rotated.
+MLA_DEVICE void FinishQuery(const GpuAppend& a, int row, int head, int position) {
+  float* q = a.q + row * a.q_stride + head * a.q_head_stride;
+  const GpuRotation& r = a.rotation;
+  const int pairs = r.dims / 2, apart = Apart(r);
+  const int group = a.rope_groups > 1 ? head / (a.heads / a.rope_groups) : 0;
+  const float* weight = nullptr;
+  float scale = 1.0f;
+  if (a.q_norm.weight != nullptr) {
+    weight = a.q_norm.weight + head * a.q_norm.head_stride;
+    float sum = 0.0f;
+    for (int p = Lane(); p < pairs; p += kWarp) {
+      const float x = q[FirstOf(r, p)], y = q[FirstOf(r, p) + apart];
+      // A turn leaves the sum as it is but for its factor.
+      const float factor = a.norm_after_rotation ? r.factor : 1.0f;
+      sum += factor * factor * (x * x + y * y);
+    }
+    sum = SumOver(sum, kWarp) + SumOfSquares(q, r.dims, a.head_length);
+    scale = InverseRms(sum, a.head_length, a.epsilon);
+  }
+  for (int p = Lane(); p < pairs; p += kWarp) {
+    const int first = FirstOf(r, p), second = first + apart;
+    const float by_first = weight == nullptr ? 1.0f : scale * weight[first];
+    const float by_second = weight == nullptr ? 1.0f : scale * weight[second];
+    const Angle angle = AngleOf(r, group, p, position);
+    float x = q[first], y = q[second];
+    if (!a.norm_after_rotation) {
+      x *= by_first;
+      y *= by_second;
+    }
+    float turned_x = x * angle.cos - y * angle.sin;
+    float turned_y = x * angle.sin + y * angle.cos;
+    if (a.norm_after_rotation) {
+      turned_x *= by_first;
+      turned_y *= by_second;
+    }
+    q[first] = turned_x;
+    q[second] = turned_y;
+  }
+  if (weight == nullptr && !a.key_scalar) return;
+  const float* key_weight = a.k_norm.weight + head / (a.heads / a.kv_heads) * a.k_norm.head_stride;
+  for (int j = r.dims + Lane(); j < a.head_length; j += kWarp) {
+    float x = q[j];
+    if (weight != nullptr) x *= scale * weight[j];
+    if (a.key_scalar && j >= a.rope_dim) x *= key_weight[j];
+    q[j] = x;
+  }
+}
+
+// Element j of a rotary group's key, rotated, and multiplied with scale * weight where there are
+// weights.
+MLA_DEVICE float RotaryKey(const GpuAppend& a, const float* k, int group, int j, int position,
+                           const float* weight, float scale) {
+  const GpuRotation& r = a.rotation;
+  const float by = weight == nullptr ? 1.0f : scale * weight[j];
+  if (j >= r.dims) return k[j] * by;
+  const int apart = Apart(r);
+  const int pair = r.layout == RopeLayout::kHalves ? j % apart : j / 2;
+  const bool is_first = j == FirstOf(r, pair);
+  const int other = is_first ? j + apart : j - apart;
+  float x = k[j], y = k[other];
+  if (weight != nullptr && !a.norm_after_rotation) {
+    x *= by;
+    y *= scale * weight[other];
+  }
+  const Angle angle = AngleOf(r, group, pair, position);
+  const float turned = is_first ? x * angle.cos - y * angle.sin : y * angle.sin + x * angle.cos;
+  return a.norm_after_rotation ? turned * by : turned;
+}
+
+// Warp: 1 / rms of a KV head's whole key.
+MLA_DEVICE float KeyScale(const GpuAppend& a, const float* k, const float* rest) {
+  const float factor = a.norm_after_rotation ? a.rotation.factor : 1.0f;
+  float sum = factor * factor * SumOfSquares(k, 0, a.rotation.dims);
+  sum += SumOfSquares(k, a.rotation.dims, a.rope_dim);
+  sum += SumOfSquares(rest, 0, a.nope_dim);
+  return InverseRms(sum, a.head_length, a.epsilon);
+}
+
+// Warp: the scalar of a KV head's key.
+MLA_DEVICE void WriteScalar(const GpuAppend& a, int row, int kv_head, int position, uint8_t* page) {
+  const float scale = KeyScale(a, a.k + row * a.k_stride + kv_head * a.rope_dim,
+                               a.k_nope + row * a.k_nope_stride + kv_head * a.nope_dim);
+  if (Lane() != 0) return;
+  reinterpret_cast<float*>(page + a.scalars)[kv_head * kPageTokens + position % kPageTokens] =
+      scale;
+}
+
+// Where element i of a piece is in the warp's shared memory.
+MLA_DEVICE int Slot(int i, int group) { return i + i / group; }
+
+// Warp.
+MLA_DEVICE void WriteFloats(const GpuAppendPiece& piece, const RowArray& to, uint8_t* page,
+                            int slot, const float* values, int group) {
+  uint8_t* row = page + to.values + slot * to.format.stride;
+  for (int i = Lane(); i < piece.count; i += kWarp) {
+    const float value = values[Slot(i, group)];
+    if (to.format.type == CacheType::kF32) {
+      reinterpret_cast<float*>(row)[piece.begin + i] = value;
+    } else {
+      reinterpret_cast<uint16_t*>(row)[piece.begin + i] = FloatToHalf(ClampToHalf(value));
+    }
+  }
+}
+
+// Of a group's elements, as its eight lanes found it together.
+struct GroupNumbers {
+  uint16_t scale, minimum;
+  bool finite;
+};
+
+// Warp. Sums go through a group's elements in their order in one lane, so that they are the host's;
+// what is side by side are groups and the ranges that are tried.
+MLA_DEVICE GroupNumbers ScaleGroup(CacheType type, const float* values, int n) {
+  const int lane = Lane() % kLanesAGroup, first_lane = Lane() - lane;
+  float broken = 0.0f, largest = 0.0f;
+  for (int i = lane; i < n; i += kLanesAGroup) {
+    if (!IsFinite(values[i])) broken = 1.0f;
+    largest = Max(largest, Abs(values[i]));
+  }
+  GroupNumbers out = {0, 0, MaxOver(broken, kLanesAGroup) == 0.0f};
+  if (type == CacheType::kInt8) {
+    out.scale = FloatToHalf(ClampToHalf(Int8Scale(MaxOver(largest, kLanesAGroup))));
+  } else {
+    const float most_level = MostLevel(type);
+    const int tried = TriedShares(type);
+    GroupRange range = {0.0f, 0.0f, 0.0f};
+    RangeTrial mine = {0.0f, 0.0f, 0.0f};
+    if (n > 0 && lane < tried) {
+      range = GroupRange::Of(values, n);
+      mine = RangeTrial::Of(values, n, range, TriedShare(type, lane), most_level);
+    }
+    RangeFit fit = RangeFit::Plain(range, most_level);
+    for (int i = 0; i < tried; ++i) {
+      const RangeTrial trial = {Shuffle(mine.levels, first_lane + i),
+                                Shuffle(mine.along, first_lane + i),
+                                Shuffle(mine.spread, first_lane + i)};
+      if (n > 0) fit.Consider(trial, range, n);
+    }
+    // Lanes that tried nothing know no range.
+    out.scale = FloatToHalf(ClampToHalf(Shuffle(fit.scale, first_lane)));
+    out.minimum = FloatToHalf(ClampToHalf(Shuffle(fit.minimum, first_lane)));
+  }
+  if (!out.finite) out.scale = out.minimum = kHalfNaN;
+  return out;
+}
+
+// Warp.
+MLA_DEVICE void WritePacked(const GpuAppendPiece& piece, uint8_t* page, int slot,
+                            const float* shared) {
+  const RowFormat& format = piece.rows.format;
+  const int lane = Lane() % kLanesAGroup, part = Lane() / kLanesAGroup;
+  const int begin = part * format.group;  // in the piece
+  const int left = piece.count - begin;
+  const int n = left < 0 ? 0 : left < format.group ? left : format.group;
+  const float* values = shared + Slot(begin, format.group);
+  const GroupNumbers numbers = ScaleGroup(format.type, values, n);
+  if (n == 0) return;
+  const int group = (piece.begin + begin) / format.group;
+  if (lane == 0) {
+    uint16_t* scales = reinterpret_cast<uint16_t*>(page + piece.rows.scales) +
+                       group * format.scales_per_group * kPageTokens + slot;
+    scales[0] = numbers.scale;
+    if (format.scales_per_group == 2) scales[kPageTokens] = numbers.minimum;
+  }
+  const float inverse = numbers.finite ? Inverse(HalfToFloat(numbers.scale)) : 0.0f;
+  const float minimum = HalfToFloat(numbers.minimum);
+  const int elements = format.block_elements();
+  uint8_t* row = page + piece.rows.values + slot * format.stride;
+  for (int block = lane; block * elements < n; block += kLanesAGroup) {
+    uint32_t word = 0;
+    for (int i = 0; i < elements && block * elements + i < n && numbers.finite; ++i) {
+      const float value = values[block * elements + i];
+      const uint32_t field =
+          format.type == CacheType::kInt8
+              ? Int8Field(value, inverse)
+              : static_cast<uint32_t>(RangeLevel(value, minimum, inverse, MostLevel(format.type)));
+      word |= field << format.field_shift(i);
+    }
+    const int64_t at = (piece.begin + begin) / elements + block;
+    *reinterpret_cast<uint32_t*>(row + at * kBlockStride) = word;
+  }
+}
+
+// Warp: a piece of the row's rotary keys or latents to the pages.
+MLA_DEVICE void WritePiece(const GpuAppend& a, const GpuAppendPiece& piece, int row, int position,
+                           uint8_t* const* table, float* shared) {
+  const float* keys = a.k + row * a.k_stride;
+  const float* latents = a.latent + row * a.latent_stride;
+  const float* weight = nullptr;
+  float scale = 1.0f;
+  if (piece.kv_head >= 0) {
+    weight = a.k_norm.weight + piece.kv_head * a.k_norm.head_stride;
+    if (!a.key_scalar) {
+      scale = KeyScale(a, keys + piece.kv_head * a.rope_dim, latents + piece.rest);
+    }
+  }
+  // Floats have no groups; then it is the padding alone that they decide.
+  const int group = piece.rows.format.packed() ? piece.rows.format.group : kMostGroup;
+  for (int i = Lane(); i < piece.count; i += kWarp) {
+    const int j = piece.begin + i;
+    float value;
+    if (piece.rope_group >= 0) {
+      value = RotaryKey(a, keys + piece.source, piece.rope_group, j, position, weight, scale);
+    } else {
+      value = latents[piece.source + j];
+      if (weight != nullptr) value *= scale * weight[piece.weight + j];
+    }
+    shared[Slot(i, group)] = value;
+  }
+  SyncWarp();
+  const int page = position / kPageTokens, slot = position % kPageTokens;
+  uint8_t* rows = table[a.places.Rows(a.layer, page)];
+  if (piece.rows.format.packed()) {
+    WritePacked(piece, rows, slot, shared);
+  } else {
+    WriteFloats(piece, piece.rows, rows, slot, shared, group);
+  }
+  if (a.window) {
+    WriteFloats(piece, piece.exact, table[a.places.Exact(a.layer, page)], slot, shared, group);
+  }
+  if (position < a.sink) {
+    WriteFloats(piece, piece.first, table[a.places.First(a.layer)], slot, shared, group);
+  }
+}
+
+// A warp has one of a row's parts: a head's query, a piece of the cache's row, or a scalar.
+MLA_KERNEL void Append(const GpuAppend a) {
+  const int row = BlockY();
+  const int position = a.positions[row];
+  if (position < 0) return;
+  int part = BlockX() * kWarps + WarpIndex();
+  const int queries = a.q == nullptr ? 0 : a.heads;
+  if (part < queries) {
+    FinishQuery(a, row, part, position);
+    return;
+  }
+  part -= queries;
+  uint8_t* const* table = a.tables[row];
+  if (part < a.piece_count) {
+    float* shared = reinterpret_cast<float*>(SharedMemory()) + WarpIndex() * kPieceFloats;
+    WritePiece(a, a.pieces[part], row, position, table, shared);
+    return;
+  }
+  part -= a.piece_count;
+  if (!a.key_scalar || part >= a.kv_heads) return;
+  WriteScalar(a, row, part, position, table[a.places.Rows(a.layer, position / kPageTokens)]);
+}
+
+MLA_KERNEL void NormHeads(const GpuNormHeads a) {
+  int head = BlockX() * kWarps + WarpIndex();
+  const bool second = head >= a.parts[0].heads;
+  const GpuNormHeads::Part part = second ? a.parts[1] : a.parts[0];
+  if (second) head -= a.parts[0].heads;
+  if (head >= part.heads) return;
+  float* x = part.x + BlockY() * part.stride + head * a.head_length;
+  const float* weight = part.norm.weight + head * part.norm.head_stride;
+  const float scale = InverseRms(SumOfSquares(x, 0, a.head_length), a.head_length, a.epsilon);
+  for (int j = Lane(); j < a.head_length; j += kWarp) x[j] *= scale * weight[j];
+}
+
+int BlocksFor(int warps) { return (warps + kWarps - 1) / kWarps; }
+
+}  // namespace
+
+void Launch(GpuStream& stream, const GpuAppend& args) {
+  const int parts = (args.q == nullptr ? 0 : args.heads) + args.piece_count +
+                    (args.key_scalar ? args.kv_heads : 0);
+  const int shared = kWarps * kPieceFloats * static_cast<int>(sizeof(float));
+  Launch(stream, {BlocksFor(parts), args.n}, kBlockThreads, shared, Append, args);
+}
+
+void Launch(GpuStream& stream, const GpuNormHeads& args) {
+  Launch(stream, {BlocksFor(args.parts[0].heads + args.parts[1].heads), args.n}, kBlockThreads, 0,
+         NormHeads, args);
+}
+
+}  // namespace mla::MLA_GPU
