@@ -65,6 +65,7 @@ class Emulator::Block {
   struct PendingCopy {
     void* to;
     const void* from;
+    int bytes;
     int64_t group;
   };
   struct Fiber {
@@ -345,19 +346,23 @@ float HalfOf(uint32_t pair, int which) {
 
 void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   struct Fragment {
-    uint32_t a[4];
-    uint32_t b[2];
+    float a[4][2];
+    float b[2][2];
   };
-  const Fragment* lanes = Exchange(Fragment{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+  Fragment own;
+  for (int i = 0; i < 12; ++i) {
+    (i < 8 ? own.a[i / 2] : own.b[i / 2 - 4])[i % 2] =
+        HalfOf(i < 8 ? a[i / 2] : b[i / 2 - 4], i % 2);
+  }
+  const Fragment* lanes = Exchange(own);
   const int lane = Thread().index % kWarp;
   for (int i = 0; i < 4; ++i) {
     const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
     float sum = 0.0f;
     for (int k = 0; k < 16; ++k) {
       const int by = k % 8 / 2;  // the lane of four that holds element k
-      const float left = HalfOf(lanes[row % 8 * 4 + by].a[row / 8 + k / 8 * 2], k % 2);
-      const float right = HalfOf(lanes[column * 4 + by].b[k / 8], k % 2);
-      sum += left * right;
+      sum += lanes[row % 8 * 4 + by].a[row / 8 + k / 8 * 2][k % 2] *
+             lanes[column * 4 + by].b[k / 8][k % 2];
     }
     d[i] += sum;
   }
@@ -382,13 +387,14 @@ void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed)
   Block::running->Arrive(Block::running->warp_gate(), "the loading of matrices");
 }
 
-void Emulator::CopyAsync(void* shared, const void* global) {
+void Emulator::CopyAsync(void* shared, const void* global, int bytes) {
   Block& block = *Block::running;
-  if (!block.IsShared(shared, 16) || reinterpret_cast<uintptr_t>(shared) % 16 != 0 ||
-      reinterpret_cast<uintptr_t>(global) % 16 != 0) {
-    Fail("thread %d copies outside shared memory or 16-byte boundaries", Thread().index);
+  const uintptr_t alignment = static_cast<uintptr_t>(bytes);
+  if (!block.IsShared(shared, bytes) || reinterpret_cast<uintptr_t>(shared) % alignment != 0 ||
+      reinterpret_cast<uintptr_t>(global) % alignment != 0) {
+    Fail("thread %d copies outside shared memory or %d-byte boundaries", Thread().index, bytes);
   }
-  block.current().copies.push_back({shared, global, block.current().group});
+  block.current().copies.push_back({shared, global, bytes, block.current().group});
 }
 
 void Emulator::CommitCopies() { ++Block::running->current().group; }
@@ -397,7 +403,7 @@ void Emulator::WaitCopies(int newest) {
   Block::Fiber& thread = Block::running->current();
   const int64_t done = thread.group - newest;
   for (const Block::PendingCopy& copy : thread.copies) {
-    if (copy.group < done) std::memcpy(copy.to, copy.from, 16);
+    if (copy.group < done) std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
   }
   std::erase_if(thread.copies,
                 [done](const Block::PendingCopy& copy) { return copy.group < done; });

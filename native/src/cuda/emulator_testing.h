@@ -68,14 +68,14 @@ class Emulator final : public GpuStream {
   }
   static void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
   static void LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed);
-  static void CopyAsync(void* shared, const void* global);
+  static void CopyAsync(void* shared, const void* global, int bytes);
   static void CommitCopies();
   static void WaitCopies(int newest);
 
  private:
   class Block;
   struct Recording;
-  static constexpr size_t kSlotBytes = 32;
+  static constexpr size_t kSlotBytes = 48;
 
   static const void* ExchangeBytes(const void* value, size_t size);
   void Do(std::function<void()> work);

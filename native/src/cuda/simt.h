@@ -92,6 +92,24 @@ MLA_DEVICE uint32_t PackHalves(float low, float high) {
   return *reinterpret_cast<const uint32_t*>(&both);
 }
 
+// Sums and products of two halves each, rounded once; the product's sum too.
+MLA_DEVICE uint32_t AddHalves(uint32_t a, uint32_t b) {
+  const __half2 sum =
+      __hadd2_rn(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+MLA_DEVICE uint32_t MulAddHalves(uint32_t a, uint32_t b, uint32_t c) {
+  const __half2 sum =
+      __hfma2(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b),
+              *reinterpret_cast<const __half2*>(&c));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+
+// Byte i of the result is the one that digit i (of 16) of `digits` names: 0 to 3 of a, 4 to 7 of b.
+MLA_DEVICE uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
+  return __byte_perm(a, b, digits);
+}
+
 MLA_DEVICE float Exp(float x) { return expf(x); }
 MLA_DEVICE float Exp2(float x) { return exp2f(x); }
 MLA_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
@@ -106,6 +124,7 @@ MLA_DEVICE double RoundToWhole(double x) { return rint(x); }
 MLA_DEVICE void SinCosPi(float x, float* sin, float* cos) { sincospif(x, sin, cos); }
 MLA_DEVICE float Infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
+MLA_DEVICE uint32_t BitsOfFloat(float x) { return __float_as_uint(x); }
 
 // What other blocks do not write while the kernel runs.
 MLA_DEVICE Quad LoadQuad(const void* from) {
@@ -150,6 +169,11 @@ MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
 MLA_DEVICE void CopyAsync(void* shared, const void* global) {
   const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+// The same of 4 bytes at a 4-byte boundary.
+MLA_DEVICE void CopyWordAsync(void* shared, const void* global) {
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(global) : "memory");
 }
 MLA_DEVICE void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kNewest>
@@ -208,6 +232,26 @@ inline uint32_t PackHalves(float low, float high) {
   return FloatToHalf(low) | static_cast<uint32_t>(FloatToHalf(high)) << 16;
 }
 
+inline float LowHalf(uint32_t pair) { return HalfToFloat(static_cast<uint16_t>(pair)); }
+inline float HighHalf(uint32_t pair) { return HalfToFloat(static_cast<uint16_t>(pair >> 16)); }
+inline uint32_t AddHalves(uint32_t a, uint32_t b) {
+  return PackHalves(LowHalf(a) + LowHalf(b), HighHalf(a) + HighHalf(b));
+}
+inline uint32_t MulAddHalves(uint32_t a, uint32_t b, uint32_t c) {
+  return PackHalves(std::fma(LowHalf(a), LowHalf(b), LowHalf(c)),
+                    std::fma(HighHalf(a), HighHalf(b), HighHalf(c)));
+}
+
+inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
+  const uint64_t both = a | uint64_t{b} << 32;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t digit = digits >> (4 * i) & 7;
+    result |= (static_cast<uint32_t>(both >> (8 * digit)) & 255) << (8 * i);
+  }
+  return result;
+}
+
 inline float Exp(float x) { return std::exp(x); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
@@ -222,6 +266,7 @@ inline void SinCosPi(float x, float* sin, float* cos) {
 }
 inline float Infinity() { return HUGE_VALF; }
 inline float FloatOfBits(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t BitsOfFloat(float x) { return std::bit_cast<uint32_t>(x); }
 
 inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from); }
 
@@ -235,7 +280,10 @@ inline void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
   Emulator::LoadMatrices(to, row, true);
 }
 
-inline void CopyAsync(void* shared, const void* global) { Emulator::CopyAsync(shared, global); }
+inline void CopyAsync(void* shared, const void* global) { Emulator::CopyAsync(shared, global, 16); }
+inline void CopyWordAsync(void* shared, const void* global) {
+  Emulator::CopyAsync(shared, global, 4);
+}
 inline void CommitCopies() { Emulator::CommitCopies(); }
 template <int kNewest>
 void WaitCopies() {
