@@ -1,4 +1,4 @@
-# Kernels of the GPU are cuda.cu files. nvcc compiles them where there is one; the host's compiler always does so once
+# Kernels of the GPU are cuda*.cu files. nvcc compiles them where there is one; the host's compiler always does so once
 # more, for the emulated GPU of the tests (native/src/cuda/simt.h). Files src/cuda/cuda_*.cu are for the real GPU alone.
 set(MLA_CUDA AUTO CACHE STRING "CUDA kernels in the library: ON, OFF, or AUTO where nvcc is found")
 file(GLOB_RECURSE MLA_GPU_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/*.cu)

@@ -1,5 +1,8 @@
 #include "kernels/matmul/gpu_matrix.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/convert.h"
@@ -86,6 +89,23 @@ void PackQ6_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* sca
   }
 }
 
+// 2^e, so that the largest finite element lies in [2^14, 2^15) times that; its inverse is a normal
+// float too.
+uint32_t RowScale(Type type, const uint8_t* row, int64_t cols) {
+  float largest = 0.0f;
+  constexpr int64_t kAtOnce = 64;
+  float values[kAtOnce];
+  for (int64_t begin = 0; begin < cols; begin += kAtOnce) {
+    const int64_t count = std::min(kAtOnce, cols - begin);
+    DequantizeRow(type, row + RowBytes(type, begin), values, count);
+    for (int64_t c = 0; c < count; ++c) {
+      if (std::isfinite(values[c])) largest = std::max(largest, std::fabs(values[c]));
+    }
+  }
+  const int exponent = largest > 0.0f ? std::max(std::ilogb(largest) - 14, -126) : 0;
+  return std::bit_cast<uint32_t>(std::ldexp(1.0f, exponent));
+}
+
 int64_t ElementBytes(GpuForm form) { return form == GpuForm::kF32 ? 4 : 2; }
 
 }  // namespace
@@ -121,8 +141,15 @@ int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols) {
 }
 
 int64_t GpuScaleBytes(GpuForm form, int64_t rows, int64_t cols) {
-  const bool quantized = form == GpuForm::kInt4 || form == GpuForm::kInt8;
-  return quantized ? rows * (cols / kGpuGroup) * 4 : 0;
+  switch (form) {
+    case GpuForm::kInt4:
+    case GpuForm::kInt8:
+      return rows * (cols / kGpuGroup) * 4;
+    case GpuForm::kF16:
+      return 0;
+    default:
+      return rows * 4;
+  }
 }
 
 void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, uint32_t* scales) {
@@ -154,6 +181,7 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
         const int64_t bytes = w.cols * ElementBytes(form);
         std::memcpy(to, row, static_cast<size_t>(bytes));
         std::memset(to + bytes, 0, static_cast<size_t>(row_bytes - bytes));
+        if (form != GpuForm::kF16) scales[r] = RowScale(w.type, row, w.cols);
         break;
       }
     }

@@ -18,7 +18,9 @@ namespace mla {
 // lower half of a word, of the others in the upper. Values [rows][2][cols / 32][16 bytes]: first
 // all groups' first 16 elements. Q6_K's scales are rounded to f16, once.
 //
-// Floats: [rows][padded_cols], zeros behind a row's end.
+// Floats: [rows][padded_cols], zeros behind a row's end. Those with a wider range than f16 have a
+// number for every row: the power of two, a float's bits, whose multiples below 2^15 they are, so
+// that tensor cores may have them as f16.
 enum class GpuForm : int32_t { kF32, kF16, kBf16, kInt4, kInt8 };
 
 inline constexpr int64_t kGpuGroup = 32;
@@ -28,7 +30,7 @@ struct GpuMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   const uint8_t* values = nullptr;   // the GPU's, 16-byte aligned
-  const uint32_t* scales = nullptr;  // [rows][cols / 32]; null for floats
+  const uint32_t* scales = nullptr;  // [rows][cols / 32]; kBf16, kF32: [rows]; kF16: null
 
   constexpr bool empty() const { return values == nullptr; }
   constexpr bool quantized() const { return form == GpuForm::kInt4 || form == GpuForm::kInt8; }
@@ -38,7 +40,7 @@ GpuForm GpuFormOf(Type type);
 // Columns of a float matrix's rows in memory.
 constexpr int64_t GpuPaddedCols(int64_t cols) { return (cols + 7) / 8 * 8; }
 int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols);
-// 0 for floats.
+// 0 for kF16.
 int64_t GpuScaleBytes(GpuForm form, int64_t rows, int64_t cols);
 // Rows [begin, end) of w into place in `values` and `scales` of the whole matrix, the host's.
 // Threads may pack disjoint rows.

@@ -5,57 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "cuda/emulator_testing.h"
 #include "kernels/matmul/gpu.h"
-#include "tensor/aligned_buffer.h"
-#include "tensor/convert.h"
+#include "kernels/matmul/gpu_testing.h"
 #include "tensor/types.h"
 
 namespace mla {
 namespace {
-
-constexpr Type kTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
-                           Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
-constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
-                                       Emulator::Order::kShuffled};
-
-std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(mean, 1.0f);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
-// A random matrix as a file has it, as the GPU has it, and in floats.
-struct TestMatrix {
-  TestMatrix(Type type, int64_t rows, int64_t cols, uint32_t seed) : floats(rows * cols) {
-    file.resize(static_cast<size_t>(rows * RowBytes(type, cols)));
-    const std::vector<float> values = Normal(rows * cols, seed, 0.3f);
-    QuantizeRow(type, values.data(), file.data(), rows * cols);
-    DequantizeRow(type, file.data(), floats.data(), rows * cols);
-    const Matrix matrix = {type, file.data(), rows, cols};
-    gpu.form = GpuFormOf(type);
-    gpu.rows = rows;
-    gpu.cols = cols;
-    // Aligned as the GPU's memory is, and no longer than is said.
-    values_memory = AlignedBuffer(GpuValueBytes(gpu.form, rows, cols));
-    scales.resize(static_cast<size_t>(GpuScaleBytes(gpu.form, rows, cols) / 4));
-    PackForGpu(matrix, 0, rows, values_memory.data(), scales.data());
-    gpu.values = values_memory.data();
-    gpu.scales = scales.data();
-  }
-
-  std::vector<uint8_t> file;
-  std::vector<float> floats;  // [rows][cols]
-  AlignedBuffer values_memory;
-  std::vector<uint32_t> scales;
-  GpuMatrix gpu;
-};
 
 // Of a product of a row of weights with x: half a level of x's 15 bits, sums in float32, and the
 // rounding of the K types' scales and minima to halves.
@@ -79,14 +38,8 @@ double Bound(Type type, const float* w, const float* x, int64_t cols) {
   return bound + 1e-6;
 }
 
-double Dot(const float* w, const float* x, int64_t cols) {
-  double sum = 0;
-  for (int64_t c = 0; c < cols; ++c) sum += double{w[c]} * x[c];
-  return sum;
-}
-
 TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
-  for (const Type type : kTypes) {
+  for (const Type type : kWeightTypes) {
     const int64_t rows = 5, cols = type == Type::kF16 ? 43 : 512;
     const TestMatrix w(type, rows, cols, 7);
     Emulator gpu(Emulator::Order::kShuffled);
@@ -146,7 +99,7 @@ void Compare(Type type, int n, int64_t cols, Emulator::Order order) {
 
 TEST(GpuMatVec, MultipliesEveryType) {
   int i = 0;
-  for (const Type type : kTypes) {
+  for (const Type type : kWeightTypes) {
     for (const int n : {1, 2, 3, 5, 8}) Compare(type, n, 512, kOrders[i++ % 3]);
   }
   for (const int64_t cols : {32, 64, 96, 576, 1536})

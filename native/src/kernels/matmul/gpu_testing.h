@@ -1,0 +1,66 @@
+// For the tests of the GPU's products: weights as a file has them, as the GPU has them, and in
+// floats.
+#ifndef MLA_KERNELS_MATMUL_GPU_TESTING_H_
+#define MLA_KERNELS_MATMUL_GPU_TESTING_H_
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "cuda/emulator_testing.h"
+#include "kernels/matmul/gpu_matrix.h"
+#include "tensor/aligned_buffer.h"
+#include "tensor/convert.h"
+#include "tensor/types.h"
+
+namespace mla {
+
+inline constexpr Type kWeightTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
+                                        Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
+inline constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
+                                              Emulator::Order::kShuffled};
+
+inline std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(mean, 1.0f);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// A matrix as a file has it, as the GPU has it, and in floats.
+struct TestMatrix {
+  TestMatrix(Type type, int64_t rows, int64_t cols, uint32_t seed)
+      : TestMatrix(type, rows, cols, Normal(rows * cols, seed, 0.3f)) {}
+  TestMatrix(Type type, int64_t rows, int64_t cols, const std::vector<float>& values)
+      : floats(values.size()) {
+    file.resize(static_cast<size_t>(rows * RowBytes(type, cols)));
+    QuantizeRow(type, values.data(), file.data(), rows * cols);
+    DequantizeRow(type, file.data(), floats.data(), rows * cols);
+    const Matrix matrix = {type, file.data(), rows, cols};
+    gpu.form = GpuFormOf(type);
+    gpu.rows = rows;
+    gpu.cols = cols;
+    // Aligned as the GPU's memory is, and no longer than is said.
+    values_memory = AlignedBuffer(GpuValueBytes(gpu.form, rows, cols));
+    scales.resize(static_cast<size_t>(GpuScaleBytes(gpu.form, rows, cols) / 4));
+    PackForGpu(matrix, 0, rows, values_memory.data(), scales.data());
+    gpu.values = values_memory.data();
+    gpu.scales = scales.data();
+  }
+
+  std::vector<uint8_t> file;
+  std::vector<float> floats;  // [rows][cols]
+  AlignedBuffer values_memory;
+  std::vector<uint32_t> scales;
+  GpuMatrix gpu;
+};
+
+inline double Dot(const float* w, const float* x, int64_t cols) {
+  double sum = 0;
+  for (int64_t c = 0; c < cols; ++c) sum += double{w[c]} * x[c];
+  return sum;
+}
+
+}  // namespace mla
+#endif  // MLA_KERNELS_MATMUL_GPU_TESTING_H_
