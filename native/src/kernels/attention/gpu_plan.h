@@ -1,0 +1,84 @@
+// How attention of a layer is cut into the GPU's blocks of threads, and what memory they need.
+//
+// A task is a block's share of the heads: those that read the same key and value segments, as many
+// as its columns (pairs of head and query) hold, and a part of their values' elements where these
+// are longer than the registers' sums. Tasks of a token read the same bytes where they have more
+// columns or values than one task, or share only one of both segments (only_key, only_value): they
+// are neighbours in the grid, so that the second finds them in the second-level cache. Rows too
+// long for shared memory are brought in by pieces, and those that are scored and summed twice.
+//
+// The context of a sequence is cut into splits of its own tokens alone.
+#ifndef MLA_KERNELS_ATTENTION_GPU_PLAN_H_
+#define MLA_KERNELS_ATTENTION_GPU_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "cache/layout.h"
+#include "cuda/gpu_stream.h"
+#include "kernels/attention/gpu_tables.h"
+#include "tensor/status.h"
+
+namespace mla {
+
+// What the kernel is compiled for.
+struct GpuAttentionVariant {
+  int32_t warps;    // that share a tile: 1 (four units a block), 4 or 8
+  int32_t columns;  // 8, 16, 32 or 64
+  int32_t strips;   // of values that a warp sums
+
+  int32_t threads() const { return warps == 1 ? 128 : warps * 32; }
+  int32_t units() const { return warps == 1 ? 4 : 1; }
+  int32_t value_length() const { return warps * strips * kValueStrip; }
+};
+
+// The sizes that all tasks share; given to the kernel.
+struct GpuAttentionSizes {
+  int32_t tasks;
+  int32_t queries;
+  int32_t heads;
+  int32_t residual, sink;
+  int32_t scalars;       // their byte in a page
+  int32_t value_length;  // the longest
+  int32_t slots, slot_bytes;
+  int32_t task_bytes;   // the longest task's integers
+  int32_t query_pitch;  // units of eight halves a column
+  int32_t score_bytes;  // of a unit's scores
+  int32_t least_split;  // tokens
+  int32_t most_splits;
+
+  // Of a sequence of which queries see so many tokens. Never fewer for more.
+  constexpr int32_t Splits(int32_t seen) const {
+    const int32_t splits = (seen + least_split - 1) / least_split;
+    return splits < most_splits ? splits : most_splits;
+  }
+  // A partial result: maximum, total, two unused, then the sums.
+  constexpr int32_t partial_floats() const { return 4 + (value_length + 3) / 4 * 4; }
+};
+
+class GpuAttentionPlan {
+ public:
+  // For `queries` (1 to 8) a sequence, of a layer cached with `options`. Errors: rows or queries
+  // that are too long for the stream's shared memory even in pieces.
+  static Result<GpuAttentionPlan> Create(const LayerLayout& layout, const CacheOptions& options,
+                                         int32_t queries, const GpuStream& stream);
+
+  // For the GPU's memory, 16-byte aligned.
+  const std::vector<int32_t>& tables() const { return tables_; }
+  int64_t WorkspaceBytes(int32_t sequences, int32_t bucket, int32_t window) const;
+
+  // For the launch.
+  const GpuAttentionVariant& variant() const { return variant_; }
+  const GpuAttentionSizes& sizes() const { return sizes_; }
+  int32_t shared_bytes() const { return shared_bytes_; }
+  int32_t MostSplits(int32_t bucket, int32_t window) const;
+
+ private:
+  GpuAttentionVariant variant_ = {};
+  GpuAttentionSizes sizes_ = {};
+  int32_t shared_bytes_ = 0;
+  std::vector<int32_t> tables_;
+};
+
+}  // namespace mla
+#endif  // MLA_KERNELS_ATTENTION_GPU_PLAN_H_
