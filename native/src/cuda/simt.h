@@ -21,6 +21,8 @@
 #define MLA_KERNEL __global__
 #define MLA_DEVICE __device__ __forceinline__
 #define MLA_UNROLL _Pragma("unroll")
+#define MLA_PRAGMA(text) _Pragma(#text)
+#define MLA_UNROLL_BY(count) MLA_PRAGMA(unroll(count))
 #else
 #include <bit>
 #include <cmath>
@@ -32,6 +34,7 @@
 #define MLA_KERNEL
 #define MLA_DEVICE inline
 #define MLA_UNROLL
+#define MLA_UNROLL_BY(count)
 #endif
 
 namespace mla::MLA_GPU {

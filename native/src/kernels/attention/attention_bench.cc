@@ -51,10 +51,8 @@ void Run(benchmark::State& state, const LayerLayout& layout, const Options& opti
     for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, partials.get());
     benchmark::ClobberMemory();
   }
-  CacheOptions cache;
-  cache.latent = cache.rope = options.type;
   const double bytes =
-      LatentCache::BytesPerToken(cache, {layout}, 0) * (options.first + options.queries);
+      LatentCache::BytesPerToken(options.Cache(), {layout}, 0) * (options.first + options.queries);
   if (options.queries == 1) {
     state.counters["cache"] =
         benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);

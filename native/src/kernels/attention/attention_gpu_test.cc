@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "cuda/emulator_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/gpu.h"
+#include "tensor/status_testing.h"
 
 namespace mla::testing_attention {
 namespace {
@@ -24,110 +26,112 @@ constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kIn
 constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
                                        Emulator::Order::kShuffled};
 
-CacheOptions OptionsOf(const Options& with) {
-  CacheOptions options;
-  options.latent = options.rope = with.type;
-  options.group = with.group;
-  options.residual = with.residual;
-  options.sink = with.sink;
-  return options;
-}
-
-// Sequences of one layer side by side, as a launch has them.
+// Sequences of one layer side by side, and what a launch is told of them.
 class Batch {
  public:
   // One sequence for each of `firsts`, the position of its first query; below zero: none.
   Batch(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
-        uint32_t seed)
-      : options_(options), firsts_(firsts) {
+        uint32_t seed, Emulator& gpu)
+      : positions(firsts), gpu_(gpu) {
     for (size_t i = 0; i < firsts.size(); ++i) {
       Options of = options;
       of.first = std::max(0, firsts[i]);
       problems.push_back(
           std::make_unique<Problem>(layout, of, seed + 1000 * static_cast<uint32_t>(i)));
-      page_stride_ = std::max(page_stride_, PagesOf(i));
     }
-  }
-
-  // [sequences] of the problem's outputs.
-  std::vector<std::vector<float>> Run(Emulator& gpu, int32_t more_room = 0) {
-    const Problem& any = *problems[0];
-    auto made = GpuAttentionPlan::Create(any.layout, OptionsOf(options_), options_.queries, gpu);
+    auto made = GpuAttentionPlan::Create(layout, options.Cache(), options.queries, gpu);
     if (!made.ok()) {
       ADD_FAILURE() << made.status().message();
-      return {};
+      std::abort();
     }
     plan = std::make_unique<GpuAttentionPlan>(std::move(made.value()));
-    const AttentionParams& p = any.params;
-    GpuAttention call = {};
-    call.plan = plan.get();
-    const Bytes tables = Scratch(static_cast<int64_t>(plan->tables().size()) * 4);
-    std::copy(plan->tables().begin(), plan->tables().end(), static_cast<int32_t*>(tables.get()));
-    call.tables = static_cast<const int32_t*>(tables.get());
-    call.sequences = static_cast<int32_t>(problems.size());
-    call.bucket = more_room + options_.queries + *std::max_element(firsts_.begin(), firsts_.end());
-    call.window = options_.window;
-    call.scale = p.scale;
-    call.positions = firsts_.data();
-    std::vector<const uint8_t*> rows, exact, first;
-    std::vector<float> rope, latent;
-    for (size_t i = 0; i < problems.size(); ++i) {
-      const CacheView& view = *problems[i]->params.cache;
-      for (int64_t page = 0; page < page_stride_; ++page) {
-        const bool there = page < PagesOf(i);
-        rows.push_back(there ? view.rows.pages[page] : nullptr);
-        exact.push_back(there && view.residual > 0 ? view.exact.pages[page] : nullptr);
-      }
-      first.push_back(view.sink > 0 ? view.first.pages[0] : nullptr);
-      const AttentionParams& of = problems[i]->params;
-      rope.insert(rope.end(), of.q_rope, of.q_rope + (of.q_rope == nullptr ? 0 : RopeFloats()));
-      latent.insert(latent.end(), of.q_latent,
-                    of.q_latent + (of.q_latent == nullptr ? 0 : LatentFloats()));
-    }
-    call.rows = rows.data();
-    call.exact = exact.data();
-    call.first = first.data();
-    call.page_stride = page_stride_;
-    call.q_rope = p.q_rope == nullptr ? nullptr : rope.data();
-    call.q_rope_sequence = RopeFloats();
-    call.q_rope_query = p.q_rope_stride;
-    call.q_rope_head = p.q_rope_head_stride;
-    call.q_latent = p.q_latent == nullptr ? nullptr : latent.data();
-    call.q_latent_sequence = LatentFloats();
-    call.q_latent_query = p.q_latent_stride;
-    call.q_latent_head = p.q_latent_head_stride;
-    std::vector<float> out(problems.size() * static_cast<size_t>(any.out_size()),
-                           Problem::kUnwritten);
-    call.out = out.data();
-    call.out_sequence = any.out_size();
-    call.out_query = p.out_stride;
-    call.out_head = p.out_head_stride;
-    const Bytes workspace =
-        Scratch(plan->WorkspaceBytes(call.sequences, call.bucket, options_.window));
-    call.workspace = workspace.get();
-    emulated::Launch(gpu, call);
+    tables_ = Scratch(static_cast<int64_t>(plan->tables().size()) * 4);
+    std::memcpy(tables_.get(), plan->tables().data(), plan->tables().size() * 4);
+    Describe(options);
+  }
+
+  // [sequences] of the problems' outputs.
+  std::vector<std::vector<float>> Run() {
+    Prepare();
+    emulated::Launch(gpu_, call);
+    return Outputs();
+  }
+  // Output and workspace anew.
+  void Prepare() {
+    out_.assign(problems.size() * static_cast<size_t>(problems[0]->out_size()),
+                Problem::kUnwritten);
+    call.out = out_.data();
+    workspace_ = Scratch(plan->WorkspaceBytes(call.sequences, call.bucket, call.window));
+    call.workspace = workspace_.get();
+  }
+  std::vector<std::vector<float>> Outputs() const {
     std::vector<std::vector<float>> outs;
-    for (size_t i = 0; i < problems.size(); ++i) {
-      const auto begin = out.begin() + static_cast<int64_t>(i) * any.out_size();
-      outs.emplace_back(begin, begin + any.out_size());
+    for (auto from = out_.begin(); from != out_.end(); from += problems[0]->out_size()) {
+      outs.emplace_back(from, from + problems[0]->out_size());
     }
     return outs;
   }
+  std::vector<float>& queries_in_latent_space() { return latent_; }
 
   std::vector<std::unique_ptr<Problem>> problems;
-  std::unique_ptr<GpuAttentionPlan> plan;  // of the last run
+  std::vector<int32_t> positions;
+  std::unique_ptr<GpuAttentionPlan> plan;
+  GpuAttention call = {};
 
  private:
-  int64_t PagesOf(size_t i) const {
-    const int64_t tokens = problems[i]->options.first + options_.queries;
+  static int64_t PagesOf(const Problem& problem) {
+    const int64_t tokens = problem.options.first + problem.options.queries;
     return (tokens + kPageTokens - 1) / kPageTokens;
   }
-  int64_t RopeFloats() const { return problems[0]->params.q_rope_stride * options_.queries; }
-  int64_t LatentFloats() const { return problems[0]->params.q_latent_stride * options_.queries; }
 
-  const Options options_;
-  const std::vector<int32_t> firsts_;
-  int64_t page_stride_ = 1;
+  void Describe(const Options& options) {
+    const AttentionParams& p = problems[0]->params;
+    call.plan = plan.get();
+    call.tables = static_cast<const int32_t*>(tables_.get());
+    call.sequences = static_cast<int32_t>(problems.size());
+    call.bucket = options.queries + *std::max_element(positions.begin(), positions.end());
+    call.window = options.window;
+    call.scale = p.scale;
+    call.positions = positions.data();
+    call.q_rope_query = p.q_rope_stride;
+    call.q_rope_head = p.q_rope_head_stride;
+    call.q_rope_sequence = p.q_rope_stride * options.queries;
+    call.q_latent_query = p.q_latent_stride;
+    call.q_latent_head = p.q_latent_head_stride;
+    call.q_latent_sequence = p.q_latent_stride * options.queries;
+    call.out_head = p.out_head_stride;
+    call.out_query = p.out_stride;
+    call.out_sequence = problems[0]->out_size();
+    for (const auto& problem : problems) {
+      call.page_stride = std::max(call.page_stride, PagesOf(*problem));
+    }
+    for (const auto& problem : problems) {
+      const AttentionParams& of = problem->params;
+      for (int64_t page = 0; page < call.page_stride; ++page) {
+        const bool there = page < PagesOf(*problem);
+        rows_.push_back(there ? of.cache->rows.pages[page] : nullptr);
+        exact_.push_back(there && of.cache->residual > 0 ? of.cache->exact.pages[page] : nullptr);
+      }
+      first_.push_back(of.cache->sink > 0 ? of.cache->first.pages[0] : nullptr);
+      if (of.q_rope != nullptr) {
+        rope_.insert(rope_.end(), of.q_rope, of.q_rope + call.q_rope_sequence);
+      }
+      if (of.q_latent != nullptr) {
+        latent_.insert(latent_.end(), of.q_latent, of.q_latent + call.q_latent_sequence);
+      }
+    }
+    call.rows = rows_.data();
+    call.exact = exact_.data();
+    call.first = first_.data();
+    call.q_rope = p.q_rope == nullptr ? nullptr : rope_.data();
+    call.q_latent = p.q_latent == nullptr ? nullptr : latent_.data();
+  }
+
+  Emulator& gpu_;
+  std::vector<const uint8_t*> rows_, exact_, first_;
+  std::vector<float> rope_, latent_, out_;
+  Bytes workspace_{nullptr, &std::free};
+  Bytes tables_{nullptr, &std::free};
 };
 
 std::string Describe(const LayerLayout& layout, const Options& options,
@@ -167,9 +171,8 @@ struct Errors {
 void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
              uint32_t seed, Emulator::Order order, Errors* errors) {
   Emulator gpu(order);
-  Batch batch(layout, options, firsts, seed);
-  const std::vector<std::vector<float>> actual = batch.Run(gpu);
-  ASSERT_EQ(actual.size(), firsts.size());
+  Batch batch(layout, options, firsts, seed, gpu);
+  const std::vector<std::vector<float>> actual = batch.Run();
   for (size_t i = 0; i < firsts.size(); ++i) {
     const std::string what = "seed " + std::to_string(seed) + " first " +
                              std::to_string(firsts[i]) + ' ' +
@@ -189,7 +192,7 @@ T Pick(std::mt19937& random, const std::vector<T>& from) {
 
 TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
   Errors errors;
-  for (uint32_t seed = 0; seed < 150; ++seed) {
+  for (uint32_t seed = 0; seed < 100; ++seed) {
     std::mt19937 random(seed);
     const Kind kind = Pick<Kind>(random, {std::begin(kKinds), std::end(kKinds)});
     const int32_t kv_heads = Pick<int32_t>(random, {1, 2, 3, 4});
@@ -203,6 +206,7 @@ TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
     layout.key_scalar = Pick<int>(random, {0, 0, 1}) == 1;
     Options options;
     options.type = kTypes[seed % std::size(kTypes)];
+    if (seed % 4 == 3) options.rope_type = Pick<CacheType>(random, {kTypes[1], kTypes[2]});
     options.group = Pick<int32_t>(random, {32, 64});
     options.queries = Pick<int32_t>(random, {1, 1, 1, 2, 5, 8});
     options.window = Pick<int32_t>(random, {0, 0, 0, 1, 7, 64, 100});
@@ -213,6 +217,194 @@ TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
         Compare(layout, options, {first, 70}, seed, kOrders[seed % std::size(kOrders)], &errors));
   }
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
+TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
+  Errors errors;
+  int turn = 0;
+  for (const CacheType type : kTypes) {
+    for (const int32_t window : {0, 500}) {
+      const Kind kind = window > 0 ? Kind::kPlain : Kind::kJoint;
+      const LayerLayout layout = MakeLayout(kind, 2, 3, window > 0 ? 2 : 1, 16, 40, 24);
+      Options options;
+      options.type = type;
+      options.window = window;
+      options.residual = 128;
+      options.sink = 4;
+      Emulator gpu;
+      const Batch batch(layout, options, {1500}, 5, gpu);
+      EXPECT_GT(batch.plan->MostSplits(1500, window), 1);
+      ASSERT_NO_FATAL_FAILURE(
+          Compare(layout, options, {1500, 3, 700}, 5, kOrders[turn++ % 3], &errors));
+    }
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
+// Those of the benchmarks: a converted 7B model, SmolLM2, and two of DeepSeek's form.
+TEST(GpuAttention, OfModelsShapes) {
+  Errors errors;
+  struct Shape {
+    int32_t kv_heads, heads_per_kv, rope_groups, rope_dim, latent;
+  };
+  int turn = 0;
+  for (const Shape& s : {Shape{32, 1, 32, 16, 1024}, Shape{3, 3, 1, 32, 88},
+                         Shape{1, 16, 1, 64, 512}, Shape{1, 128, 1, 64, 512}}) {
+    for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+      Options options;
+      options.type = type;
+      options.residual = 20;
+      const LayerLayout layout = MakeLayout(Kind::kJoint, s.kv_heads, s.heads_per_kv, s.rope_groups,
+                                            s.rope_dim, s.latent, 0);
+      ASSERT_NO_FATAL_FAILURE(Compare(layout, options, {70}, 3, kOrders[turn++ % 3], &errors));
+    }
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
+TEST(GpuAttention, RowsLongerThanSharedMemoryComeInPieces) {
+  Errors errors;
+  int turn = 0;
+  for (const CacheType type : kTypes) {
+    for (const Kind kind : {Kind::kJoint, Kind::kSplit}) {
+      LayerLayout layout = MakeLayout(kind, 2, 2, 1, 64, kind == Kind::kJoint ? 4301 : 4400, 1500);
+      layout.key_scalar = turn % 2 == 0;
+      Options options;
+      options.type = type;
+      options.group = turn % 3 == 0 ? 64 : 32;
+      options.residual = 10;
+      options.sink = 1;
+      ASSERT_NO_FATAL_FAILURE(Compare(layout, options, {40}, 17, kOrders[turn++ % 3], &errors));
+    }
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
+TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+    const LayerLayout layout = MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);
+    Options options;
+    options.type = type;
+    options.residual = 64;
+    options.queries = 2;
+    const std::vector<int32_t> firsts = {600, 5, -1, 130};
+    Emulator gpu(Emulator::Order::kShuffled);
+    Batch together(layout, options, firsts, 9, gpu);
+    const auto all = together.Run();
+    together.call.bucket = 100000;
+    EXPECT_EQ(together.Run(), all);
+    for (const size_t i : {0, 1, 3}) {
+      Batch alone(layout, options, {firsts[i]}, 9 + 1000 * static_cast<uint32_t>(i), gpu);
+      EXPECT_EQ(alone.Run()[0], all[i]) << i;
+    }
+  }
+}
+
+TEST(GpuAttention, ARecordedLaunchFollowsItsSequences) {
+  Options options;
+  options.type = CacheType::kInt8;
+  Emulator gpu;
+  Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 8, 20, 0), options, {900, 300}, 3, gpu);
+  batch.call.bucket = 1024;
+  batch.Prepare();
+  auto recording = gpu.Record([&] { emulated::Launch(gpu, batch.call); });
+  ASSERT_TRUE(recording.status().ok());
+  Errors errors;
+  for (const auto& positions : {std::vector<int32_t>{40, 299}, {899, -1}, {900, 300}}) {
+    std::copy(positions.begin(), positions.end(), batch.positions.begin());
+    gpu.Replay(*recording.value());
+    const auto actual = batch.Outputs();
+    for (size_t i = 0; i < 2; ++i) {
+      if (positions[i] < 0) continue;
+      batch.problems[i]->params.first = positions[i];
+      ASSERT_NO_FATAL_FAILURE(errors.Add(actual[i], batch.problems[i]->Reference(nullptr),
+                                         std::to_string(positions[i])));
+    }
+  }
+}
+
+TEST(GpuAttention, AMissingTokenWouldShow) {
+  Options options;
+  Emulator gpu;
+  Batch batch(MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0), options, {130}, 3, gpu);
+  const std::vector<float> expected = batch.problems[0]->Reference(nullptr);
+  batch.positions[0] = 129;
+  const std::vector<float> one_less = batch.Run()[0];
+  double largest = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::fabs(double{expected[i]} - one_less[i]) /
+                                    (1 + std::fabs(double{expected[i]})));
+  }
+  EXPECT_GT(largest, kMost) << "the bound of the other tests is below one token's weight";
+}
+
+TEST(GpuAttention, LargeAndSmallScoresKeepTheirPrecision) {
+  Errors errors;
+  for (const float by : {1e-20f, 1e-4f, 1e5f, 1e20f}) {
+    Options options;
+    Emulator gpu;
+    Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 0, 20, 0), options, {200}, 3, gpu);
+    const std::vector<float> expected = batch.problems[0]->Reference(nullptr);
+    for (float& x : batch.queries_in_latent_space()) x *= by;  // beyond what halves hold
+    batch.call.scale /= by;
+    ASSERT_NO_FATAL_FAILURE(errors.Add(batch.Run()[0], expected, std::to_string(by)));
+  }
+  // Scores so far apart that one token has all the weight.
+  Options options;
+  Emulator gpu;
+  Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 8, 20, 0), options, {200}, 3, gpu);
+  batch.problems[0]->params.scale = batch.call.scale = 1e4f;
+  ASSERT_NO_FATAL_FAILURE(errors.Add(batch.Run()[0], batch.problems[0]->Reference(nullptr), "1e4"));
+}
+
+TEST(GpuAttention, AnOutlierLeavesOthersTheirPrecision) {
+  Errors errors;
+  for (const CacheType type : kTypes) {
+    for (const int32_t window : {0, 50}) {
+      Options options;
+      options.type = type;
+      options.window = window;
+      options.outlier = 3;
+      ASSERT_NO_FATAL_FAILURE(Compare(MakeLayout(Kind::kPlain, 1, 3, 1, 16, 0, 40), options, {60},
+                                      5, kOrders[0], &errors));
+    }
+  }
+}
+
+TEST(GpuAttention, BrokenQueriesStayVisibleAndAlone) {
+  for (const float broken : {NAN, INFINITY, -INFINITY}) {
+    Options options;
+    options.type = CacheType::kInt4;
+    Emulator gpu;
+    Batch batch(MakeLayout(Kind::kJoint, 1, 3, 1, 8, 40, 0), options, {100, 30}, 3, gpu);
+    const std::vector<std::vector<float>> whole = batch.Run();
+    const int64_t head = batch.call.q_latent_head, out_head = batch.call.out_head;
+    batch.queries_in_latent_space()[static_cast<size_t>(head + 7)] = broken;
+    const std::vector<std::vector<float>> actual = batch.Run();
+    EXPECT_EQ(actual[1], whole[1]);
+    for (int64_t i = 0; i < 3 * out_head; ++i) {
+      if (i % out_head == out_head - 1) continue;
+      const size_t at = static_cast<size_t>(i);
+      if (i / out_head == 1) {
+        EXPECT_TRUE(std::isnan(actual[0][at])) << broken;
+      } else {
+        EXPECT_EQ(actual[0][at], whole[0][at]) << broken;
+      }
+    }
+  }
+}
+
+TEST(GpuAttentionPlan, RefusesWhatItCannotDo) {
+  const Emulator gpu;
+  const CacheOptions options = Options().Cache();
+  const LayerLayout small = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0);
+  EXPECT_STATUS(GpuAttentionPlan::Create(small, options, 0, gpu).status(), MLA_INVALID_ARGUMENT,
+                "attention of 0 queries a step, expected 1 to 8");
+  EXPECT_STATUS(GpuAttentionPlan::Create(small, options, 9, gpu).status(), MLA_INVALID_ARGUMENT,
+                "attention of 9 queries");
+  const LayerLayout large = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20000, 0);
+  EXPECT_STATUS(GpuAttentionPlan::Create(large, options, 1, gpu).status(), MLA_UNSUPPORTED,
+                "keys of 20008 elements are more than its shared memory of 163840 bytes holds");
 }
 
 }  // namespace

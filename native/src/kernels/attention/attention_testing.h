@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -92,6 +93,17 @@ struct Options {
   int32_t sink = 0;
   bool fine = true;      // weights of 15 bits for all types
   int32_t outlier = -1;  // position of a token whose latent is a thousand times as large
+  std::optional<CacheType> rope_type;  // where it is not the latent's
+
+  CacheOptions Cache() const {
+    CacheOptions cache;
+    cache.latent = type;
+    cache.rope = rope_type.value_or(type);
+    cache.group = group;
+    cache.residual = residual;
+    cache.sink = sink;
+    return cache;
+  }
 };
 
 // Holds everything that AttentionParams points to. Cache slots that are not written, and the space
@@ -219,11 +231,7 @@ class Problem {
   // As a session does: earlier tokens in chunks, after which the window moves on, then those of the
   // queries.
   void FillCache() {
-    CacheOptions cache_options;
-    cache_options.latent = cache_options.rope = options.type;
-    cache_options.group = options.group;
-    cache_options.residual = options.residual;
-    cache_options.sink = options.sink;
+    const CacheOptions cache_options = options.Cache();
     const int32_t tokens = options.first + options.queries;
     auto created = LatentCache::Create(cache_options, {layout}, tokens);
     if (!created.ok()) std::abort();

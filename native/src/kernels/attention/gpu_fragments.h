@@ -51,12 +51,13 @@ struct Fields {
 
 // Two fields each in the lower byte of a half: element i and, of int4 and int2, element i + 4 of
 // the eight that a lane has, in the next bits.
+constexpr uint32_t kOneByte = 0x64646464u;
+
 template <CacheType kType>
 MLA_DEVICE void WidenPair(uint32_t bytes, uint32_t scale, uint32_t minimum, uint32_t* low,
                           uint32_t* high) {
   if constexpr (kType == CacheType::kInt8) {
-    const uint32_t fields = (bytes & 0x00ff00ffu) | 0x64006400u;
-    *low = MulAddHalves(AddHalves(fields, 0xe480e480u), scale, minimum);  // -1024 - 128
+    *low = MulAddHalves(AddHalves(bytes, 0xe480e480u), scale, minimum);  // -1024 - 128
   } else if constexpr (kType == CacheType::kInt4) {
     const uint32_t first = (bytes & 0x000f000fu) | 0x64006400u;
     const uint32_t second = (bytes & 0x00f000f0u) | 0x54005400u;
@@ -113,17 +114,16 @@ struct ScoreFragments {
 };
 
 template <CacheType kType>
-MLA_DEVICE void LoadScores(const TileView& tile, const GpuTileArray& array, int at, int numbers,
-                           int strip, int token, ScoreFragments<2>* to) {
+MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array, int at,
+                                 int numbers, int strip, int token, ScoreFragments<2>* to) {
   using F = Fields<kType>;
   const int g = Lane() / 4, t = Lane() % 4;
-  const int element = strip * kScoreStrip + 8 * t;
   PackedEight<kType> eight;
-  eight.Load(tile, array, at, element, token / 4 + g);
+  eight.Load(tile, array, at, strip * kScoreStrip + 8 * t, token / 4 + g);
   const int line = numbers + strip * kScoreStrip / array.group * F::kNumbers;
   const FourHalves scales = LoadNumbers(tile, line, token + 4 * g);
   FourHalves minima = {};
-  if (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * g);
+  if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * g);
   MLA_UNROLL
   for (int i = 0; i < 4; ++i) {  // tokens
     const uint32_t digits = i % 2 == 0 ? 0x1010 : 0x3232;
@@ -132,12 +132,13 @@ MLA_DEVICE void LoadScores(const TileView& tile, const GpuTileArray& array, int 
     uint32_t(&a)[2][4] = to->a[i / 2];
     const int half = i % 2;
     const uint32_t word = eight.first.word[i];
-    WidenPair<kType>(Bytes(word, 0, 0x4140), scale, minimum, &a[0][half], &a[1][half]);
-    WidenPair<kType>(Bytes(word, 0, 0x4342), scale, minimum, &a[0][2 + half], &a[1][2 + half]);
+    constexpr uint32_t kUpper = kType == CacheType::kInt8 ? kOneByte : 0;
+    WidenPair<kType>(Bytes(word, kUpper, 0x4140), scale, minimum, &a[0][half], &a[1][half]);
+    WidenPair<kType>(Bytes(word, kUpper, 0x4342), scale, minimum, &a[0][2 + half], &a[1][2 + half]);
     if constexpr (kType == CacheType::kInt8) {
       const uint32_t more = eight.second.word[i];
-      WidenPair<kType>(Bytes(more, 0, 0x4140), scale, minimum, &a[1][half], nullptr);
-      WidenPair<kType>(Bytes(more, 0, 0x4342), scale, minimum, &a[1][2 + half], nullptr);
+      WidenPair<kType>(Bytes(more, kUpper, 0x4140), scale, minimum, &a[1][half], nullptr);
+      WidenPair<kType>(Bytes(more, kUpper, 0x4342), scale, minimum, &a[1][2 + half], nullptr);
     }
   }
 }
@@ -164,6 +165,19 @@ MLA_DEVICE void LoadHalfScores(const TileView& tile, const GpuTileArray& array, 
   }
 }
 
+// Of rotary group `group` of the array; kF16 stands for all floats.
+template <CacheType kType, int kProducts>
+MLA_DEVICE void LoadScores(const TileView& tile, const GpuTileArray& array, int group, int strip,
+                           int token, ScoreFragments<kProducts>* to) {
+  const int at = array.at + group * array.step;
+  if constexpr (kType == CacheType::kF16) {
+    LoadHalfScores<kProducts>(tile, array, at, strip, token, to);
+  } else {
+    const int numbers = array.numbers + group * array.number_step;
+    LoadPackedScores<kType>(tile, array, at, numbers, strip, token, to);
+  }
+}
+
 // --- sums: a[m] are elements 8g + 2m (row g) and 8g + 2m + 1 (row g + 8) ---
 
 struct SumFragments {
@@ -171,8 +185,8 @@ struct SumFragments {
 };
 
 template <CacheType kType>
-MLA_DEVICE void LoadSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
-                         SumFragments* to) {
+MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, int strip,
+                               int token, SumFragments* to) {
   using F = Fields<kType>;
   const int g = Lane() / 4, t = Lane() % 4;
   const int element = strip * kValueStrip + 8 * g;
@@ -182,7 +196,7 @@ MLA_DEVICE void LoadSums(const TileView& tile, const GpuTileArray& array, int st
   if (element < array.length) {
     const int line = array.numbers + element / array.group * F::kNumbers;
     scales = LoadNumbers(tile, line, token + 4 * t);
-    if (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * t);
+    if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * t);
   }
   MLA_UNROLL
   for (int pair = 0; pair < 2; ++pair) {  // of tokens
@@ -191,13 +205,13 @@ MLA_DEVICE void LoadSums(const TileView& tile, const GpuTileArray& array, int st
     MLA_UNROLL
     for (int j = 0; j < 4; ++j) {
       const uint32_t digits = static_cast<uint32_t>(0x4400 + 0x1111 * j);
-      const Quad& words = eight.first;
-      WidenPair<kType>(Bytes(words.word[2 * pair], words.word[2 * pair + 1], digits), scale,
-                       minimum, &wide[j], &wide[4 + j]);
+      const auto bytes = [&](const Quad& words) {
+        const uint32_t two = Bytes(words.word[2 * pair], words.word[2 * pair + 1], digits);
+        return kType == CacheType::kInt8 ? (two & 0x00ff00ffu) | (kOneByte & 0xff00ff00u) : two;
+      };
+      WidenPair<kType>(bytes(eight.first), scale, minimum, &wide[j], &wide[4 + j]);
       if constexpr (kType == CacheType::kInt8) {
-        const Quad& more = eight.second;
-        WidenPair<kType>(Bytes(more.word[2 * pair], more.word[2 * pair + 1], digits), scale,
-                         minimum, &wide[4 + j], nullptr);
+        WidenPair<kType>(bytes(eight.second), scale, minimum, &wide[4 + j], nullptr);
       }
     }
     MLA_UNROLL
@@ -229,6 +243,39 @@ MLA_DEVICE void LoadHalfSums(const TileView& tile, const GpuTileArray& array, in
       to->a[m][2 * pair + 1] = Bytes(quads[0].word[m], quads[1].word[m], 0x7632);
     }
   }
+}
+
+template <CacheType kType>
+MLA_DEVICE void LoadSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
+                         SumFragments* to) {
+  if constexpr (kType == CacheType::kF16) {
+    LoadHalfSums(tile, array, strip, token, to);
+  } else {
+    LoadPackedSums<kType>(tile, array, strip, token, to);
+  }
+}
+
+// Calls with an array's type as a constant, kF16 for all floats. Packed rows have tiles of two
+// products at least.
+template <CacheType kType>
+struct TypeConstant {
+  static constexpr CacheType value = kType;
+};
+template <int kProducts, typename Call>
+MLA_DEVICE void WithType(const GpuTileArray& array, const Call& call) {
+  if constexpr (kProducts == 2) {
+    switch (static_cast<CacheType>(array.type)) {
+      case CacheType::kInt8:
+        return call(TypeConstant<CacheType::kInt8>());
+      case CacheType::kInt4:
+        return call(TypeConstant<CacheType::kInt4>());
+      case CacheType::kInt2:
+        return call(TypeConstant<CacheType::kInt2>());
+      default:
+        break;
+    }
+  }
+  call(TypeConstant<CacheType::kF16>());
 }
 
 }  // namespace mla::MLA_GPU

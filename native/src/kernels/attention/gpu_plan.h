@@ -38,7 +38,6 @@ struct GpuAttentionSizes {
   int32_t queries;
   int32_t heads;
   int32_t residual, sink;
-  int32_t scalars;       // their byte in a page
   int32_t value_length;  // the longest
   int32_t slots, slot_bytes;
   int32_t task_bytes;   // the longest task's integers

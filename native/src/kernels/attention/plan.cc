@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/packed_query.h"
+#include "kernels/attention/rounding.h"
 #include "kernels/attention/task.h"
 
 namespace mla {
@@ -18,9 +19,6 @@ constexpr int32_t kExpandedRows = 256;
 
 constexpr int32_t kWantedTasks = 32;  // where the context has to be split
 constexpr int32_t kLeastSplit = 128;  // tokens
-
-constexpr int64_t RoundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
-constexpr int32_t CeilDiv(int32_t a, int32_t b) { return (a + b - 1) / b; }
 
 // No two KV heads read the same row, so that heads can go to different tasks and every row is still
 // read once.
@@ -83,10 +81,10 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
     *pointer = base == nullptr
                    ? nullptr
                    : reinterpret_cast<std::remove_reference_t<decltype(*pointer)>>(base + at);
-    at += RoundUp(count * static_cast<int64_t>(sizeof(**pointer)), 64);
+    at += RoundUp<int64_t>(count * static_cast<int64_t>(sizeof(**pointer)), 64);
   };
   *scratch = {};
-  scratch->sums_stride = RoundUp(LongestValue(layout, expanded), 16);
+  scratch->sums_stride = RoundUp<int64_t>(LongestValue(layout, expanded), 16);
   take(&scratch->rope_queries, rows);
   take(&scratch->other_queries, rows);
   scratch->packed_rope_stride = LongestPackedQuery(layout.rope_dim);
@@ -99,9 +97,10 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
   take(&scratch->totals, rows);
   take(&scratch->carries, rows);
   if (expanded == nullptr) return at;
-  scratch->latents_stride = RoundUp(std::max(LongestKey(layout), LongestLatentValue(layout)), 16);
-  scratch->keys_stride = RoundUp(expanded->nope_dim, 16);
-  scratch->values_stride = RoundUp(LongestValue(layout, expanded), 16);
+  scratch->latents_stride =
+      RoundUp<int64_t>(std::max(LongestKey(layout), LongestLatentValue(layout)), 16);
+  scratch->keys_stride = RoundUp<int64_t>(expanded->nope_dim, 16);
+  scratch->values_stride = RoundUp<int64_t>(LongestValue(layout, expanded), 16);
   take(&scratch->latents, kTileTokens * scratch->latents_stride);
   take(&scratch->latent_rows, kTileTokens);
   take(&scratch->keys, kTileTokens * scratch->keys_stride);
@@ -124,7 +123,7 @@ AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t qu
   plan.tasks = blocks * plan.context_splits;
   if (plan.context_splits > 1) {
     plan.merge_rows = queries * layout.heads;
-    plan.partial_floats = kPartialHeader + RoundUp(LongestValue(layout, expanded), 16);
+    plan.partial_floats = kPartialHeader + RoundUp<int64_t>(LongestValue(layout, expanded), 16);
     plan.partial_bytes = int64_t{plan.context_splits} * plan.merge_rows * plan.partial_floats *
                          static_cast<int64_t>(sizeof(float));
   }
