@@ -197,6 +197,22 @@ TEST(Emulator, MemoryEndsAndBeginsAsNaN) {
   EXPECT_EQ(gpu.allocated_bytes(), 0);
 }
 
+TEST(Emulator, BytesArePicked) {
+  EXPECT_EQ(Bytes(0x33221100, 0x77665544, 0x3210), 0x33221100u);
+  EXPECT_EQ(Bytes(0x33221100, 0x77665544, 0x7654), 0x77665544u);
+  EXPECT_EQ(Bytes(0x33221100, 0x77665544, 0x4140), 0x44114400u);
+  EXPECT_EQ(Bytes(0x33221100, 0x77665544, 0x5511), 0x55551111u);
+}
+
+TEST(Emulator, PairsOfHalvesAreRoundedOnce) {
+  EXPECT_EQ(AddHalves(PackHalves(1024.0f + 7.0f, 2048.0f), PackHalves(-1024.0f, 1.0f)),
+            PackHalves(7.0f, 2048.0f));  // a tie, to even
+  // 1.5 ulp of the product would be lost if it were rounded before the sum.
+  const float x = 1.0f + 0x1p-10f;
+  EXPECT_EQ(MulAddHalves(PackHalves(x, 3.0f), PackHalves(x, 0.5f), PackHalves(-1.0f, 2.0f)),
+            PackHalves(0x1p-9f + 0x1p-20f, 3.5f));
+}
+
 struct NoArgs {};
 
 TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {

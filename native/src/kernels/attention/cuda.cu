@@ -121,19 +121,25 @@ MLA_KERNEL void Attend(const AttendArgs a) {
   Finish<kWarps, kTiles, kStrips>(a, s, work, split, sums);
 }
 
-constexpr int kMergeThreads = 128;
-constexpr int kMergeElements = 4;  // a thread
+constexpr int kMergeWarps = 8;
+constexpr int kMergeElements = kWarp * kUnitElements;  // a block
 
-// Grid: rows (query, head), groups of elements, sequences. Splits are added in their order.
+MLA_BOTH int MergeBytes(int splits) { return (splits + kMergeWarps * kMergeElements) * 4; }
+
+// out = sum of shares * means / sum of shares, share = 2^(maximum - largest maximum) * total.
+// Grid: rows (query, head), groups of elements, sequences. A warp adds every eighth split in order,
+// then they are added in the order of warps.
 MLA_KERNEL void Merge(const AttendArgs a) {
   const int sequence = BlockZ(), position = a.call.positions[sequence];
   if (position < 0) return;
   const int32_t* tables = a.call.tables;
+  const int query = BlockX() / a.sizes.heads, head = BlockX() % a.sizes.heads;
+  const int length = tables[a.sizes.tasks + head], first = BlockY() * kMergeElements;
   const Work work =
       PlanWork(a, *reinterpret_cast<const GpuTask*>(tables + tables[0]), sequence, position);
-  if (work.splits == 1) return;
-  float* shares = reinterpret_cast<float*>(SharedMemory());  // [splits]
-  const int query = BlockX() / a.sizes.heads, head = BlockX() % a.sizes.heads;
+  if (work.splits == 1 || first >= length) return;
+  float* sums = reinterpret_cast<float*>(SharedMemory());  // [warps][elements]
+  float* shares = sums + kMergeWarps * kMergeElements;     // [splits]
   float maximum = -Infinity();
   for (int i = Lane(); i < work.splits; i += kWarp) {
     maximum = Max(maximum, PartialRow(a, sequence, i, query, head)[0]);
@@ -142,25 +148,38 @@ MLA_KERNEL void Merge(const AttendArgs a) {
   float total = 0.0f;
   for (int i = Lane(); i < work.splits; i += kWarp) {
     const float* partial = PartialRow(a, sequence, i, query, head);
-    const float share = Exp2(partial[0] - maximum);
+    const float share = Exp2(partial[0] - maximum) * partial[1];
     if (WarpIndex() == 0) shares[i] = share;
-    total += share * partial[1];
+    total += share;
   }
   total = SumOver(total, kWarp);
   SyncBlock();
-  const int length = tables[a.sizes.tasks + head];
-  const int element = (BlockY() * kMergeThreads + ThreadIndex()) * kMergeElements;
-  if (element >= length) return;
-  float sums[kMergeElements] = {};
-  for (int i = 0; i < work.splits; ++i) {
-    const Quad quad = LoadQuad(PartialRow(a, sequence, i, query, head) + 4 + element);
-    MLA_UNROLL
-    for (int j = 0; j < kMergeElements; ++j) sums[j] += shares[i] * FloatOfBits(quad.word[j]);
+  const int element = first + Lane() * kUnitElements;
+  float mine[kUnitElements] = {};
+  if (element < length) {
+    MLA_UNROLL_BY(4)
+    for (int i = WarpIndex(); i < work.splits; i += kMergeWarps) {
+      const Quad means = LoadQuad(PartialRow(a, sequence, i, query, head) + 4 + element / 2);
+      MLA_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        mine[2 * j] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j]));
+        mine[2 * j + 1] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j] >> 16));
+      }
+    }
   }
-  float* out = a.call.out + sequence * a.call.out_sequence + query * a.call.out_query +
-               head * a.call.out_head + element;
-  for (int j = 0; j < kMergeElements && element + j < length; ++j) out[j] = sums[j] / total;
+  float* to = sums + WarpIndex() * kMergeElements + Lane() * kUnitElements;
+  MLA_UNROLL
+  for (int j = 0; j < kUnitElements; ++j) to[j] = mine[j];
+  SyncBlock();
+  const int e = first + ThreadIndex();
+  if (e >= length) return;
+  float sum = 0.0f;
+  for (int w = 0; w < kMergeWarps; ++w) sum += sums[w * kMergeElements + ThreadIndex()];
+  a.call
+      .out[sequence * a.call.out_sequence + query * a.call.out_query + head * a.call.out_head + e] =
+      sum / total;
 }
+static_assert(kMergeElements == kMergeWarps * kWarp, "a thread an element at the end");
 
 template <int kWarps, int kTiles, int kStrips>
 void LaunchVariant(GpuStream& stream, const AttendArgs& args) {
@@ -201,10 +220,10 @@ void Launch(GpuStream& stream, const GpuAttention& call) {
     LaunchColumns<8, 2>(stream, args);
   }
   if (args.splits == 1) return;
-  const int elements = kMergeThreads * kMergeElements;
   const Grid grid = {args.sizes.queries * args.sizes.heads,
-                     (args.sizes.value_length + elements - 1) / elements, call.sequences};
-  Launch(stream, grid, kMergeThreads, args.splits * 4, Merge, args);
+                     (args.sizes.value_length + kMergeElements - 1) / kMergeElements,
+                     call.sequences};
+  Launch(stream, grid, kMergeWarps * kWarp, MergeBytes(args.splits), Merge, args);
 }
 
 }  // namespace mla::MLA_GPU

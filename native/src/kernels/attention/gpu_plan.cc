@@ -224,11 +224,11 @@ class Planner {
     for (const auto& task : written) tables.insert(tables.end(), task.begin(), task.end());
   }
 
-  // A split costs its queries, and sums that are written and read again: a quarter of what its
-  // tokens cost, as long as no more splits come of it than run at once.
+  // A split costs its queries, and halves of sums that are written and read again: a quarter of
+  // what its tokens cost, as long as no more splits come of it than run at once.
   void SetSplits() {
     const int64_t overhead =
-        int64_t{variant.columns} * (sizes.query_pitch * 16 / variant.units() + 8 * longest_value_);
+        int64_t{variant.columns} * (sizes.query_pitch * 16 / variant.units() + 4 * longest_value_);
     const int64_t page_bytes = rows_.places(kRowsForm).page_bytes;
     const int64_t token = std::max<int64_t>(1, page_bytes / kPageTokens / sizes.tasks);
     const int64_t tokens = RoundUp<int64_t>(4 * overhead / token, kPageTokens);

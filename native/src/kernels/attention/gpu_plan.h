@@ -51,8 +51,9 @@ struct GpuAttentionSizes {
     const int32_t splits = (seen + least_split - 1) / least_split;
     return splits < most_splits ? splits : most_splits;
   }
-  // A partial result: maximum, total, two unused, then the sums.
-  constexpr int32_t partial_floats() const { return 4 + (value_length + 3) / 4 * 4; }
+  // A split's result: maximum, total, two unused, then weighted means as halves, each of which is
+  // 2^-12 of itself off at most.
+  constexpr int32_t partial_floats() const { return 4 + (value_length + 7) / 8 * 4; }
 };
 
 class GpuAttentionPlan {

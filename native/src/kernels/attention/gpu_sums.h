@@ -101,6 +101,7 @@ MLA_DEVICE void StoreEight(float* to, const float (&values)[8], int n) {
   }
 }
 
+// Weighted means, to where they belong: of a sequence with one split these are the results.
 template <int kWarps, int kTiles, int kStrips>
 MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, int split,
                        const Sums<kTiles, kStrips>& sums) {
@@ -116,19 +117,20 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
       const int c = n * 8 + 2 * t + j;
       const GpuColumn column = s.columns()[c];
       if (column.head < 0) continue;
+      const float total = s.totals[c];
+      const float by = total == 0.0f ? 0.0f : 1.0f / total;  // zero: a split that saw nothing
       float* out = nullptr;
-      float by = 1.0f;
+      Quad* partial = nullptr;
       if (whole) {
         out = call.out + work.sequence * call.out_sequence + column.query * call.out_query +
-              column.head * call.out_head;
-        by = 1.0f / s.totals[c];
+              column.head * call.out_head + task.value_begin;
       } else {
-        float* partial = PartialRow(a, work.sequence, split, column.query, column.head);
+        float* row = PartialRow(a, work.sequence, split, column.query, column.head);
         if (warp == 0 && g == 0 && task.value_begin == 0) {
-          partial[0] = s.maxima[c];
-          partial[1] = s.totals[c];
+          row[0] = s.maxima[c];
+          row[1] = total;
         }
-        out = partial + 4;
+        partial = reinterpret_cast<Quad*>(row) + 1 + task.value_begin / kUnitElements;
       }
       MLA_UNROLL
       for (int i = 0; i < kStrips; ++i) {
@@ -140,7 +142,16 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
           values[2 * m] = sums.of[i][m][n][j] * by;
           values[2 * m + 1] = sums.of[i][m][n][2 + j] * by;
         }
-        StoreEight(out + task.value_begin + element, values, task.value_length - element);
+        if (whole) {
+          StoreEight(out + element, values, task.value_length - element);
+        } else {
+          Quad halves;
+          MLA_UNROLL
+          for (int m = 0; m < 4; ++m) {
+            halves.word[m] = PackHalves(values[2 * m], values[2 * m + 1]);
+          }
+          partial[element / kUnitElements] = halves;
+        }
       }
     }
   }
