@@ -68,8 +68,15 @@ class Emulator::Block {
     int bytes;
     int64_t group;
   };
+  // Where a fiber goes on. swapcontext would do, but keeps the signal mask by two system calls a
+  // switch, most of a kernel's time.
+  struct Place {
+    void* buffer[5];
+  };
   struct Fiber {
-    ucontext_t context;
+    ucontext_t context;  // where it begins
+    bool began = false;
+    Place place;
     std::unique_ptr<uint8_t[]> stack;
     ThreadState state;
     Gate* waits_at = nullptr;
@@ -100,12 +107,19 @@ class Emulator::Block {
 
  private:
   static void Enter();
+  [[gnu::noinline]] static void GoTo(Place& to) { __builtin_longjmp(to.buffer, 1); }
+  [[gnu::noinline]] static void Begin(Place& from, Fiber& fiber) {
+    if (__builtin_setjmp(from.buffer) == 0) setcontext(&fiber.context);
+  }
+  [[gnu::noinline]] static void Switch(Place& from, Place& to) {
+    if (__builtin_setjmp(from.buffer) == 0) GoTo(to);
+  }
   void Resume(Fiber& fiber);
   void Yield(bool for_good);
 
   std::vector<std::unique_ptr<Fiber>> fibers_;
   Fiber* current_ = nullptr;
-  ucontext_t scheduler_;
+  Place scheduler_;
   const void* scheduler_stack_ = nullptr;  // ASan's
   size_t scheduler_stack_bytes_ = 0;
   void* scheduler_fake_stack_ = nullptr;
@@ -142,6 +156,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
   for (size_t i = 0; i < threads; ++i) {
     Fiber& fiber = *fibers_[i];
     fiber.state = {static_cast<int>(i), call.threads, at, call.grid, shared_};
+    fiber.began = false;
     fiber.waits_at = nullptr;
     fiber.ended = false;
     fiber.copies.clear();
@@ -199,7 +214,12 @@ void Emulator::Block::Resume(Fiber& fiber) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fiber.stack.get(), kStackBytes);
 #endif
-  swapcontext(&scheduler_, &fiber.context);
+  if (fiber.began) {
+    Switch(scheduler_, fiber.place);
+  } else {
+    fiber.began = true;
+    Begin(scheduler_, fiber);
+  }
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
 #endif
@@ -211,7 +231,7 @@ void Emulator::Block::Yield([[maybe_unused]] bool for_good) {
   __sanitizer_start_switch_fiber(for_good ? nullptr : &self.fake_stack, scheduler_stack_,
                                  scheduler_stack_bytes_);
 #endif
-  swapcontext(&self.context, &scheduler_);
+  Switch(self.place, scheduler_);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(self.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif
