@@ -79,8 +79,8 @@ class Batch {
   GpuAttention call = {};
 
  private:
-  static int64_t PagesOf(const Problem& problem) {
-    const int64_t tokens = problem.options.first + problem.options.queries;
+  static int32_t PagesOf(const Problem& problem) {
+    const int32_t tokens = problem.options.first + problem.options.queries;
     return (tokens + kPageTokens - 1) / kPageTokens;
   }
 
@@ -102,17 +102,24 @@ class Batch {
     call.out_head = p.out_head_stride;
     call.out_query = p.out_stride;
     call.out_sequence = problems[0]->out_size();
-    for (const auto& problem : problems) {
-      call.page_stride = std::max(call.page_stride, PagesOf(*problem));
-    }
+    // The layer is one of several, whose pages are not there.
+    constexpr int32_t kLayers = 3;
+    call.layer = 1;
+    call.places = {kLayers, options.residual > 0 ? 2 * kLayers : kLayers};
     for (const auto& problem : problems) {
       const AttentionParams& of = problem->params;
-      for (int64_t page = 0; page < call.page_stride; ++page) {
-        const bool there = page < PagesOf(*problem);
-        rows_.push_back(there ? of.cache->rows.pages[page] : nullptr);
-        exact_.push_back(there && of.cache->residual > 0 ? of.cache->exact.pages[page] : nullptr);
+      const int32_t count = PagesOf(*problem);
+      std::vector<uint8_t*> table(static_cast<size_t>(call.places.Rows(0, count)));
+      const auto set = [&table](int64_t at, const uint8_t* page) {
+        table[static_cast<size_t>(at)] = const_cast<uint8_t*>(page);
+      };
+      for (int32_t page = 0; page < count; ++page) {
+        set(call.places.Rows(call.layer, page), of.cache->rows.pages[page]);
+        if (of.cache->residual == 0) continue;
+        set(call.places.Exact(call.layer, page), of.cache->exact.pages[page]);
       }
-      first_.push_back(of.cache->sink > 0 ? of.cache->first.pages[0] : nullptr);
+      if (of.cache->sink > 0) set(call.places.First(call.layer), of.cache->first.pages[0]);
+      page_tables_.push_back(std::move(table));
       if (of.q_rope != nullptr) {
         rope_.insert(rope_.end(), of.q_rope, of.q_rope + call.q_rope_sequence);
       }
@@ -120,15 +127,15 @@ class Batch {
         latent_.insert(latent_.end(), of.q_latent, of.q_latent + call.q_latent_sequence);
       }
     }
-    call.rows = rows_.data();
-    call.exact = exact_.data();
-    call.first = first_.data();
+    for (const std::vector<uint8_t*>& table : page_tables_) pages_.push_back(table.data());
+    call.pages = pages_.data();
     call.q_rope = p.q_rope == nullptr ? nullptr : rope_.data();
     call.q_latent = p.q_latent == nullptr ? nullptr : latent_.data();
   }
 
   Emulator& gpu_;
-  std::vector<const uint8_t*> rows_, exact_, first_;
+  std::vector<std::vector<uint8_t*>> page_tables_;
+  std::vector<uint8_t* const*> pages_;
   std::vector<float> rope_, latent_, out_;
   Bytes workspace_{nullptr, &std::free};
   Bytes tables_{nullptr, &std::free};

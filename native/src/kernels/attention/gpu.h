@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "cache/page_table.h"
 #include "cuda/gpu_stream.h"
 #include "kernels/attention/gpu_plan.h"
 
@@ -32,13 +33,11 @@ struct GpuAttention {
   // [sequences]: position of a sequence's query 0, as AttentionParams' `first`, whose rows and the
   // other queries' are written; below zero: there is no such sequence, and no output.
   const int32_t* positions;
-  // Pages of a layer as CacheView has them, [sequences][page_stride] pointers to 16-byte aligned
-  // memory. The exact ones are null where the plan has no residual window, and so may be those of
-  // them which no query asks for.
-  const uint8_t* const* rows;
-  const uint8_t* const* exact;
-  int64_t page_stride;
-  const uint8_t* const* first;  // [sequences]; null where the plan has no sink
+  // [sequences] page tables of their caches, whose pages are 16-byte aligned: those of the layer
+  // are read. Exact pages may be missing that no query asks for.
+  uint8_t* const* const* pages;
+  PageTablePlaces places;
+  int32_t layer;
 
   // [sequences][queries][heads][R or key length], strides in floats.
   const float* q_rope;

@@ -82,10 +82,12 @@ MLA_DEVICE Tile TileAt(const AttendArgs& a, const GpuTask& task, const Work& wor
   tile.first = first * tokens;
   tile.begin = begin > tile.first ? begin - tile.first : 0;
   tile.end = end < tile.first + tokens ? end - tile.first : tokens;
-  const int64_t page = work.sequence * a.call.page_stride + tile.first / kPageTokens;
-  tile.scalars = a.call.rows[page];
-  tile.page = form == kFirstForm   ? a.call.first[work.sequence]
-              : form == kExactForm ? a.call.exact[page]
+  uint8_t* const* const pages = a.call.pages[work.sequence];
+  const PageTablePlaces& places = a.call.places;
+  const int page = tile.first / kPageTokens;
+  tile.scalars = pages[places.Rows(a.call.layer, page)];
+  tile.page = form == kFirstForm   ? pages[places.First(a.call.layer)]
+              : form == kExactForm ? pages[places.Exact(a.call.layer, page)]
                                    : tile.scalars;
   return tile;
 }
