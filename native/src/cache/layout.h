@@ -16,6 +16,8 @@ struct CacheOptions {
   int32_t group = 32;
   int32_t residual = 0;
   int32_t sink = 0;
+
+  bool operator==(const CacheOptions&) const = default;
 };
 
 // A slice of the latent that is scored or summed as one: quantization groups start at its first

@@ -11,6 +11,9 @@
 
 namespace mla {
 
+// Of what Allocate gives, in bytes.
+inline constexpr int64_t kGpuAlignment = 256;
+
 // Launches that were recorded once, to be repeated at the cost of one. Their arguments are those of
 // the recording; what changes from one repetition to the next lies in the GPU's memory.
 class GpuRecording {
@@ -24,7 +27,7 @@ class GpuStream {
  public:
   virtual ~GpuStream() = default;
 
-  // Device memory of no particular content, 256-byte aligned; null: there is none left.
+  // Device memory of no particular content, aligned to kGpuAlignment; null: there is none left.
   virtual void* Allocate(int64_t bytes) = 0;
   // Waits for what was asked for before. Null is allowed.
   virtual void Free(void* memory) = 0;

@@ -5,11 +5,23 @@
 #include <functional>
 #include <utility>
 
+#include "graph/cpu_decoder.h"
 #include "graph/forward.h"
+#include "graph/gpu_decoder.h"
 #include "graph/output_head.h"
 #include "runtime/thread_pool.h"
 
 namespace mla {
+namespace {
+
+CpuDecoder& Cpu(const BatchDecoder::Row& row) { return static_cast<CpuDecoder&>(*row.decoder); }
+GpuDecoder& Gpu(const BatchDecoder::Row& row) { return static_cast<GpuDecoder&>(*row.decoder); }
+
+bool GoTogether(const DecoderOptions& a, const DecoderOptions& b) {
+  return a.gpu == b.gpu && (a.gpu == nullptr || a.cache == b.cache);
+}
+
+}  // namespace
 
 BatchDecoder::BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_rows,
                            int32_t threads)
@@ -27,50 +39,115 @@ BatchDecoder::BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_r
   workspace_.ReserveAttention(max_rows * partial_bytes_, scratch, threads);
   members_.reserve(static_cast<size_t>(max_rows));
   sequences_.reserve(static_cast<size_t>(max_rows));
+  gpu_sequences_.reserve(static_cast<size_t>(max_rows));
   tokens_.reserve(static_cast<size_t>(max_rows));
+  pending_.reserve(static_cast<size_t>(max_rows));
 }
 
 void BatchDecoder::Append(std::span<Row> rows) {
   assert(rows.size() <= static_cast<size_t>(workspace_.max_rows));
+  pending_.clear();
+  outputs_ = 0;
+  for (Row& row : rows) {
+    row.status = Status::Ok();
+    row.logits = nullptr;
+    pending_.push_back(&row);
+  }
+  while (!pending_.empty()) {
+    const DecoderOptions& first = pending_.front()->decoder->options();
+    const auto rest = std::stable_partition(pending_.begin(), pending_.end(), [&](const Row* row) {
+      return GoTogether(row->decoder->options(), first);
+    });
+    const std::span<Row* const> together(pending_.begin(), rest);
+    if (first.gpu == nullptr) {
+      StepOnCpu(together);
+    } else {
+      StepOnGpu(together);
+    }
+    pending_.erase(pending_.begin(), rest);
+  }
+}
+
+float* BatchDecoder::TakeLogits(int32_t count) {
+  float* out = logits_.floats() + int64_t{outputs_} * weights_->shape().vocabulary;
+  outputs_ += count;
+  return out;
+}
+
+void BatchDecoder::End(Row& row, bool kept, const float* logits) const {
+  if (kept) {
+    row.logits = logits;
+  } else {
+    row.status = Status(MLA_CANCELLED, "cancelled");  // short: allocates nothing, so cannot fail
+  }
+}
+
+void BatchDecoder::StepOnCpu(std::span<Row* const> rows) {
+  const Activations activations = rows.front()->decoder->options().activations;
   members_.clear();
   sequences_.clear();
   tokens_.clear();
-  for (Row& row : rows) {
-    row.logits = nullptr;
-    if (row.decoder->options().activations != rows.front().decoder->options().activations) {
-      row.status =
+  for (Row* row : rows) {
+    if (row->decoder->options().activations != activations) {
+      row->status =
           Status(MLA_INVALID_ARGUMENT, "its activations are not those of the step's first session");
       continue;
     }
-    Result<SequenceRows> sequence = row.decoder->BeginToken(*row.cancel);
-    row.status = sequence.status();
+    Result<SequenceRows> sequence = Cpu(*row).BeginToken(*row->cancel);
+    row->status = sequence.status();
     if (!sequence.ok()) continue;
     sequence.value().begin = static_cast<int32_t>(sequences_.size());
     sequence.value().partials = workspace_.partials() + sequence.value().begin * partial_bytes_;
-    members_.push_back(&row);
+    members_.push_back(row);
     sequences_.push_back(sequence.value());
-    tokens_.push_back(row.token);
+    tokens_.push_back(row->token);
   }
   if (members_.empty()) return;
   const int32_t n = static_cast<int32_t>(members_.size());
+  float* logits = TakeLogits(n);
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, sequences_,
-                     n,         stop,       rows.front().decoder->options().activations};
+  const Step step = {*weights_, workspace_, sequences_, n, stop, activations};
   const auto region = [&](Team& team, int member) {
-    if (Forward(step, tokens_.data(), team, member))
-      OutputHead(step, 0, n, logits_.floats(), team, member);
+    if (Forward(step, tokens_.data(), team, member)) OutputHead(step, 0, n, logits, team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
   ThreadPool::Shared().Run(threads_, std::ref(region));
-  for (int32_t i = 0; i < n; ++i) {
-    Row& row = *members_[static_cast<size_t>(i)];
+  for (Row* row : members_) {
     // One that was cancelled on the way came along to the end; a step stops only for all.
-    const bool kept = !row.cancel->load();
-    row.decoder->EndToken(kept);
-    if (kept) {
-      row.logits = logits_.floats() + int64_t{i} * weights_->shape().vocabulary;
-    } else {
-      row.status = Status(MLA_CANCELLED, "cancelled");  // short: allocates nothing, so cannot fail
+    const bool kept = !row->cancel->load();
+    Cpu(*row).EndToken(kept);
+    End(*row, kept, logits);
+    logits += weights_->shape().vocabulary;
+  }
+}
+
+void BatchDecoder::StepOnGpu(std::span<Row* const> rows) {
+  GpuModel& model = *rows.front()->decoder->options().gpu;
+  const auto lock = model.Lock();
+  for (size_t begin = 0; begin < rows.size(); begin += GpuModel::kMostRows) {
+    members_.clear();
+    gpu_sequences_.clear();
+    tokens_.clear();
+    for (Row* row :
+         rows.subspan(begin, std::min<size_t>(rows.size() - begin, GpuModel::kMostRows))) {
+      const Result<GpuModel::Sequence> sequence = Gpu(*row).BeginToken();
+      row->status = sequence.status();
+      if (!sequence.ok()) continue;
+      members_.push_back(row);
+      gpu_sequences_.push_back(sequence.value());
+      tokens_.push_back(row->token);
+    }
+    if (members_.empty()) continue;
+    const int32_t n = static_cast<int32_t>(members_.size());
+    float* logits = TakeLogits(n);
+    const Status status = model.Step(gpu_sequences_, rows.front()->decoder->options().cache,
+                                     tokens_.data(), n, logits);
+    for (Row* row : members_) {
+      const bool kept = status.ok() && !row->cancel->load();
+      Gpu(*row).EndToken(kept);
+      End(*row, kept, logits);
+      if (!status.ok()) row->status = status;
+      logits += weights_->shape().vocabulary;
     }
   }
 }

@@ -1,7 +1,7 @@
 // One token of each of several sequences of a model: their rows go through the layers together, so
 // that every weight is read once for all of them. Attention stays each sequence's own, over its own
 // cache and by its own plan, and so every sequence gets the numbers, to the last bit, that it would
-// get alone.
+// get alone (on a GPU: in steps of up to 8, beyond which other kernels multiply).
 #ifndef MLA_GRAPH_BATCH_DECODER_H_
 #define MLA_GRAPH_BATCH_DECODER_H_
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "graph/decoder.h"
+#include "graph/gpu_model.h"
 #include "graph/step.h"
 #include "graph/weights.h"
 #include "graph/workspace.h"
@@ -28,28 +29,40 @@ class BatchDecoder {
   BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_rows, int32_t threads);
 
   struct Row {
-    Decoder* decoder;  // of the same weights and activations; each at most once
-    int32_t token;     // an id below the vocabulary's size
+    // Of the same weights, each at most once; those of the CPU with the same activations.
+    Decoder* decoder;
+    int32_t token;  // an id below the vocabulary's size
     const std::atomic<bool>* cancel;
     // What became of it: the token is appended, or by this error the sequence is as it was. An
     // error of one is nothing to the others.
     Status status;
     const float* logits;  // [vocabulary] after the token, until the next step; null on an error
   };
-  // One step, of at most max_rows. Throws std::bad_alloc before anything was appended.
+  // One step, of at most max_rows: on the CPU, and on every GPU for each kind of cache, of those
+  // that are there. Throws std::bad_alloc before anything was appended.
   void Append(std::span<Row> rows);
 
   int64_t workspace_bytes() const;
 
  private:
+  void StepOnCpu(std::span<Row* const> rows);
+  // Of one model and one kind of cache.
+  void StepOnGpu(std::span<Row* const> rows);
+  // Where the next `count` rows' logits go, and of one of them after its step.
+  float* TakeLogits(int32_t count);
+  void End(Row& row, bool kept, const float* logits) const;
+
   const std::shared_ptr<const Weights> weights_;
   const int32_t threads_;
   Workspace workspace_;
   int64_t partial_bytes_ = 0;  // of one sequence
   AlignedBuffer logits_;       // [max_rows][vocabulary]
+  int32_t outputs_ = 0;        // of them that this step has filled
+  std::vector<Row*> pending_;  // that no step was made for
   // Those that take part in the step, [their number].
   std::vector<Row*> members_;
   std::vector<SequenceRows> sequences_;
+  std::vector<GpuModel::Sequence> gpu_sequences_;
   std::vector<int32_t> tokens_;
 };
 

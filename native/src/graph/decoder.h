@@ -1,23 +1,27 @@
-// The decoder of one sequence: tokens in, logits out, keys and latents into its cache.
+// The decoder of one sequence: tokens in, logits out, keys and latents into its cache. What all
+// devices have in common; cpu_decoder.h and gpu_decoder.h compute.
 #ifndef MLA_GRAPH_DECODER_H_
 #define MLA_GRAPH_DECODER_H_
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <mutex>
 
 #include "cache/latent_cache.h"
 #include "graph/profile.h"
-#include "graph/step.h"
+#include "graph/step_work.h"
 #include "graph/weights.h"
-#include "graph/workspace.h"
-#include "kernels/attention/attention.h"
+#include "kernels/matmul/matmul.h"
 #include "tensor/status.h"
 
 namespace mla {
 
+class GpuModel;
+
 struct DecoderOptions {
+  int32_t device = 0;             // MLA_DEVICE_*, as it was asked for
+  std::shared_ptr<GpuModel> gpu;  // what that is (runtime/devices.h); null: the CPU
   int32_t context_length = 0;
   int32_t threads = 1;
   int32_t prefill = 0;  // MLA_PREFILL_*
@@ -30,6 +34,7 @@ class Decoder {
  public:
   static Result<std::unique_ptr<Decoder>> Create(std::shared_ptr<const Weights> weights,
                                                  const DecoderOptions& options);
+  virtual ~Decoder() = default;
 
   enum class Output {
     kLast,   // logits[vocabulary] of the last token
@@ -44,16 +49,12 @@ class Decoder {
   Status Append(const int32_t* tokens, int32_t n, Output output, float* logits, float* scores,
                 const std::atomic<bool>& cancel);
 
-  // The next token's part in a step of several sequences (batch_decoder.h), on to its `begin` and
-  // `partials`: a row that is planned and has room in the cache. On an error (MLA_CONTEXT_FULL,
-  // MLA_OUT_OF_MEMORY) the sequence is as it was.
-  Result<SequenceRows> BeginToken(const std::atomic<bool>& cancel);
-  // After the step: the token is the sequence's last, or was never there.
-  void EndToken(bool kept) { cache_->SetLength(length() + kept); }
-
   // A decoder of the same sequence that goes on by itself; their caches share pages until one of
   // both writes to them.
-  std::unique_ptr<Decoder> Fork() const;
+  virtual std::unique_ptr<Decoder> Fork() const = 0;
+
+  // Held by whoever reads or fills pages of the cache: on a GPU, where they are all sessions'.
+  virtual std::unique_lock<std::mutex> Lock() const { return {}; }
 
   const DecoderOptions& options() const { return options_; }
   const LatentCache& cache() const { return *cache_; }
@@ -64,7 +65,7 @@ class Decoder {
   // window holds, and nothing is left; what is to be kept has to be appended anew.
   bool Rewind(int32_t length);
   int64_t cache_bytes() const { return cache_->bytes(); }
-  int64_t workspace_bytes() const;
+  virtual int64_t workspace_bytes() const = 0;
   // Appends are told to it until it is set to null; it outlives them. A fork has none.
   void set_profile(Profile* profile) { profile_ = profile; }
   // For this decoder's cache and form of prompts.
@@ -72,24 +73,36 @@ class Decoder {
   // What appending n tokens at once after `first` others asks for.
   Work CountWork(int32_t first, int32_t n) const;
 
- private:
-  struct Request;
+ protected:
+  struct Request {
+    const int32_t* tokens;
+    int32_t n;
+    Output output;
+    float* logits;
+    float* scores;
+    const std::atomic<bool>& cancel;
 
+    // How many of the chunk's rows get logits, for the output or for a score.
+    int32_t Outputs(int32_t done, int32_t rows) const {
+      return output != Output::kLast ? rows : done + rows == n ? 1 : 0;
+    }
+  };
+
+  // chunk_rows: tokens that go through the layers together at most.
   Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& options,
-          std::unique_ptr<LatentCache> cache);
-  // What Append and BeginToken have in common: room for n tokens, and the next part of them.
-  Status Reserve(int32_t n);
-  Result<SequenceRows> Begin(int32_t first, int32_t rows, const std::atomic<bool>& cancel);
-  void Plan(int32_t first, int32_t rows);
-  Status RunChunk(const Request& request, int32_t done, int32_t rows);
+          std::unique_ptr<LatentCache> cache, int32_t chunk_rows);
 
-  std::shared_ptr<const Weights> weights_;
-  DecoderOptions options_;
-  std::unique_ptr<LatentCache> cache_;
-  Workspace workspace_;
-  std::vector<AttentionPlan> plans_;
+  // Room for n more tokens in context and cache.
+  Status Reserve(int32_t n);
+  // Tokens [done, done + rows) of the request, whose places are reserved: to be Advanced over in
+  // the cache. After an error the caller forgets all of the request.
+  virtual Status RunChunk(const Request& request, int32_t done, int32_t rows) = 0;
+
+  const std::shared_ptr<const Weights> weights_;
+  const DecoderOptions options_;
+  const std::unique_ptr<LatentCache> cache_;
+  const int32_t chunk_rows_;
   Profile* profile_ = nullptr;
-  AlignedBuffer score_logits_;  // [kScoreRows][vocabulary], once scores were asked for
 };
 
 }  // namespace mla

@@ -9,13 +9,12 @@
 #include <thread>
 
 #include "cache/cache_testing.h"
+#include "graph/decoder_testing.h"
 #include "graph/output_head.h"
 #include "graph/tiny_model_testing.h"
 
 namespace mla {
 namespace {
-
-const std::atomic<bool> kGoOn = false;
 
 std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int threads,
                                     const CacheOptions& cache, int32_t context = 512) {
@@ -36,25 +35,6 @@ std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int
 std::unique_ptr<Decoder> NewDecoder(const TinyModel& model, int32_t prefill, int threads,
                                     CacheType type, int32_t context = 512) {
   return NewDecoder(model, prefill, threads, Of(type), context);
-}
-
-std::vector<int32_t> Tokens(int n, int vocabulary, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  for (int32_t& token : tokens)
-    token = static_cast<int32_t>(random() % static_cast<uint32_t>(vocabulary));
-  return tokens;
-}
-
-double Difference(const std::vector<std::vector<double>>& expected,
-                  const std::vector<float>& actual) {
-  const size_t vocabulary = expected[0].size();
-  double worst = 0;
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const double diff = std::abs(expected[i / vocabulary][i % vocabulary] - actual[i]);
-    if (!(diff <= worst)) worst = diff;  // keeps a NaN
-  }
-  return worst;
 }
 
 // All positions at once, then the same tokens in two parts, then one at a time.
@@ -86,14 +66,6 @@ void ExpectParity(const TinyShape& shape, uint32_t seed, CacheType type, double 
       }
     }
   }
-}
-
-TinyShape Plain(const std::string& family) {
-  TinyShape shape;
-  shape.family = family;
-  shape.biases = family == "qwen2";
-  shape.norms = family == "qwen3";
-  return shape;
 }
 
 TEST(DecoderTest, PlainFamilies) {

@@ -2,57 +2,19 @@
 
 #include <algorithm>
 
+#include "graph/arena.h"
 #include "graph/head_matmul.h"
+#include "graph/layer_extent.h"
 #include "graph/prepared_input.h"
 
 namespace mla {
 namespace {
 
-// Lays areas one after the other at 64-byte boundaries: first to count, then to hand out.
-class Arena {
- public:
-  explicit Arena(uint8_t* base) : base_(base) {}
-  uint8_t* Take(int64_t bytes) {
-    uint8_t* out = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += (bytes + 63) / 64 * 64;
-    return out;
-  }
-  float* Floats(int64_t count) { return reinterpret_cast<float*>(Take(count * 4)); }
-  int64_t used() const { return used_; }
-
- private:
-  uint8_t* base_;
-  int64_t used_ = 0;
-};
-
-// The largest sizes over the layers.
-struct Extent {
-  int64_t k_rope = 0, latent = 0, k_nope = 0, key_rank = 0, value_rank = 0, cos_sin = 0, nope = 0,
-          query = 0, input = 0, whole_keys = 0, q_rope = 0;
-
-  explicit Extent(const Weights& weights) {
-    for (const LayerWeights& layer : weights.layers()) {
-      const AttentionWeights& a = layer.attention;
-      const LayerLayout& l = a.layout;
-      const int64_t rope = int64_t{l.rope_groups} * l.rope_dim;
-      k_rope = std::max(k_rope, rope);
-      cos_sin = std::max(cos_sin, rope);
-      latent = std::max<int64_t>(latent, l.latent);
-      if (l.key_scalar) k_nope = std::max<int64_t>(k_nope, int64_t{l.kv_heads} * a.nope_dim);
-      if (!a.k_up.empty()) key_rank = std::max<int64_t>(key_rank, l.key_length(0));
-      if (!a.v_up.empty()) value_rank = std::max<int64_t>(value_rank, l.value_length(0));
-      nope = std::max<int64_t>(nope, a.nope_dim);
-      query = std::max<int64_t>(query, a.query_length());
-      input = std::max(input, a.input_length);
-      whole_keys = std::max(whole_keys, a.k_in.w.rows);
-      if (!a.q_rope.empty()) q_rope = std::max<int64_t>(q_rope, l.rope_dim);
-    }
-  }
-};
+constexpr int64_t kLine = 64;
 
 void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   const ModelShape& s = weights.shape();
-  const Extent extent(weights);
+  const LayerExtent extent(weights);
   const int64_t n = w.max_rows;
   w.hidden = arena.Floats(n * s.embedding);
   w.normed = arena.Floats(n * extent.input);
@@ -67,7 +29,7 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   w.attended = arena.Floats(n * s.heads * s.value_length);
   w.gate = arena.Floats(n * s.feed_forward);
   w.up = arena.Floats(n * s.feed_forward);
-  w.cos_sin = arena.Floats(n * extent.cos_sin);
+  w.cos_sin = arena.Floats(n * extent.k_rope);
   const int64_t widest =
       std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
   w.prepared = arena.Take(PreparedInput::Bytes(n, widest));
@@ -83,10 +45,10 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
 }  // namespace
 
 Workspace::Workspace(const Weights& weights, int32_t rows) : max_rows(rows) {
-  Arena count(nullptr);
+  Arena count(nullptr, kLine);
   Lay(*this, weights, count);
   buffer_ = AlignedBuffer(count.used());
-  Arena arena(buffer_.data());
+  Arena arena(buffer_.data(), kLine);
   Lay(*this, weights, arena);
 }
 

@@ -171,6 +171,7 @@ Status WriteSession(const Weights& weights, const Decoder& decoder,
   writer.Add(&header, sizeof header);
   writer.Add(tokens.data(), 4 * tokens.size());
   if (logits != nullptr) writer.Add(logits, 4 * static_cast<uint64_t>(header.vocabulary));
+  const auto lock = decoder.Lock();
   const Status read = decoder.cache().ReadPages(
       [&](const uint8_t* page, int64_t bytes) { writer.Add(page, static_cast<uint64_t>(bytes)); });
   return read.ok() ? writer.Finish() : read;
@@ -213,6 +214,7 @@ Result<SessionState> ReadSession(std::shared_ptr<const Weights> weights,
   if (!decoder.ok()) {
     return Status(decoder.status().code(), path + ": " + decoder.status().message());
   }
+  const auto lock = decoder.value()->Lock();
   LatentCache& cache = decoder.value()->cache();
   if (Status s = cache.Restore(header.cached); !s.ok()) return s;
   if (static_cast<uint64_t>(cache.bytes()) != header.page_bytes) {

@@ -1,0 +1,165 @@
+#include "graph/gpu_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace mla {
+namespace {
+
+// Recorded steps are for sequences up to a power of two, from this on: the grid of attention is
+// made for as many tokens.
+constexpr int32_t kLeastBucket = 1024;
+// Shapes of steps that are kept, each a few hundred KiB of the driver's.
+constexpr size_t kMostRecorded = 32;
+
+}  // namespace
+
+Result<std::shared_ptr<GpuModel>> GpuModel::Create(std::shared_ptr<const Weights> weights,
+                                                   std::shared_ptr<GpuStream> stream,
+                                                   const GpuKernels& kernels, int32_t threads) {
+  std::shared_ptr<GpuModel> model(new GpuModel(std::move(weights), std::move(stream), kernels));
+  Result<std::unique_ptr<GpuWeights>> placed =
+      GpuWeights::Load(model->host_weights_, model->stream_, threads);
+  if (!placed.ok()) return placed.status();
+  model->weights_ = std::move(placed.value());
+  Result<std::unique_ptr<GpuWorkspace>> workspace =
+      GpuWorkspace::Create(*model->host_weights_, model->stream_, kMostRows);
+  if (!workspace.ok()) return workspace.status();
+  model->workspace_ = std::move(workspace.value());
+  model->inputs_memory_.resize(static_cast<size_t>(GpuStepInputs::Bytes(kMostRows)));
+  model->inputs_ = GpuStepInputs::In(model->inputs_memory_.data(), kMostRows);
+  return model;
+}
+
+GpuModel::GpuModel(std::shared_ptr<const Weights> weights, std::shared_ptr<GpuStream> stream,
+                   const GpuKernels& kernels)
+    : host_weights_(std::move(weights)),
+      stream_(std::move(stream)),
+      kernels_(kernels),
+      pages_(std::make_shared<GpuPageMemory>(stream_)) {}
+
+Result<GpuCachePlan*> GpuModel::PlanOf(const CacheOptions& options, const LatentCache& cache) {
+  const auto known = std::find_if(plans_.begin(), plans_.end(),
+                                  [&](const auto& plan) { return plan->options() == options; });
+  if (known != plans_.end()) return known->get();
+  Result<std::unique_ptr<GpuCachePlan>> made =
+      GpuCachePlan::Create(*host_weights_, options, cache, stream_);
+  if (!made.ok()) return made.status();
+  plans_.push_back(std::move(made.value()));
+  return plans_.back().get();
+}
+
+Status GpuModel::Fill(std::span<const Sequence> sequences, const int32_t* tokens,
+                      GpuCachePlan& plan, GpuStepShape* shape) {
+  *shape = {};
+  for (const Sequence& sequence : sequences) {
+    uint8_t* const* table = sequence.cache->page_table();
+    for (int32_t i = 0; i < sequence.rows; ++i) {
+      const int32_t row = shape->rows++;
+      inputs_.tokens[row] = tokens[row];
+      inputs_.positions[row] = sequence.first + i;
+      inputs_.tables[row] = table;
+    }
+    shape->bucket = std::max(shape->bucket, sequence.first + sequence.rows);
+  }
+  // One sequence's rows in blocks of as many queries as attention takes, and what is left over.
+  const Sequence& first = sequences.front();
+  const int32_t queries = std::min(first.rows, GpuCachePlan::kMostQueries);
+  const int32_t whole = first.rows / queries, rest = first.rows % queries;
+  const int32_t count = first.rows == 1 ? shape->rows : whole;
+  for (int32_t i = 0; i < count + (rest > 0); ++i) {
+    inputs_.query_positions[i] = inputs_.positions[i * queries];
+    inputs_.query_tables[i] = inputs_.tables[i * queries];
+  }
+  const auto add = [&](int32_t at, int32_t row, int32_t blocks, int32_t each) -> Status {
+    const auto plans = plan.AttentionOf(each);
+    if (plans.ok()) shape->blocks.push_back({at, row, blocks, each, plans.value()});
+    return plans.status();
+  };
+  if (Status status = add(0, 0, count, queries); !status.ok()) return status;
+  return rest == 0 ? Status::Ok() : add(count, count * queries, 1, rest);
+}
+
+Status GpuModel::Reserve(const GpuStepShape& shape, int32_t outputs) {
+  GpuWorkspace& w = *workspace_;
+  const ModelShape& model = host_weights_->shape();
+  const int64_t held = w.attention.bytes() + w.logits.bytes();
+  Status status = w.Grow(w.attention, AttentionBytes(shape, model.sliding_window),
+                         "attention's partial results");
+  if (status.ok()) {
+    status = w.Grow(w.logits, int64_t{outputs} * model.vocabulary * 4, "a step's logits");
+  }
+  // They launch with the old places.
+  if (w.attention.bytes() + w.logits.bytes() != held) recorded_.clear();
+  return status;
+}
+
+Status GpuModel::Step(std::span<const Sequence> sequences, const CacheOptions& options,
+                      const int32_t* tokens, int32_t outputs, float* logits) {
+  const Result<GpuCachePlan*> plan = PlanOf(options, *sequences.front().cache);
+  if (!plan.ok()) return plan.status();
+  plan_ = plan.value();
+  for (const Sequence& sequence : sequences) {
+    if (Status status = sequence.cache->UpdatePageTable(); !status.ok()) return status;
+  }
+  if (Status status = Fill(sequences, tokens, *plan_, &shape_); !status.ok()) return status;
+  const bool tokens_alone = sequences.front().rows == 1 && outputs == shape_.rows;
+  if (tokens_alone) {
+    shape_.bucket = std::max(
+        kLeastBucket, static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(shape_.bucket))));
+  }
+  if (Status status = Reserve(shape_, outputs); !status.ok()) return status;
+  stream_->Upload(workspace_->inputs_memory, inputs_memory_.data(),
+                  static_cast<int64_t>(inputs_memory_.size()));
+  const GpuStep step = {*stream_, kernels_, *weights_, *plan_, *workspace_, shape_};
+  if (tokens_alone) {
+    if (Status status = Launch(step, outputs); !status.ok()) return status;
+  } else {
+    LaunchForward(step);
+    if (outputs > 0) {
+      LaunchOutputHead(step, shape_.rows - outputs, outputs,
+                       reinterpret_cast<float*>(workspace_->logits.data()));
+    }
+  }
+  return Download(outputs, logits);
+}
+
+Status GpuModel::Launch(const GpuStep& step, int32_t outputs) {
+  const auto launches = [&] {
+    LaunchForward(step);
+    LaunchOutputHead(step, 0, outputs, reinterpret_cast<float*>(workspace_->logits.data()));
+  };
+  const auto known = std::find_if(recorded_.begin(), recorded_.end(), [&](const Recorded& r) {
+    return r.plan == plan_ && r.rows == shape_.rows && r.bucket == shape_.bucket;
+  });
+  if (known == recorded_.end()) {
+    // What is done once is not worth a recording.
+    if (recorded_.size() == kMostRecorded) recorded_.erase(recorded_.begin());
+    recorded_.push_back({plan_, shape_.rows, shape_.bucket, nullptr});
+    launches();
+    return Status::Ok();
+  }
+  if (known->recording == nullptr) {
+    Result<std::unique_ptr<GpuRecording>> recording = stream_->Record(launches);
+    if (!recording.ok()) return recording.status();
+    known->recording = std::move(recording.value());
+  }
+  stream_->Replay(*known->recording);
+  return Status::Ok();
+}
+
+Status GpuModel::Head(int32_t begin, int32_t count, float* logits) {
+  if (Status status = Reserve(shape_, count); !status.ok()) return status;
+  const GpuStep step = {*stream_, kernels_, *weights_, *plan_, *workspace_, shape_};
+  LaunchOutputHead(step, begin, count, reinterpret_cast<float*>(workspace_->logits.data()));
+  return Download(count, logits);
+}
+
+Status GpuModel::Download(int32_t count, float* logits) {
+  const int64_t bytes = int64_t{count} * host_weights_->shape().vocabulary * 4;
+  if (bytes > 0) stream_->Download(logits, workspace_->logits.data(), bytes);
+  return stream_->Synchronize();
+}
+
+}  // namespace mla

@@ -1,0 +1,92 @@
+// A model on one GPU: weights, workspace and the memory of caches, shared by all sessions there,
+// and the steps that they run.
+#ifndef MLA_GRAPH_GPU_MODEL_H_
+#define MLA_GRAPH_GPU_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "cache/gpu_page_memory.h"
+#include "cache/latent_cache.h"
+#include "cuda/gpu_stream.h"
+#include "graph/gpu_cache_plan.h"
+#include "graph/gpu_forward.h"
+#include "graph/gpu_kernels.h"
+#include "graph/gpu_weights.h"
+#include "graph/gpu_workspace.h"
+#include "graph/weights.h"
+#include "tensor/status.h"
+
+namespace mla {
+
+// Everything but Lock and what is const is called with the lock held.
+class GpuModel {
+ public:
+  // Tokens of a prompt that go through the layers together, and sequences of a step.
+  static constexpr int32_t kMostRows = 512;
+
+  // Uploads the weights, packed by so many threads.
+  static Result<std::shared_ptr<GpuModel>> Create(std::shared_ptr<const Weights> weights,
+                                                  std::shared_ptr<GpuStream> stream,
+                                                  const GpuKernels& kernels, int32_t threads);
+
+  // Whoever uses the stream holds it: steps, and what allocates, copies, reads or writes pages.
+  std::unique_lock<std::mutex> Lock() { return std::unique_lock<std::mutex>(mutex_); }
+
+  const std::shared_ptr<GpuPageMemory>& pages() const { return pages_; }
+  int64_t weight_bytes() const { return weights_->bytes(); }
+  int64_t workspace_bytes() const { return workspace_->bytes(); }
+
+  // Rows that continue one sequence at `first`. Their places are reserved, also in the window.
+  struct Sequence {
+    LatentCache* cache;
+    int32_t first;
+    int32_t rows;
+  };
+  // Sequences with one row each, or one sequence with up to kMostRows, whose caches have these
+  // options; tokens [rows]. Logits of the last `outputs` rows, [outputs][vocabulary], if any, to
+  // the host's memory. Waits until all is done. On an error nothing was appended that counts.
+  Status Step(std::span<const Sequence> sequences, const CacheOptions& options,
+              const int32_t* tokens, int32_t outputs, float* logits);
+  // Logits of rows [begin, begin + count) of the last step, which had no outputs.
+  Status Head(int32_t begin, int32_t count, float* logits);
+
+ private:
+  struct Recorded {
+    const GpuCachePlan* plan;
+    int32_t rows, bucket;
+    std::unique_ptr<GpuRecording> recording;
+  };
+
+  GpuModel(std::shared_ptr<const Weights> weights, std::shared_ptr<GpuStream> stream,
+           const GpuKernels& kernels);
+
+  Result<GpuCachePlan*> PlanOf(const CacheOptions& options, const LatentCache& cache);
+  // The rows of the step and how attention takes them, into the host's inputs and `shape`.
+  Status Fill(std::span<const Sequence> sequences, const int32_t* tokens, GpuCachePlan& plan,
+              GpuStepShape* shape);
+  Status Reserve(const GpuStepShape& shape, int32_t outputs);
+  // Launches the step, or repeats its recording, which is made the second time.
+  Status Launch(const GpuStep& step, int32_t outputs);
+  Status Download(int32_t count, float* logits);
+
+  const std::shared_ptr<const Weights> host_weights_;
+  const std::shared_ptr<GpuStream> stream_;
+  const GpuKernels& kernels_;
+  const std::shared_ptr<GpuPageMemory> pages_;
+  std::unique_ptr<GpuWeights> weights_;
+  std::unique_ptr<GpuWorkspace> workspace_;
+  std::vector<std::unique_ptr<GpuCachePlan>> plans_;
+  std::vector<Recorded> recorded_;
+  std::vector<uint8_t> inputs_memory_;  // the host's
+  GpuStepInputs inputs_ = {};
+  GpuStepShape shape_ = {};  // of the last step
+  GpuCachePlan* plan_ = nullptr;
+  std::mutex mutex_;
+};
+
+}  // namespace mla
+#endif  // MLA_GRAPH_GPU_MODEL_H_
