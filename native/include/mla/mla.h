@@ -109,6 +109,11 @@ enum { MLA_ACTIVATIONS_MIXED = 0, MLA_ACTIVATIONS_FINE = 1 };
 // How a prompt's attention is computed; both give the same logits.
 enum { MLA_PREFILL_AUTO = 0, MLA_PREFILL_ABSORBED = 1, MLA_PREFILL_EXPANDED = 2 };
 
+// Where a session runs: the CPU, the first GPU that takes the model or else the CPU, or
+// MLA_DEVICE_CUDA
+// + N, GPU number N.
+enum { MLA_DEVICE_CPU = 0, MLA_DEVICE_AUTO = -1, MLA_DEVICE_CUDA = 1 };
+
 enum { MLA_LOG_DEBUG = 0, MLA_LOG_INFO = 1, MLA_LOG_WARNING = 2 };
 typedef void (*mla_log_callback)(int32_t level, const char* message, void* user);
 
@@ -124,7 +129,8 @@ MLA_API const char* mla_last_error(void);
 // returns.
 MLA_API mla_status mla_set_log_callback(mla_log_callback callback, void* user);
 // The machine and the choice made on it, as a JSON object: version, isa, isa_reason, isas, cores,
-// threads, backends.
+// threads, backends; gpus, each with name (as of a device, cuda:0), model, capability, memory_bytes
+// and problem ("" where it can be used); gpu_reason, why there is none.
 MLA_API mla_status mla_system_info(char* json, int64_t capacity, int64_t* length);
 
 // What the machine gives at most to so many threads together, as it was measured: the roofline.
@@ -265,6 +271,7 @@ typedef struct mla_session_options {
   int32_t prefill;          // MLA_PREFILL_*
   mla_cache_options cache;  // its struct_size 0: all defaults
   int32_t activations;      // MLA_ACTIVATIONS_*; sessions of a batch have the same
+  int32_t device;           // MLA_DEVICE_*
 } mla_session_options;
 
 typedef struct mla_sampler_options {

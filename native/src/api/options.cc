@@ -96,6 +96,11 @@ Result<DecoderOptions> ReadSessionOptions(const mla_session_options* options,
   }
   out.activations =
       given.activations == MLA_ACTIVATIONS_FINE ? Activations::kFine : Activations::kMixed;
+  if (given.device < MLA_DEVICE_AUTO) {
+    return Refused("device", given.device,
+                   "MLA_DEVICE_AUTO (-1), MLA_DEVICE_CPU (0) or MLA_DEVICE_CUDA (1) and above");
+  }
+  out.device = given.device;
   mla_cache_options& cache = given.cache;
   if (cache.struct_size == 0) {
     // Fields without the size are a mistake that would silently run with another cache.

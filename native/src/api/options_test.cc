@@ -127,6 +127,7 @@ TEST(SessionOptionsOfCallers, ValuesAreTakenOrNamed) {
   given.threads = 3;
   given.prefill = MLA_PREFILL_EXPANDED;
   given.activations = MLA_ACTIVATIONS_FINE;
+  given.device = MLA_DEVICE_CUDA + 3;
   given.cache = Cache();
   given.cache.latent = MLA_CACHE_INT8;
   const DecoderOptions options = ReadSessionOptions(&given, Shape()).value();
@@ -134,6 +135,7 @@ TEST(SessionOptionsOfCallers, ValuesAreTakenOrNamed) {
   EXPECT_EQ(options.threads, 3);
   EXPECT_EQ(options.prefill, MLA_PREFILL_EXPANDED);
   EXPECT_EQ(options.activations, Activations::kFine);
+  EXPECT_EQ(options.device, MLA_DEVICE_CUDA + 3);
   EXPECT_EQ(options.cache.latent, CacheType::kInt8);
   const auto refused = [](const char* words, auto change) {
     mla_session_options bad = SessionOptions();
@@ -145,6 +147,7 @@ TEST(SessionOptionsOfCallers, ValuesAreTakenOrNamed) {
   refused("prefill is 3", [](auto& o) { o.prefill = 3; });
   refused("prefill is -1", [](auto& o) { o.prefill = -1; });
   refused("activations is 2", [](auto& o) { o.activations = 2; });
+  refused("device is -2", [](auto& o) { o.device = -2; });
   refused("cache.group is 1", [](auto& o) {
     o.cache = Cache();
     o.cache.group = 1;

@@ -6,6 +6,7 @@
 #include "api/guard.h"
 #include "api/model_api.h"
 #include "api/options.h"
+#include "runtime/devices.h"
 
 namespace mla {
 
@@ -23,6 +24,18 @@ mla_status WithSession(mla_session handle, Fn fn) {
     const auto session = SessionHandles().Get(handle);
     return session.ok() ? fn(*session.value()) : session.status();
   });
+}
+
+// What the session is made with: its device is found, and takes the model if it has not yet.
+Result<DecoderOptions> OptionsFor(const std::shared_ptr<const Weights>& weights,
+                                  const mla_session_options* options) {
+  Result<DecoderOptions> read = ReadSessionOptions(options, weights->shape());
+  if (!read.ok()) return read;
+  DecoderOptions& decoder = read.value();
+  Result<std::shared_ptr<GpuModel>> gpu = FindGpuModel(weights, decoder.device, decoder.threads);
+  if (!gpu.ok()) return gpu.status();
+  decoder.gpu = std::move(gpu.value());
+  return read;
 }
 
 constexpr size_t kWorkFirst = offsetof(mla_work, integer_multiply_adds) + sizeof(double);
@@ -63,7 +76,7 @@ mla_status mla_session_create(mla_model model, const mla_session_options* option
     *out = 0;
     auto weights = mla::ModelHandles().Get(model);
     if (!weights.ok()) return weights.status();
-    const auto decoder = mla::ReadSessionOptions(options, weights.value()->shape());
+    const auto decoder = mla::OptionsFor(weights.value(), options);
     if (!decoder.ok()) return decoder.status();
     auto session = Session::Create(std::move(weights.value()), decoder.value());
     if (!session.ok()) return session.status();
@@ -107,7 +120,7 @@ mla_status mla_session_restore(mla_model model, const char* path,
     *out = 0;
     auto weights = mla::ModelHandles().Get(model);
     if (!weights.ok()) return weights.status();
-    const auto decoder = mla::ReadSessionOptions(options, weights.value()->shape());
+    const auto decoder = mla::OptionsFor(weights.value(), options);
     if (!decoder.ok()) return decoder.status();
     auto session = Session::Restore(std::move(weights.value()), decoder.value(), path);
     if (!session.ok()) return session.status();

@@ -1,12 +1,14 @@
 #include <cstdio>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "api/guard.h"
 #include "api/options.h"
 #include "api/text.h"
 #include "kernels/isa.h"
 #include "mla/mla.h"
+#include "runtime/devices.h"
 #include "runtime/log.h"
 #include "runtime/measure_roofline.h"
 #include "runtime/session.h"
@@ -37,6 +39,22 @@ std::string JsonString(const std::string& text) {
   return out + '"';
 }
 
+// The members `gpus` and `gpu_reason`, and before them `backends`, which has what can be used.
+std::string Gpus() {
+  const Result<std::vector<GpuInfo>> gpus = ListGpus();
+  std::string list, backends = "\"cpu\"";
+  for (const GpuInfo& gpu : gpus.ok() ? gpus.value() : std::vector<GpuInfo>()) {
+    list += std::string(list.empty() ? "" : ",") + "{\"name\":\"cuda:" + std::to_string(gpu.index) +
+            "\",\"model\":" + JsonString(gpu.name) +
+            ",\"capability\":" + JsonString(gpu.capability) +
+            ",\"memory_bytes\":" + std::to_string(gpu.memory_bytes) +
+            ",\"problem\":" + JsonString(gpu.problem) + "}";
+    if (gpu.problem.empty()) backends = "\"cpu\",\"cuda\"";
+  }
+  return "\"backends\":[" + backends + "],\"gpus\":[" + list +
+         "],\"gpu_reason\":" + JsonString(gpus.ok() ? "" : gpus.status().message());
+}
+
 std::string SystemInfo() {
   const IsaChoice& choice = ChosenIsa();
   std::string isas;
@@ -47,8 +65,7 @@ std::string SystemInfo() {
          ",\"isa\":" + JsonString(IsaName(choice.isa)) +
          ",\"isa_reason\":" + JsonString(choice.reason) + ",\"isas\":[" + isas +
          "],\"cores\":" + std::to_string(std::thread::hardware_concurrency()) +
-         ",\"threads\":" + std::to_string(ThreadPool::DefaultThreads()) +
-         ",\"backends\":[\"cpu\"]}";
+         ",\"threads\":" + std::to_string(ThreadPool::DefaultThreads()) + "," + Gpus() + "}";
 }
 
 }  // namespace

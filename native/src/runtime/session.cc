@@ -223,6 +223,9 @@ Status Session::SetProfiling(bool on) {
   decoder_->set_profile(nullptr);
   profile_.reset();
   if (!on) return Status::Ok();
+  if (decoder_->options().gpu != nullptr) {
+    return Status(MLA_UNSUPPORTED, "a profile is of the CPU, but the session runs on a GPU");
+  }
   profile_ = std::make_unique<Profile>(decoder_->step_work(), decoder_->options().threads);
   decoder_->set_profile(profile_.get());
   return Status::Ok();

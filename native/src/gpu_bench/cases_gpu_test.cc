@@ -1,0 +1,91 @@
+// What the GPU's benchmark measures, at sizes that the emulated GPU can do.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "cuda/emulator_testing.h"
+#include "gguf/gguf_file.h"
+#include "gpu_bench/attention_case.h"
+#include "gpu_bench/decoding_case.h"
+#include "gpu_bench/random_model.h"
+#include "kernels/attention/attention_testing.h"
+
+namespace mla {
+namespace {
+
+CacheOptions Int4() {
+  CacheOptions options;
+  options.latent = options.rope = CacheType::kInt4;
+  return options;
+}
+
+TEST(GpuBenchCases, AttentionIsTimed) {
+  using testing_attention::Kind;
+  const LayerLayout layout = testing_attention::MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);
+  const AttentionCase one = {"small", layout, Int4(), 2, 130};
+  // 9 heads score with 120 elements and sum 88.
+  EXPECT_EQ(one.MultiplyAdds(), 2.0 * 130 * 9 * (32 + 88 + 88));
+  EXPECT_GT(one.CacheBytes(), 2.0 * 130 * 60);
+  const Result<double> seconds =
+      TimeAttention(one, std::make_shared<Emulator>(), emulated::kKernels, 1e-9);
+  ASSERT_TRUE(seconds.ok()) << seconds.status().message();
+  EXPECT_GT(seconds.value(), 0);
+}
+
+TEST(GpuBenchCases, WhatDoesNotFitIsSaid) {
+  const LayerLayout layout =
+      testing_attention::MakeLayout(testing_attention::Kind::kJoint, 3, 3, 1, 32, 88, 0);
+  const Result<double> seconds = TimeAttention(
+      {"large", layout, Int4(), 2, 1000},
+      std::make_shared<Emulator>(Emulator::Order::kForward, 20000), emulated::kKernels, 1e-9);
+  ASSERT_FALSE(seconds.ok());
+  EXPECT_EQ(seconds.status().code(), MLA_OUT_OF_MEMORY) << seconds.status().message();
+}
+
+// A tiny one of either kind is written, loaded, decoded.
+TEST(GpuBenchCases, RandomModelsDecode) {
+  RandomModel plain = {64, 2, 4, 4, 96, 64, 512};
+  RandomModel converted = plain;
+  converted.rank = 32;
+  converted.rope_dim = 8;
+  EXPECT_EQ(plain.cached_elements(), 2 * 2 * 64);
+  EXPECT_EQ(converted.cached_elements(), 2 * (32 + 4 * 8));
+  for (const RandomModel& model : {plain, converted}) {
+    const std::string path = testing::TempDir() + "random-model.gguf";
+    const Status written = WriteRandomModel(model, path);
+    ASSERT_TRUE(written.ok()) << written.message();
+    const auto file = GgufFile::Open(path);
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    const auto weights = Weights::Load(file.value());
+    ASSERT_TRUE(weights.ok()) << weights.status().message();
+    const auto gpu =
+        GpuModel::Create(weights.value(), std::make_shared<Emulator>(), emulated::kKernels, 1);
+    ASSERT_TRUE(gpu.ok()) << gpu.status().message();
+    for (const DecodingCase& one :
+         {DecodingCase{Int4(), 2, 70, 0, 2}, DecodingCase{Int4(), 1, 0, 20, 0}}) {
+      const Result<double> speed = TimeDecoding(one, weights.value(), gpu.value());
+      ASSERT_TRUE(speed.ok()) << speed.status().message();
+      EXPECT_GT(speed.value(), 0);
+    }
+    std::remove(path.c_str());
+  }
+}
+
+TEST(GpuBenchCases, SessionsAreCountedUntilThereIsNoMemory) {
+  const std::string path = testing::TempDir() + "random-model.gguf";
+  ASSERT_TRUE(WriteRandomModel({64, 2, 4, 4, 96, 64, 512}, path).ok());
+  const auto weights = Weights::Load(GgufFile::Open(path).value()).value();
+  const auto emulator = std::make_shared<Emulator>(Emulator::Order::kForward, 96 << 20);
+  const auto gpu = GpuModel::Create(weights, emulator, emulated::kKernels, 1);
+  ASSERT_TRUE(gpu.ok()) << gpu.status().message();
+  const int64_t left = (96 << 20) - emulator->allocated_bytes();
+  const double bytes = LatentCache::BytesPerToken(Int4(), weights->shape().cache_layouts, 0) * 512;
+  const Result<int32_t> sessions = CountSessions(Int4(), 512, weights, gpu.value());
+  ASSERT_TRUE(sessions.ok()) << sessions.status().message();
+  EXPECT_GT(sessions.value(), 0.5 * static_cast<double>(left) / bytes);
+  EXPECT_LE(sessions.value(), static_cast<double>(left) / bytes);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace mla

@@ -1,0 +1,112 @@
+#include "gpu_bench/decoding_case.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "graph/batch_decoder.h"
+#include "graph/decoder.h"
+
+namespace mla {
+namespace {
+
+const std::atomic<bool> kGoOn = false;
+
+Result<std::unique_ptr<Decoder>> Filled(const CacheOptions& cache, int32_t depth, int32_t context,
+                                        const std::shared_ptr<const Weights>& weights,
+                                        const std::shared_ptr<GpuModel>& model) {
+  DecoderOptions options;
+  options.gpu = model;
+  options.cache = cache;
+  options.context_length = context;
+  Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights, options);
+  if (!decoder.ok() || depth == 0) return decoder;
+  const auto lock = decoder.value()->Lock();
+  if (Status status = decoder.value()->cache().Restore(depth); !status.ok()) return status;
+  return decoder;
+}
+
+class Clock {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Result<double> TimeDecoding(const DecodingCase& what, std::shared_ptr<const Weights> weights,
+                            std::shared_ptr<GpuModel> model) {
+  // A few more than are counted: the first step of a shape is launched, the second recorded.
+  constexpr int32_t kWarm = 3;
+  const int32_t vocabulary = weights->shape().vocabulary;
+  const int32_t count = what.prompt > 0 ? what.prompt : what.tokens;
+  const int32_t context = what.depth + kWarm + count;
+  std::vector<std::unique_ptr<Decoder>> decoders;
+  for (int32_t i = 0; i < what.batch; ++i) {
+    auto decoder = Filled(what.cache, what.depth, context, weights, model);
+    if (!decoder.ok()) return decoder.status();
+    decoders.push_back(std::move(decoder.value()));
+  }
+  if (what.prompt > 0) {
+    std::vector<int32_t> tokens(static_cast<size_t>(what.prompt));
+    for (int32_t i = 0; i < what.prompt; ++i) tokens[static_cast<size_t>(i)] = i % vocabulary;
+    std::vector<float> logits(static_cast<size_t>(vocabulary));
+    double best = 0;
+    for (int32_t i = 0; i < kWarm; ++i) {
+      const Clock clock;
+      Status status = decoders[0]->Append(tokens.data(), what.prompt, Decoder::Output::kLast,
+                                          logits.data(), nullptr, kGoOn);
+      if (!status.ok()) return status;
+      best = std::max(best, what.prompt / clock.seconds());
+      decoders[0]->Rewind(what.depth);
+    }
+    return best;
+  }
+  BatchDecoder batch(weights, what.batch, 1);
+  std::vector<BatchDecoder::Row> rows;
+  for (const auto& decoder : decoders) {
+    rows.push_back({decoder.get(), 1, &kGoOn, Status::Ok(), nullptr});
+  }
+  const auto step = [&]() -> Status {
+    batch.Append(rows);
+    for (BatchDecoder::Row& row : rows) {
+      if (!row.status.ok()) return row.status;
+      // A token that follows from the logits, as a sampler's would.
+      row.token =
+          static_cast<int32_t>(std::max_element(row.logits, row.logits + vocabulary) - row.logits);
+    }
+    return Status::Ok();
+  };
+  for (int32_t i = 0; i < kWarm; ++i) {
+    if (Status status = step(); !status.ok()) return status;
+  }
+  const Clock clock;
+  for (int32_t i = 0; i < what.tokens; ++i) {
+    if (Status status = step(); !status.ok()) return status;
+  }
+  return static_cast<double>(what.tokens) * what.batch / clock.seconds();
+}
+
+Result<int32_t> CountSessions(const CacheOptions& cache, int32_t context,
+                              std::shared_ptr<const Weights> weights,
+                              std::shared_ptr<GpuModel> model) {
+  std::vector<std::unique_ptr<Decoder>> decoders;
+  while (true) {
+    auto decoder = Filled(cache, context, context, weights, model);
+    if (decoder.ok()) {
+      decoders.push_back(std::move(decoder.value()));
+    } else if (decoder.status().code() == MLA_OUT_OF_MEMORY) {
+      return static_cast<int32_t>(decoders.size());
+    } else {
+      return decoder.status();
+    }
+  }
+}
+
+}  // namespace mla

@@ -1,0 +1,267 @@
+// mla_gpu_bench: what a GPU makes of attention and of whole models, beside its roofline. For
+// machines without a JVM; every row is also a line of JSON in the file that --json names.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cuda/cuda_stream.h"
+#include "gguf/gguf_file.h"
+#include "gpu_bench/attention_case.h"
+#include "gpu_bench/decoding_case.h"
+#include "gpu_bench/gpu_clock.h"
+#include "gpu_bench/random_model.h"
+#include "kernels/attention/attention_testing.h"
+
+namespace mla {
+namespace {
+
+constexpr char kUsage[] =
+    "mla_gpu_bench [--device N] [--seconds S] [--json FILE] [--attention] [--random-7b FOLDER]\n"
+    "              [MODEL.gguf...]\n"
+    "  --attention         attention of one layer: shapes, caches, batches and contexts\n"
+    "  --random-7b FOLDER  a 7B shape and its conversion to an eighth, written there, then "
+    "decoded\n"
+    "  MODEL.gguf          decoding and prompts of this model\n"
+    "  --device N          the GPU (default 0); --seconds S: of a measurement (default 0.2)\n";
+
+struct Options {
+  int32_t device = 0;
+  double seconds = 0.2;
+  std::string json, random_folder;
+  bool attention = false;
+  std::vector<std::string> models;
+};
+
+[[noreturn]] void Fail(const std::string& message) {
+  std::fprintf(stderr, "mla_gpu_bench: %s\n", message.c_str());
+  std::exit(1);
+}
+
+template <typename T>
+T Get(Result<T> result) {
+  if (!result.ok()) Fail(result.status().message());
+  return std::move(result.value());
+}
+
+Options Read(int count, char** words) {
+  Options options;
+  for (int i = 1; i < count; ++i) {
+    const std::string word = words[i];
+    const auto value = [&]() -> std::string {
+      if (i + 1 == count) Fail(word + " wants a value\n" + kUsage);
+      return words[++i];
+    };
+    if (word == "--help" || word == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    } else if (word == "--device") {
+      options.device = std::atoi(value().c_str());
+    } else if (word == "--seconds") {
+      options.seconds = std::atof(value().c_str());
+    } else if (word == "--json") {
+      options.json = value();
+    } else if (word == "--attention") {
+      options.attention = true;
+    } else if (word == "--random-7b") {
+      options.random_folder = value();
+    } else if (word[0] == '-') {
+      Fail("unknown option " + word + "\n" + kUsage);
+    } else {
+      options.models.push_back(word);
+    }
+  }
+  return options;
+}
+
+const CacheType kTypes[] = {CacheType::kF16, CacheType::kInt8, CacheType::kInt4, CacheType::kInt2};
+
+const char* NameOf(CacheType type) {
+  switch (type) {
+    case CacheType::kF16:
+      return "f16";
+    case CacheType::kInt8:
+      return "int8";
+    case CacheType::kInt4:
+      return "int4";
+    case CacheType::kInt2:
+      return "int2";
+    default:
+      return "f32";
+  }
+}
+
+CacheOptions Of(CacheType type) {
+  CacheOptions options;
+  options.latent = options.rope = type;
+  return options;
+}
+
+class Bench {
+ public:
+  explicit Bench(const Options& options)
+      : options_(options), stream_(Get(cuda::OpenStream(options.device))) {
+    if (!options.json.empty()) {
+      json_ = std::fopen(options.json.c_str(), "w");
+      if (json_ == nullptr) Fail("cannot write " + options.json);
+    }
+    const cuda::Device device = Get(cuda::ListDevices())[static_cast<size_t>(options.device)];
+    copy_ = MeasureCopy();
+    std::printf("%s, compute capability %d.%d, %d processors, %.1f GiB; copies %.0f GB/s\n\n",
+                device.name.c_str(), device.major, device.minor, stream_->processors(),
+                static_cast<double>(device.memory_bytes) / (1 << 30), copy_ / 1e9);
+    Json("{\"device\":\"%s\",\"copy_bytes_per_second\":%.4g}", device.name.c_str(), copy_);
+  }
+  ~Bench() {
+    if (json_ != nullptr) std::fclose(json_);
+  }
+  Bench(const Bench&) = delete;
+  Bench& operator=(const Bench&) = delete;
+
+  void Attention() {
+    using testing_attention::Kind;
+    using testing_attention::MakeLayout;
+    const std::pair<const char*, LayerLayout> shapes[] = {
+        {"32 heads, latent 1024, rotary 32 x 16", MakeLayout(Kind::kJoint, 32, 1, 32, 16, 1024, 0)},
+        {"9 heads, latent 88, rotary 32", MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0)},
+        {"16 heads, latent 512, rotary 64", MakeLayout(Kind::kJoint, 16, 1, 1, 64, 512, 0)},
+        {"128 heads, latent 512, rotary 64", MakeLayout(Kind::kJoint, 128, 1, 1, 64, 512, 0)}};
+    std::printf("%-38s %-5s %5s %7s %10s %8s %7s %8s %6s\n", "attention", "cache", "batch",
+                "context", "us", "GB/s", "of copy", "TFLOP/s", "x f16");
+    for (const auto& [name, layout] : shapes) {
+      for (const int32_t batch : {1, 8, 32, 64, 128}) {
+        for (const int32_t context : {1024, 8192, 32768, 131072}) {
+          double f16 = 0;
+          for (const CacheType type : kTypes) {
+            const AttentionCase one = {name, layout, Of(type), batch, context};
+            const Result<double> seconds =
+                TimeAttention(one, stream_, cuda::kKernels, options_.seconds);
+            if (!seconds.ok()) {
+              if (seconds.status().code() != MLA_OUT_OF_MEMORY) Fail(seconds.status().message());
+              std::printf("%-38s %-5s %5d %7d   no memory\n", name, NameOf(type), batch, context);
+              continue;
+            }
+            Row(one, NameOf(type), seconds.value(), type == CacheType::kF16 ? &f16 : nullptr, f16);
+          }
+        }
+      }
+    }
+    std::printf("\n");
+  }
+
+  void Model(const std::string& path) {
+    const auto file = Get(GgufFile::Open(path));
+    const auto weights = Get(Weights::Load(file));
+    const auto model = Get(GpuModel::Create(weights, stream_, cuda::kKernels, 8));
+    const int32_t context = weights->shape().context;
+    std::printf("%s: weights %.1f MiB\n%-5s %5s %7s %7s %12s %9s\n", path.c_str(),
+                static_cast<double>(model->weight_bytes()) / (1 << 20), "cache", "batch", "depth",
+                "prompt", "tokens/s", "of copy");
+    for (const CacheType type : kTypes) {
+      for (const int32_t prompt : {512, 4096}) {
+        if (prompt < context) Decode(path, {Of(type), 1, 0, prompt, 0}, weights, model, type);
+      }
+      for (const int32_t batch : {1, 8, 32, 128}) {
+        for (const int32_t depth : {0, 2048, 8000, 32000}) {
+          if (depth + 80 <= context) {
+            Decode(path, {Of(type), batch, depth, 0, 64}, weights, model, type);
+          }
+        }
+      }
+      const int32_t held = std::min(context, 32768);
+      const int32_t sessions = Get(CountSessions(Of(type), held, weights, model));
+      std::printf("%-5s holds %d sessions of %d tokens at once\n", NameOf(type), sessions, held);
+      Json("{\"model\":\"%s\",\"cache\":\"%s\",\"context\":%d,\"sessions\":%d}", path.c_str(),
+           NameOf(type), held, sessions);
+    }
+    std::printf("\n");
+  }
+
+ private:
+  template <typename... Values>
+  void Json(const char* format, Values... values) {
+    if (json_ == nullptr) return;
+    std::fprintf(json_, format, values...);
+    std::fputc('\n', json_);
+    std::fflush(json_);
+  }
+
+  // Bytes read and written a second.
+  double MeasureCopy() {
+    constexpr int64_t kBytes = int64_t{1} << 30;
+    void* from = stream_->Allocate(kBytes);
+    void* to = stream_->Allocate(kBytes);
+    if (from == nullptr || to == nullptr) Fail("the GPU has no 2 GiB left");
+    const double seconds =
+        Get(TimeOnGpu(*stream_, options_.seconds, [&] { stream_->Copy(to, from, kBytes); }));
+    stream_->Free(from);
+    stream_->Free(to);
+    return 2.0 * kBytes / seconds;
+  }
+
+  void Row(const AttentionCase& one, const char* type, double seconds, double* keep, double f16) {
+    if (keep != nullptr) *keep = f16 = seconds;
+    const double bytes = one.CacheBytes() / seconds, flops = 2 * one.MultiplyAdds() / seconds;
+    std::printf("%-38s %-5s %5d %7d %10.1f %8.0f %6.0f%% %8.1f %6.2f\n", one.shape.c_str(), type,
+                one.batch, one.context, seconds * 1e6, bytes / 1e9, 100 * bytes / copy_,
+                flops / 1e12, f16 > 0 ? f16 / seconds : 0.0);
+    std::fflush(stdout);
+    Json(
+        "{\"attention\":\"%s\",\"cache\":\"%s\",\"batch\":%d,\"context\":%d,\"seconds\":%.4g,"
+        "\"bytes_per_second\":%.4g,\"flops\":%.4g}",
+        one.shape.c_str(), type, one.batch, one.context, seconds, bytes, flops);
+  }
+
+  void Decode(const std::string& path, const DecodingCase& one,
+              const std::shared_ptr<const Weights>& weights, const std::shared_ptr<GpuModel>& model,
+              CacheType type) {
+    const Result<double> speed = TimeDecoding(one, weights, model);
+    if (!speed.ok()) {
+      std::printf("%-5s %5d %7d %7d   %s\n", NameOf(type), one.batch, one.depth, one.prompt,
+                  speed.status().message().c_str());
+      return;
+    }
+    // What a step reads at least: weights once, every sequence's cache.
+    const double cache = LatentCache::BytesPerToken(one.cache, weights->shape().cache_layouts, 0);
+    const double bytes = static_cast<double>(model->weight_bytes()) + cache * one.depth * one.batch;
+    const double share = one.prompt > 0 ? 0 : bytes * speed.value() / one.batch / copy_;
+    std::printf("%-5s %5d %7d %7d %12.1f %8.0f%%\n", NameOf(type), one.batch, one.depth, one.prompt,
+                speed.value(), 100 * share);
+    std::fflush(stdout);
+    Json(
+        "{\"model\":\"%s\",\"cache\":\"%s\",\"batch\":%d,\"depth\":%d,\"prompt\":%d,"
+        "\"tokens_per_second\":%.5g}",
+        path.c_str(), NameOf(type), one.batch, one.depth, one.prompt, speed.value());
+  }
+
+  const Options options_;
+  const std::shared_ptr<GpuStream> stream_;
+  double copy_ = 0;
+  std::FILE* json_ = nullptr;
+};
+
+void Main(const Options& options) {
+  Bench bench(options);
+  if (options.attention) bench.Attention();
+  for (const std::string& model : options.models) bench.Model(model);
+  if (options.random_folder.empty()) return;
+  for (const auto& [name, model] : {std::pair{"random-7b.gguf", kLlama2_7b},
+                                    std::pair{"random-7b-mla.gguf", kLlama2_7bEighth}}) {
+    const std::string path = options.random_folder + "/" + name;
+    if (Status status = WriteRandomModel(model, path); !status.ok()) Fail(status.message());
+    bench.Model(path);
+    std::remove(path.c_str());
+  }
+}
+
+}  // namespace
+}  // namespace mla
+
+int main(int count, char** words) {
+  mla::Main(mla::Read(count, words));
+  return 0;
+}
