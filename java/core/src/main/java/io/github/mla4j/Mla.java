@@ -52,10 +52,26 @@ public final class Mla {
           info.path("cores").asInt(),
           info.path("threads").asInt(),
           strings(info.path("backends")),
+          gpus(info.path("gpus")),
+          info.path("gpu_reason").asText(),
           json);
     } catch (JsonProcessingException e) {
       throw new MlaException(Status.INTERNAL, "system info is not JSON: " + json);
     }
+  }
+
+  private static List<Gpu> gpus(JsonNode array) {
+    List<Gpu> gpus = new ArrayList<>();
+    for (JsonNode gpu : array) {
+      gpus.add(
+          new Gpu(
+              Device.parse(gpu.path("name").asText()),
+              gpu.path("model").asText(),
+              gpu.path("capability").asText(),
+              gpu.path("memory_bytes").asLong(),
+              gpu.path("problem").asText()));
+    }
+    return List.copyOf(gpus);
   }
 
   /**

@@ -20,6 +20,7 @@ import io.github.mla4j.internal.Native;
 import io.github.mla4j.tokenizer.Tokenizer;
 import java.lang.ref.Reference;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 
@@ -32,8 +33,10 @@ public final class Model implements AutoCloseable {
   private final ModelInfo info;
   private final LazyTokenizer tokenizer;
   private final Optional<ChatTemplate> chatTemplate;
+  private final Device device;
 
-  private Model(Gguf file) {
+  private Model(Gguf file, Device device) {
+    this.device = Objects.requireNonNull(device, "device");
     long[] out = new long[1];
     Native.check(mla_model_load_gguf(file.handle(), out));
     Reference.reachabilityFence(file);
@@ -48,14 +51,24 @@ public final class Model implements AutoCloseable {
    * it lives. The caller closes the model.
    */
   public static Model load(Path path) {
+    return load(path, Device.CPU);
+  }
+
+  /** The same, whose sessions run on a device unless they are told otherwise. */
+  public static Model load(Path path, Device device) {
     try (Gguf file = Gguf.open(path)) {
-      return new Model(file);
+      return new Model(file, device);
     }
   }
 
   /** Loads from an open file, on disk or in memory, which may be closed afterwards. */
   public static Model load(Gguf file) {
-    return new Model(file);
+    return load(file, Device.CPU);
+  }
+
+  /** The same, whose sessions run on a device unless they are told otherwise. */
+  public static Model load(Gguf file, Device device) {
+    return new Model(file, device);
   }
 
   public ModelInfo info() {
@@ -121,7 +134,7 @@ public final class Model implements AutoCloseable {
 
   /** A new sequence with a cache of its own; the caller closes it. */
   public Session newSession(Consumer<SessionOptions> configure) {
-    SessionOptions options = new SessionOptions();
+    SessionOptions options = new SessionOptions(device);
     configure.accept(options);
     long[] out = new long[1];
     try (MlaSessionOptions nativeOptions = options.toNative()) {
@@ -147,7 +160,7 @@ public final class Model implements AutoCloseable {
    * @throws ContextFullException if it has more tokens than the context asked for
    */
   public Session restoreSession(Path file, Consumer<SessionOptions> configure) {
-    SessionOptions options = new SessionOptions();
+    SessionOptions options = new SessionOptions(device);
     configure.accept(options);
     long[] out = new long[1];
     try (MlaSessionOptions nativeOptions = options.toNative()) {

@@ -11,8 +11,11 @@ public final class SessionOptions {
   private int threads;
   private Prefill prefill = Prefill.AUTO;
   private Activations activations = Activations.MIXED;
+  private Device device;
 
-  SessionOptions() {}
+  SessionOptions(Device device) {
+    this.device = device;
+  }
 
   /** The cache's type; f16 by default. */
   public SessionOptions cache(CacheType type) {
@@ -49,6 +52,12 @@ public final class SessionOptions {
     return this;
   }
 
+  /** What computes; as the model was loaded for by default. */
+  public SessionOptions device(Device where) {
+    device = Objects.requireNonNull(where, "device");
+    return this;
+  }
+
   MlaSessionOptions toNative() {
     MlaSessionOptions options = new MlaSessionOptions();
     Pointer.memset(options, 0, options.sizeof());
@@ -57,7 +66,8 @@ public final class SessionOptions {
         .context_length(contextLength)
         .threads(threads)
         .prefill(prefill.ordinal())
-        .activations(activations.ordinal());
+        .activations(activations.ordinal())
+        .device(device.code());
     cache.writeTo(options.cache());
     return options;
   }

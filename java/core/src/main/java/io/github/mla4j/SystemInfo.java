@@ -11,7 +11,9 @@ import java.util.List;
  * @param isas those that this machine can use, best first
  * @param cores that the process may use
  * @param threads that a session uses by default
- * @param backends that this build has
+ * @param backends that can be used
+ * @param gpus that this build's kernels could run on
+ * @param gpuReason why there is none; empty where there are
  * @param json all of it as the library reports it
  */
 public record SystemInfo(
@@ -22,4 +24,6 @@ public record SystemInfo(
     int cores,
     int threads,
     List<String> backends,
+    List<Gpu> gpus,
+    String gpuReason,
     String json) {}

@@ -24,6 +24,11 @@ class MlaTest {
     assertFalse(info.isaReason().isEmpty(), info.json());
     assertTrue(info.isas().contains(info.isa()), info.json());
     assertTrue(info.backends().contains("cpu"), info.json());
+    assertEquals(info.gpus().isEmpty(), !info.gpuReason().isEmpty(), info.json());
+    assertEquals(
+        info.gpus().stream().anyMatch(gpu -> gpu.problem().isEmpty()),
+        info.backends().contains("cuda"),
+        info.json());
   }
 
   @Test

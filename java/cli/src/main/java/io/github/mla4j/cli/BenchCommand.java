@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ExitCode;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -106,6 +107,8 @@ final class BenchCommand implements Callable<Integer> {
       description = "Threads that compute (default: one per core).")
   private Integer threads;
 
+  @Mixin private DeviceArguments device;
+
   @Option(
       names = {"-r", "--repetitions"},
       paramLabel = "N",
@@ -154,9 +157,9 @@ final class BenchCommand implements Callable<Integer> {
     return status;
   }
 
-  private static void measure(Bench bench, BenchModel model, Map<String, CacheOptions> caches)
+  private void measure(Bench bench, BenchModel model, Map<String, CacheOptions> caches)
       throws IOException {
-    try (Model opened = Models.open(model.file())) {
+    try (Model opened = Models.open(model.file(), device.device())) {
       for (CacheOptions cache : caches.values()) {
         bench.measure(model.label(), opened, cache);
       }
@@ -185,7 +188,7 @@ final class BenchCommand implements Callable<Integer> {
 
   private BenchReport report(Roofline roofline, List<BenchModel> models, BenchSettings settings) {
     PrintWriter out = spec.commandLine().getOut();
-    Machine machine = Machine.here(Version.text());
+    Machine machine = Machine.here(Version.text(), device.device());
     return json
         ? new BenchJson(out, machine, roofline)
         : new BenchTable(

@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.Device;
 import io.github.mla4j.Model;
 import io.github.mla4j.ModelInfo;
 import java.io.IOException;
@@ -18,7 +19,7 @@ record BenchModel(String label, Path file, ModelInfo info) {
   static List<BenchModel> look(List<Path> files) throws IOException {
     List<BenchModel> models = new ArrayList<>();
     for (Path file : files) {
-      try (Model model = Models.open(file)) {
+      try (Model model = Models.open(file, Device.CPU)) {
         models.add(new BenchModel(Models.label(file, files), file, model.info()));
       }
     }

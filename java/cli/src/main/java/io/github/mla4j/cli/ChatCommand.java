@@ -50,7 +50,7 @@ final class ChatCommand implements Callable<Integer> {
     PrintWriter err = spec.commandLine().getErr();
     BufferedReader lines =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    try (Model model = Models.open(file);
+    try (Model model = Models.open(file, options.device());
         Session session = options.open(model);
         Interrupts interrupts = Interrupts.stopping(session::cancel)) {
       if (model.chatTemplate().isEmpty()) {

@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -59,15 +60,17 @@ final class DemoCommand implements Callable<Integer> {
       description = "Percentage of cached elements to remove (default: 50).")
   private double reduction = 50;
 
+  @Mixin private DeviceArguments device;
+
   @Override
   public Integer call() throws IOException {
     try (DemoFolder folder = DemoFolder.create()) {
       Path sourceFile = file == null ? folder.embeddedModel() : file;
-      try (Model source = Model.load(sourceFile)) {
+      try (Model source = Model.load(sourceFile, device.device())) {
         say("source     %s", describe(source.info()));
         DemoBudget budget = DemoBudget.of(source.info());
         ConversionReport report = convert(sourceFile, folder, budget);
-        try (Model converted = Model.load(report.output())) {
+        try (Model converted = Model.load(report.output(), device.device())) {
           say(
               "converted  in %.1f s, without training: %,d of %,d elements cached a token are left",
               report.elapsed().toMillis() / 1e3,

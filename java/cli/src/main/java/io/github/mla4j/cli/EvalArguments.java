@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.function.Consumer;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -36,6 +37,8 @@ final class EvalArguments {
       description = "Threads that compute (default: one per core).")
   private Integer threads;
 
+  @Mixin private DeviceArguments device;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
@@ -46,7 +49,12 @@ final class EvalArguments {
   /** The model; the caller closes it. */
   Model openModel() throws IOException {
     requireAtLeast("--threads", threads, 1);
-    return Models.open(file);
+    return openModel(file);
+  }
+
+  /** Another model, for the same device; the caller closes it. */
+  Model openModel(Path other) throws IOException {
+    return Models.open(other, device.device());
   }
 
   /** A session of the model; the caller closes it. */

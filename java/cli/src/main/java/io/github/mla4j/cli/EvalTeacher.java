@@ -44,7 +44,7 @@ final class EvalTeacher {
     // The teacher may be the model itself with another cache: then it is loaded once.
     boolean same = Files.exists(teacherFile) && Files.isSameFile(teacherFile, arguments.file());
     try (Model model = arguments.openModel();
-        Model teacher = same ? model : Models.open(teacherFile)) {
+        Model teacher = same ? model : arguments.openModel(teacherFile)) {
       requireSameVocabulary(arguments, model, teacher, teacherFile);
       int window = Math.min(text.window(model, "the model"), text.window(teacher, "the teacher"));
       TextWindows windows = text.windows(model, words, window);

@@ -1,11 +1,13 @@
 package io.github.mla4j.cli;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.github.mla4j.Gpu;
 import io.github.mla4j.Mla;
 import io.github.mla4j.SystemInfo;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -15,7 +17,7 @@ import picocli.CommandLine.Spec;
 /** {@code mla info}: what runs here, and why. */
 @Command(
     name = "info",
-    description = "Tell the version, the instruction set chosen and why, cores and backends.",
+    description = "Tell the version, the instruction set chosen and why, cores and GPUs.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     footer = {"", "MLA_ISA=avx2 (or another of those listed) in the environment forces one."})
@@ -38,6 +40,19 @@ final class InfoCommand implements Callable<Integer> {
     out.printf("isas      %s%n", String.join(", ", info.isas()));
     out.printf("cores     %d, %d threads a session%n", info.cores(), info.threads());
     out.printf("backends  %s%n", String.join(", ", info.backends()));
+    for (Gpu gpu : info.gpus()) {
+      out.printf(
+          Locale.ROOT,
+          "%-9s %s, compute capability %s, %.1f GiB%s%n",
+          gpu.device(),
+          gpu.model(),
+          gpu.capability(),
+          gpu.memoryBytes() / (double) (1 << 30),
+          gpu.problem().isEmpty() ? "" : ": cannot be used, " + gpu.problem());
+    }
+    if (!info.gpuReason().isEmpty()) {
+      out.printf("no GPU    %s%n", info.gpuReason());
+    }
     out.printf("java      %s%n", java());
     out.flush();
     return 0;
@@ -52,6 +67,18 @@ final class InfoCommand implements Callable<Integer> {
     json.writeNumberField("cores", info.cores());
     json.writeNumberField("threads", info.threads());
     writeStrings(json, "backends", info.backends());
+    json.writeArrayFieldStart("gpus");
+    for (Gpu gpu : info.gpus()) {
+      json.writeStartObject();
+      json.writeStringField("name", gpu.device().label());
+      json.writeStringField("model", gpu.model());
+      json.writeStringField("capability", gpu.capability());
+      json.writeNumberField("memory_bytes", gpu.memoryBytes());
+      json.writeStringField("problem", gpu.problem());
+      json.writeEndObject();
+    }
+    json.writeEndArray();
+    json.writeStringField("gpu_reason", info.gpuReason());
     json.writeStringField("java", java());
     json.writeEndObject();
   }

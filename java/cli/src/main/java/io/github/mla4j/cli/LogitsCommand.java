@@ -59,7 +59,7 @@ final class LogitsCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    try (Model model = Models.open(file)) {
+    try (Model model = Models.open(file, options.device())) {
       int vocabulary = model.info().vocabularySize();
       requireIds(vocabulary);
       try (Session session = options.openToCompare(model, prefill)) {

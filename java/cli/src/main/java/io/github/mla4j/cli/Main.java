@@ -1,6 +1,7 @@
 package io.github.mla4j.cli;
 
 import io.github.mla4j.CacheOptions;
+import io.github.mla4j.Device;
 import io.github.mla4j.convert.RopeSelection;
 import io.github.mla4j.convert.SvdMethod;
 import java.io.FileDescriptor;
@@ -52,6 +53,7 @@ public final class Main {
         .setPosixClusteredShortOptionsAllowed(false)
         .setCaseInsensitiveEnumValuesAllowed(true)
         .registerConverter(CacheOptions.class, named(CacheOptions::parse))
+        .registerConverter(Device.class, named(Device::parse))
         .registerConverter(RopeSelection.class, named(RopeSelection::of))
         .registerConverter(SvdMethod.class, named(SvdMethod::of))
         .setUsageHelpWidth(100)

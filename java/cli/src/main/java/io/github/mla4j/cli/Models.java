@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.Device;
 import io.github.mla4j.Model;
 import io.github.mla4j.convert.SourceLoader;
 import io.github.mla4j.gguf.Gguf;
@@ -13,13 +14,17 @@ import java.util.List;
 final class Models {
   private Models() {}
 
-  /** A GGUF file as it is; a Hugging Face or official folder converted in memory, in F32. */
-  static Model open(Path path) throws IOException {
+  /**
+   * A GGUF file as it is; a Hugging Face or official folder converted in memory, in F32.
+   *
+   * @param device where its sessions run
+   */
+  static Model open(Path path, Device device) throws IOException {
     if (!Files.isDirectory(path)) {
-      return Model.load(path);
+      return Model.load(path, device);
     }
     try (Gguf gguf = SourceLoader.toGguf(path, TensorType.F32)) {
-      return Model.load(gguf);
+      return Model.load(gguf, device);
     }
   }
 

@@ -60,7 +60,7 @@ final class RunCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     String text = prompt.text();
     PrintWriter out = spec.commandLine().getOut();
-    try (Model model = Models.open(file);
+    try (Model model = Models.open(file, options.device());
         Session session = open(model);
         Interrupts interrupts = Interrupts.stopping(session::cancel)) {
       interrupts.arm();

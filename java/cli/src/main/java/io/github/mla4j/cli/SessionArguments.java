@@ -2,11 +2,13 @@ package io.github.mla4j.cli;
 
 import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
+import io.github.mla4j.Device;
 import io.github.mla4j.Model;
 import io.github.mla4j.Prefill;
 import io.github.mla4j.Session;
 import io.github.mla4j.SessionOptions;
 import java.nio.file.Path;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -37,6 +39,13 @@ final class SessionArguments {
       paramLabel = "T",
       description = "Threads that compute (default: one per core).")
   private Integer threads;
+
+  @Mixin private DeviceArguments device;
+
+  /** Where sessions run. */
+  Device device() {
+    return device.device();
+  }
 
   /** A session of {@code model} as asked for; the caller closes it. */
   Session open(Model model) {

@@ -22,6 +22,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ExitCode;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -119,6 +120,8 @@ final class SweepCommand implements Callable<Integer> {
       description = "Threads that compute (default: one per core).")
   private Integer threads;
 
+  @Mixin private DeviceArguments device;
+
   @Option(
       names = "--bytes-per-token",
       paramLabel = "N",
@@ -154,7 +157,7 @@ final class SweepCommand implements Callable<Integer> {
             List.copyOf(caches.keySet()),
             sorted,
             threads == null ? Mla.systemInfo().threads() : threads);
-    Machine machine = Machine.here(Version.text());
+    Machine machine = Machine.here(Version.text(), device.device());
     SweepReuse reuse =
         earlier
             .map(then -> SweepReuse.of(then, settings, machine, models.all()))
@@ -162,7 +165,14 @@ final class SweepCommand implements Callable<Integer> {
     tell(models.all(), sorted, reuse);
     SweepRun run =
         new SweepRun(
-            spec.commandLine().getErr(), words(), settings, machine, models, caches, reuse);
+            spec.commandLine().getErr(),
+            words(),
+            settings,
+            machine,
+            device.device(),
+            models,
+            caches,
+            reuse);
     if (reuse.dropsSome()) {
       results.setAside();
     }

@@ -3,6 +3,7 @@ package io.github.mla4j.cli;
 import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.Device;
 import io.github.mla4j.Model;
 import io.github.mla4j.Session;
 import io.github.mla4j.eval.Divergence;
@@ -37,6 +38,7 @@ final class SweepRun {
   private final String command;
   private final SweepSettings settings;
   private final Machine machine;
+  private final Device device;
   private final SweepModels models;
   private final Map<String, CacheOptions> caches;
   private final SweepReuse reuse;
@@ -56,6 +58,7 @@ final class SweepRun {
       String command,
       SweepSettings settings,
       Machine machine,
+      Device device,
       SweepModels models,
       Map<String, CacheOptions> caches,
       SweepReuse reuse) {
@@ -63,6 +66,7 @@ final class SweepRun {
     this.command = command;
     this.settings = settings;
     this.machine = machine;
+    this.device = device;
     this.models = models;
     this.caches = caches;
     this.reuse = reuse;
@@ -112,7 +116,7 @@ final class SweepRun {
       say("%d of %d pairs are measured already", done, tasks.size());
     }
     List<SweepEntry> results = new ArrayList<>(reuse.kept());
-    try (Model teacher = Models.open(Path.of(models.teacher().file().path()))) {
+    try (Model teacher = Models.open(Path.of(models.teacher().file().path()), device)) {
       Text cut = cut(text, teacher);
       long work = tasks.stream().mapToLong(task -> work(task, cut.windows)).sum();
       Against against = new Against(teacher, cut, EvalProgress.inPerCent(err, work));
@@ -125,7 +129,7 @@ final class SweepRun {
         if (model.file().equals(models.teacher().file())) {
           measure(left, teacher, against, results, keeper);
         } else {
-          try (Model opened = Models.open(Path.of(model.file().path()))) {
+          try (Model opened = Models.open(Path.of(model.file().path()), device)) {
             requireSameTokens(model, opened, against);
             measure(left, opened, against, results, keeper);
           }

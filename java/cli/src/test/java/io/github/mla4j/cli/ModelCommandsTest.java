@@ -126,6 +126,19 @@ final class ModelCommandsTest {
   }
 
   @Test
+  void aDeviceIsTakenOrRefusedWithTheReason() throws IOException {
+    Object[] run = {"run", Cli.stories(), "-p", "Once upon a time", "-n", 40, "--device"};
+    assertEquals(STORY + "\n", with(run, "cpu").ok().out());
+    // On the GPU where there is one, else on the CPU; the text is the same.
+    assertEquals(STORY + "\n", with(run, "auto").ok().out());
+    with(run, "gpu").fails(2, "expected cpu, cuda, cuda:N or auto");
+    with(run, "cuda:-1").fails(2, "expected cpu, cuda, cuda:N or auto");
+    with(run, "cuda:9999").fails(1, "CUDA");
+    String json = Cli.run("info", "--json").json();
+    assertTrue(json.contains("\"gpus\":[") && json.contains("\"gpu_reason\":"), json);
+  }
+
+  @Test
   void infoTellsWhatRuns() throws IOException {
     String json = Cli.run("info", "--json").json();
     for (String key : new String[] {"version", "isa", "isa_reason", "cores", "backends"}) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.Device;
 import io.github.mla4j.eval.Machine;
 import io.github.mla4j.eval.sweep.CacheLabel;
 import io.github.mla4j.eval.sweep.Sweep;
@@ -177,6 +178,7 @@ final class SweepCommandTest {
             "mla sweep",
             settings,
             Machine.here(Version.text()),
+            Device.CPU,
             models,
             caches,
             new SweepReuse(List.of(), List.of(), false));
