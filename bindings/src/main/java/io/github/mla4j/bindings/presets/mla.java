@@ -13,11 +13,14 @@ import org.bytedeco.javacpp.tools.InfoMapper;
  * lower case because JavaCPP derives the native library's name (libjnimla) from it.
  */
 @Properties(
-    value =
-        @Platform(
-            include = "mla/mla.h",
-            link = "mla",
-            define = "STRING_BYTES_CHARSET \"UTF-8\""), // not the platform's charset
+    value = {
+      @Platform(
+          include = "mla/mla.h",
+          link = "mla",
+          define = "STRING_BYTES_CHARSET \"UTF-8\""), // not the platform's charset
+      // Natives with the GPU's kernels lie beside the plain ones and are taken where they are.
+      @Platform(value = "linux-x86_64", extension = "-gpu")
+    },
     target = "io.github.mla4j.bindings",
     global = "io.github.mla4j.bindings.global.mla")
 @NoException // nothing is thrown across the C API
