@@ -19,6 +19,8 @@
 #include <cuda_fp16.h>
 #define MLA_GPU cuda
 #define MLA_KERNEL __global__
+// Of so many threads a block, whose registers leave room for so many blocks a processor.
+#define MLA_KERNEL_OF(threads, blocks) __global__ __launch_bounds__(threads, blocks)
 #define MLA_DEVICE __device__ __forceinline__
 #define MLA_UNROLL _Pragma("unroll")
 #define MLA_PRAGMA(text) _Pragma(#text)
@@ -32,6 +34,7 @@
 #include "tensor/convert.h"
 #define MLA_GPU emulated
 #define MLA_KERNEL
+#define MLA_KERNEL_OF(threads, blocks)
 #define MLA_DEVICE inline
 #define MLA_UNROLL
 #define MLA_UNROLL_BY(count)

@@ -28,9 +28,19 @@
 namespace mla::MLA_GPU {
 namespace {
 
+// How many blocks a processor's registers are for: as many as the sums leave room for.
+template <int kWarps, int kTiles, int kStrips>
+struct Blocks {
+  static constexpr int kThreads = kWarps == 1 ? 128 : kWarps * 32;
+  static constexpr int kRegisters = 16 * kTiles * kStrips + 96;
+  static constexpr int kCount = kThreads * kRegisters > 32768 ? 1 : 65536 / (kThreads * kRegisters);
+};
+
 // Grid: tasks, groups of splits, sequences.
 template <int kWarps, int kTiles, int kStrips>
-MLA_KERNEL void Attend(const AttendArgs a) {
+MLA_KERNEL_OF((Blocks<kWarps, kTiles, kStrips>::kThreads),
+              (Blocks<kWarps, kTiles, kStrips>::kCount))
+void Attend(const AttendArgs a) {
   constexpr int kColumns = kTiles * 8;
   const int sequence = BlockZ(), position = a.call.positions[sequence];
   if (position < 0) return;
@@ -39,8 +49,9 @@ MLA_KERNEL void Attend(const AttendArgs a) {
   const int thread = kWarps == 1 ? Lane() : ThreadIndex();
   const Shared s = PlaceShared(a.sizes, kColumns, unit);
   const int32_t* from = a.call.tables + a.call.tables[BlockX()];
-  const Work work = PlanWork(a, *reinterpret_cast<const GpuTask*>(from), sequence, position);
-  if (BlockY() * units >= work.splits) return;
+  const Work planned = PlanWork(a, *reinterpret_cast<const GpuTask*>(from), sequence, position);
+  if (BlockY() * units >= planned.splits) return;
+  if (ThreadIndex() == 0) *s.work = planned;  // which registers have no room for
   for (int i = ThreadIndex(); i < from[0]; i += BlockThreads()) {
     reinterpret_cast<int32_t*>(s.task)[i] = from[i];
   }
@@ -51,6 +62,7 @@ MLA_KERNEL void Attend(const AttendArgs a) {
     s.totals[c] = 0.0f;
   }
   SyncBlock();
+  const Work& work = *s.work;
   const int split = BlockY() * units + unit;
   if (split >= work.splits) return;
 

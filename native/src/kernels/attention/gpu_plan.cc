@@ -89,8 +89,8 @@ class Planner {
   // All of a block's shared memory but the slots, as PlaceShared has it.
   int32_t FixedBytes() const {
     const int32_t unit = sizes.score_bytes + variant.columns * (kWeightPitch * 2 + 3 * 4);
-    return RoundUp(sizes.task_bytes, 128) + variant.columns * (sizes.query_pitch * 16 + 4) +
-           variant.units() * unit;
+    return kWorkBytes + RoundUp(sizes.task_bytes, 128) +
+           variant.columns * (sizes.query_pitch * 16 + 4) + variant.units() * unit;
   }
 
   // Whether tiles of whole rows fit: of as many tokens as go with two slots or what is wanted.

@@ -24,29 +24,41 @@ MLA_DEVICE ScoreSplit SplitScores(int tokens) {
   return {groups, kWarps / groups};
 }
 
-// One warp: products of the tokens from `token` on with all queries. Strip begin, begin + step, ..
-// before `end` of a row, or of all rotary groups one after the other, `strips` each; its queries'
-// strips begin at `query_strip`.
+// What a warp scores: tokens from `token` on, with queries of columns that begin at these.
+struct ScoreBlock {
+  const TileView& tile;
+  int token;
+  const GpuColumn* columns;
+  const uint8_t* queries;
+  int query_pitch;  // units
+};
+
+// The strips begin, begin + step, .. before `end` of a row, or of all rotary groups one after the
+// other, `strips` each. Their queries' strips begin at `query_strip`.
+struct StripRange {
+  int begin, end, step;
+  int strips;
+  bool grouped;
+  int query_strip;
+};
+
 template <CacheType kType, int kTiles, int kProducts>
-MLA_DEVICE void ScoreStrips(const Shared& s, int query_pitch, const TileView& tile,
-                            const GpuTileArray& array, int token, int begin, int end, int step,
-                            int strips, bool grouped, int query_strip,
-                            float (&scores)[kProducts][kTiles][4]) {
+MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
+                            const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
   const int g = Lane() / 4, t = Lane() % 4;
-  // Where sums fill the registers, one at a time.
-  MLA_UNROLL_BY(kTiles < 4 ? 2 : 1)
-  for (int i = begin; i < end; i += step) {
-    const int group = grouped ? i / strips : 0;
-    const int strip = i - group * strips;
+  const uint8_t* queries = block.queries + (g * block.query_pitch + range.query_strip * 4 + t) * 16;
+  MLA_UNROLL_BY(1)  // other warps hide a strip's latency, for which they need registers
+  for (int i = range.begin; i < range.end; i += range.step) {
+    const int group = range.grouped ? i / range.strips : 0;
+    const int strip = i - group * range.strips;
     ScoreFragments<kProducts> fragments;
-    LoadScores<kType, kProducts>(tile, array, group, strip, token, &fragments);
-    const uint8_t* queries = s.queries + (g * query_pitch + (query_strip + strip) * 4 + t) * 16;
+    LoadScores<kType, kProducts>(block.tile, array, group, strip, block.token, &fragments);
     MLA_UNROLL
     for (int n = 0; n < kTiles; ++n) {
-      const GpuColumn* columns = s.columns() + n * 8;
-      if (grouped && (columns[0].rope > group || columns[7].rope < group)) continue;
-      Quad query = LoadShared(queries + n * 8 * query_pitch * 16);
-      if (grouped && columns[g].rope != group) query = Quad{};
+      const GpuColumn* columns = block.columns + n * 8;
+      if (range.grouped && (columns[0].rope > group || columns[7].rope < group)) continue;
+      Quad query = LoadShared(queries + (n * 8 * block.query_pitch + strip * 4) * 16);
+      if (range.grouped && columns[g].rope != group) query = Quad{};
       MLA_UNROLL
       for (int m = 0; m < kProducts; ++m) {
         Mma(scores[m][n], fragments.a[m][0], {query.word[0], query.word[1]});
@@ -56,29 +68,25 @@ MLA_DEVICE void ScoreStrips(const Shared& s, int query_pitch, const TileView& ti
   }
 }
 
-// The strips `strip`, strip + step, .. of a piece, rotary ones first.
+// Every step-th strip of a piece from `strip` on, rotary ones first.
 template <int kTiles, int kProducts>
-MLA_DEVICE void ScoreTokens(const Shared& s, int query_pitch, const GpuTilePiece& piece,
-                            const TileView& tile, int token, int strip, int step,
-                            float (&scores)[kProducts][kTiles][4]) {
-  const GpuTask& task = s.the_task();
+MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const ScoreBlock& block,
+                          int strip, int step, float (&scores)[kProducts][kTiles][4]) {
   const int strips = task.rope_strips(), all_rope = strips * task.rope_groups;
-  int i = strip;
-  if (i < all_rope) {
+  if (strip < all_rope) {
     const GpuTileArray rope = piece.rope;
     const int end = piece.score_end < all_rope ? piece.score_end : all_rope;
+    const StripRange range = {strip, end, step, strips, task.rope_groups > 1, 0};
     WithType<kProducts>(rope, [&](auto type) {
-      ScoreStrips<decltype(type)::value, kTiles, kProducts>(
-          s, query_pitch, tile, rope, token, i, end, step, strips, task.rope_groups > 1, 0, scores);
+      ScoreStrips<decltype(type)::value, kTiles, kProducts>(block, rope, range, scores);
     });
-    i += (end - i + step - 1) / step * step;
+    strip += (end - strip + step - 1) / step * step;
   }
-  if (i >= piece.score_end) return;
+  if (strip >= piece.score_end) return;
   const GpuTileArray key = piece.key;
+  const StripRange range = {strip - all_rope, piece.score_end - all_rope, step, 0, false, strips};
   WithType<kProducts>(key, [&](auto type) {
-    ScoreStrips<decltype(type)::value, kTiles, kProducts>(s, query_pitch, tile, key, token,
-                                                          i - all_rope, piece.score_end - all_rope,
-                                                          step, 0, false, strips, scores);
+    ScoreStrips<decltype(type)::value, kTiles, kProducts>(block, key, range, scores);
   });
 }
 
@@ -92,37 +100,53 @@ MLA_DEVICE void AddToShared(float* to, const float (&four)[4], bool first) {
   StoreShared(bytes, sum);
 }
 
+// Products of 8 columns to where they belong: `to` is the first one's for the tokens at hand.
+template <int kProducts>
+MLA_DEVICE void StoreScores(const float (&scores)[kProducts][4], float* to, int pitch, bool first) {
+  const int g = Lane() / 4, t = Lane() % 4;
+  MLA_UNROLL
+  for (int j = 0; j < 2; ++j) {
+    float* column = to + (2 * t + j) * pitch;
+    if constexpr (kProducts == 2) {
+      AddToShared(column + 4 * g, {scores[0][j], scores[0][2 + j], scores[1][j], scores[1][2 + j]},
+                  first);
+    } else {
+      MLA_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        float& score = column[TokenOf<1>(0, half, g)];
+        score = first ? scores[0][2 * half + j] : score + scores[0][2 * half + j];
+      }
+    }
+  }
+}
+
 // One unit: a piece's part of the products of a tile, added to what is there but for the first.
 template <int kWarps, int kTiles, int kProducts>
 MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece& piece,
                            const TileView& tile, bool first) {
+  // Of more columns at a time the sums' registers have no room; rows are widened for each.
+  constexpr int kAtOnce = kTiles < 4 ? kTiles : 4;
   const int warp = kWarps == 1 ? 0 : WarpIndex();
-  const int g = Lane() / 4, t = Lane() % 4;
   const ScoreSplit split = SplitScores<kWarps>(tile.tokens);
   const int strips = warp % split.strip_groups;
   const int pitch = tile.tokens + 4;
+  MLA_UNROLL_BY(1)
   for (int token = warp / split.strip_groups * (kProducts * 16); token < tile.tokens;
        token += split.token_groups * (kProducts * 16)) {
-    float scores[kProducts][kTiles][4] = {};
-    ScoreTokens<kTiles, kProducts>(s, query_pitch, piece, tile, token, piece.score_begin + strips,
-                                   split.strip_groups, scores);
-    float* to = s.scores + strips * kTiles * 8 * pitch + token;
-    MLA_UNROLL
-    for (int n = 0; n < kTiles; ++n) {
+    MLA_UNROLL_BY(1)
+    for (int column = 0; column < kTiles * 8; column += kAtOnce * 8) {
+      const ScoreBlock block = {tile, token, s.columns() + column,
+                                s.queries + column * query_pitch * 16, query_pitch};
+      float scores[kProducts][kAtOnce][4] = {};
+      ScoreRows<kAtOnce, kProducts>(s.the_task(), piece, block, piece.score_begin + strips,
+                                    split.strip_groups, scores);
+      float* to = s.scores + (strips * kTiles * 8 + column) * pitch + token;
       MLA_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        float* column = to + (n * 8 + 2 * t + j) * pitch;
-        if constexpr (kProducts == 2) {
-          AddToShared(column + 4 * g,
-                      {scores[0][n][j], scores[0][n][2 + j], scores[1][n][j], scores[1][n][2 + j]},
-                      first);
-        } else {
-          MLA_UNROLL
-          for (int half = 0; half < 2; ++half) {
-            float& score = column[TokenOf<1>(0, half, g)];
-            score = first ? scores[0][n][2 * half + j] : score + scores[0][n][2 * half + j];
-          }
-        }
+      for (int n = 0; n < kAtOnce; ++n) {
+        float of[kProducts][4];
+        MLA_UNROLL
+        for (int i = 0; i < kProducts * 4; ++i) of[i / 4][i % 4] = scores[i / 4][n][i % 4];
+        StoreScores<kProducts>(of, to + n * 8 * pitch, pitch, first);
       }
     }
   }

@@ -12,6 +12,7 @@
 namespace mla::MLA_GPU {
 
 struct Shared {
+  Work* work;
   uint8_t* task;     // GpuTask and what is behind it
   uint8_t* queries;  // [columns][query_pitch] units
   float* factors;    // [columns]: what makes a product a score, in powers of two
@@ -34,7 +35,8 @@ struct Shared {
 
 MLA_DEVICE Shared PlaceShared(const GpuAttentionSizes& sizes, int columns, int unit) {
   Shared s = {};
-  s.task = SharedMemory();
+  s.work = reinterpret_cast<Work*>(SharedMemory());
+  s.task = SharedMemory() + kWorkBytes;
   s.queries = s.task + (sizes.task_bytes + 127) / 128 * 128;
   s.factors = reinterpret_cast<float*>(s.queries + columns * sizes.query_pitch * 16);
   const int slots = sizes.slots * sizes.slot_bytes;

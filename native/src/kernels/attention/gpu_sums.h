@@ -43,7 +43,7 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
                           int begin, int end, Sums<kTiles, kStrips>* sums) {
   const int warp = kWarps == 1 ? 0 : WarpIndex();
   const int g = Lane() / 4, t = Lane() % 4;
-  MLA_UNROLL_BY(kTiles * kStrips < 8 ? 2 : 1)
+  MLA_UNROLL_BY(1)
   for (int token = 0; token < tile.tokens; token += 16) {
     FourHalves weights[kTiles];
     MLA_UNROLL

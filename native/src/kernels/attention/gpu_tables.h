@@ -16,6 +16,9 @@ inline constexpr int32_t kUnitElements = 8;  // halves of 16 bytes
 // without meeting in a bank.
 inline constexpr int32_t kWeightPitch = 80;
 
+// What a block's shared memory has for its work (gpu_work.h).
+inline constexpr int32_t kWorkBytes = 128;
+
 // Where a row comes from: CacheView's pages.
 enum GpuRowForm : int32_t { kRowsForm, kExactForm, kFirstForm, kRowForms };
 

@@ -40,6 +40,7 @@ struct Work {
   int first_tile[kRowForms], tiles[kRowForms];
   int total;
 };
+static_assert(sizeof(Work) <= kWorkBytes);
 
 MLA_DEVICE Work PlanWork(const AttendArgs& a, const GpuTask& task, int sequence, int position) {
   Work work = {sequence, position, 0, 0, {}, {}, 0};
