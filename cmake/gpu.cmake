@@ -3,11 +3,12 @@
 set(MLA_CUDA AUTO CACHE STRING "CUDA kernels in the library: ON, OFF, or AUTO where nvcc is found")
 file(GLOB_RECURSE MLA_GPU_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/*.cu)
 
-# Ampere and Hopper in machine code, later ones by what the driver makes of PTX. The runtime is linked in, so that the
+# Ampere and Hopper (with what only Hopper has: groups of warps that multiply) in machine code, later ones by what the
+# driver makes of PTX. The runtime is linked in, so that the
 # library loads, and says what is missing, on machines without CUDA.
 if(MLA_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
   endif()
   include(CheckLanguage)
   check_language(CUDA)

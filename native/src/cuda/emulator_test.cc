@@ -132,6 +132,73 @@ TEST(Emulator, MultipliesMatricesAsTheFragmentsAreDefined) {
   }
 }
 
+struct GroupArgs {
+  const uint16_t* a;  // [64][64]
+  const uint16_t* b;  // [128][64]
+  bool begin = true, show = true, wait = true;
+  float* d;  // [64][128]
+};
+
+void GroupProduct(GroupArgs args) {
+  uint8_t* shared = SharedMemory();
+  for (int i = ThreadIndex(); i < 128 * 8; i += BlockThreads()) {
+    CopyAsync(shared + (i / 8 * 8 + (i % 8 ^ i / 8 % 8)) * 16, args.b + i * 8);
+  }
+  CommitCopies();
+  WaitCopies<0>();
+  if (args.show) ShowGroupMmas();
+  SyncBlock();
+  const int row = WarpIndex() * 16 + Lane() / 4, column = Lane() % 4 * 2;
+  uint32_t a[4][4];
+  for (int i = 0; i < 16; ++i) {
+    const uint16_t* pair = args.a + (row + i % 2 * 8) * 64 + i / 4 * 16 + i / 2 % 2 * 8 + column;
+    a[i / 4][i % 4] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+  }
+  float d[16][4] = {};
+  if (args.begin) BeginGroupMmas();
+  for (int step = 0; step < 4; ++step) GroupMma(d, a[step], shared, step);
+  CommitGroupMmas();
+  if (args.wait) WaitGroupMmas<0>();
+  for (int i = 0; i < 64; ++i) {
+    args.d[(row + i / 2 % 2 * 8) * 128 + i / 4 * 8 + column + i % 2] = d[i / 4][i % 4];
+  }
+}
+
+TEST(Emulator, GroupsOfWarpsMultiply) {
+  std::mt19937 random(3);
+  std::uniform_int_distribution<int> small(-5, 5);
+  std::vector<float> a(64 * 64), b(128 * 64);
+  std::vector<uint16_t> left, right;
+  for (float& x : a) left.push_back(FloatToHalf(x = static_cast<float>(small(random))));
+  for (float& x : b) right.push_back(FloatToHalf(x = static_cast<float>(small(random))));
+  std::vector<float> d(64 * 128);
+  GroupArgs args;
+  args.a = left.data();
+  args.b = right.data();
+  args.d = d.data();
+  for (const Emulator::Order order : kOrders) {
+    Emulator gpu(order);
+    Launch(gpu, {1}, 128, 128 * 128, GroupProduct, args);
+    for (int i = 0; i < 64; ++i) {
+      for (int j = 0; j < 128; ++j) {
+        float sum = 0;
+        for (int k = 0; k < 64; ++k) sum += a[i * 64 + k] * b[j * 64 + k];
+        ASSERT_EQ(d[i * 128 + j], sum) << i << " " << j;
+      }
+    }
+  }
+  Emulator gpu;
+  GroupArgs wrong = args;
+  wrong.begin = false;
+  EXPECT_DEATH(Launch(gpu, {1}, 128, 128 * 128, GroupProduct, wrong), "before it began");
+  wrong = args;
+  wrong.show = false;
+  EXPECT_DEATH(Launch(gpu, {1}, 128, 128 * 128, GroupProduct, wrong), "not been shown to it");
+  wrong = args;
+  wrong.wait = false;
+  EXPECT_DEATH(Launch(gpu, {1}, 128, 128 * 128, GroupProduct, wrong), "while its group multiplies");
+}
+
 struct CopyArgs {
   const float* from;
   float* to;

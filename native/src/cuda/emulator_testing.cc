@@ -73,6 +73,13 @@ class Emulator::Block {
   struct Place {
     void* buffer[5];
   };
+  struct PendingMma {
+    float (*d)[4];
+    const uint32_t* a;
+    const uint8_t* b;
+    int step;
+    int64_t group;
+  };
   struct Fiber {
     ucontext_t context;  // where it begins
     bool began = false;
@@ -84,6 +91,10 @@ class Emulator::Block {
     bool ended = true;
     std::vector<PendingCopy> copies;
     int64_t group = 0;  // of the copies to come
+    std::vector<PendingMma> mmas;
+    int64_t mma_group = 0;
+    bool mmas_begun = false;
+    bool shown = true;  // what it wrote, to groups that multiply
     int64_t exchanges = 0;
     void* fake_stack = nullptr;  // ASan's
   };
@@ -104,6 +115,8 @@ class Emulator::Block {
   }
 
   static thread_local Block* running;
+  bool all_shown = true;  // at every barrier yet
+  bool copies_at_once = false;
 
  private:
   static void Enter();
@@ -139,15 +152,17 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
   // Exactly as large as asked for, so that ASan sees what lies beyond.
   const std::unique_ptr<uint8_t, void (*)(void*)> shared(
       static_cast<uint8_t*>(std::aligned_alloc(
-          128, static_cast<size_t>(std::max(128, (call.shared_bytes + 127) / 128 * 128)))),
+          1024, static_cast<size_t>(std::max(1024, (call.shared_bytes + 1023) / 1024 * 1024)))),
       std::free);
   shared_ = shared.get();
   shared_bytes_ = call.shared_bytes;
-  std::fill_n(shared_, std::max(128, (call.shared_bytes + 127) / 128 * 128), kPoison);
+  std::fill_n(shared_, std::max(1024, (call.shared_bytes + 1023) / 1024 * 1024), kPoison);
   block_gate_ = {call.threads, 0, 0, ""};
   warp_gates_.assign(warps, {kWarp, 0, 0, ""});
   slots_.assign(warps * 2 * kWarp * kSlotBytes, kPoison);
   kernel_ = &call.kernel;
+  all_shown = true;
+  copies_at_once = order == Order::kBackward;
   running = this;
   while (fibers_.size() < threads) {
     fibers_.push_back(std::make_unique<Fiber>());
@@ -161,6 +176,10 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
     fiber.ended = false;
     fiber.copies.clear();
     fiber.group = 0;
+    fiber.mmas.clear();
+    fiber.mma_group = 0;
+    fiber.mmas_begun = false;
+    fiber.shown = true;
     fiber.exchanges = 0;
     fiber.fake_stack = nullptr;
     getcontext(&fiber.context);
@@ -204,6 +223,9 @@ void Emulator::Block::Enter() {
   (*block.kernel_)();
   if (!block.current_->copies.empty()) {
     Fail("thread %d ends with copies on their way", block.current_->state.index);
+  }
+  if (!block.current_->mmas.empty()) {
+    Fail("thread %d ends while its group multiplies", block.current_->state.index);
   }
   block.current_->ended = true;
   block.Yield(true);
@@ -340,6 +362,7 @@ const Emulator::ThreadState& Emulator::Thread() { return Block::running->current
 
 void Emulator::SyncBlock() {
   Block& block = *Block::running;
+  block.all_shown = block.all_shown && block.current().shown;
   block.Arrive(block.block_gate(), "the block");
 }
 
@@ -414,6 +437,7 @@ void Emulator::CopyAsync(void* shared, const void* global, int bytes) {
       reinterpret_cast<uintptr_t>(global) % alignment != 0) {
     Fail("thread %d copies outside shared memory or %d-byte boundaries", Thread().index, bytes);
   }
+  if (block.copies_at_once) std::memcpy(shared, global, static_cast<size_t>(bytes));
   block.current().copies.push_back({shared, global, bytes, block.current().group});
 }
 
@@ -422,11 +446,71 @@ void Emulator::CommitCopies() { ++Block::running->current().group; }
 void Emulator::WaitCopies(int newest) {
   Block::Fiber& thread = Block::running->current();
   const int64_t done = thread.group - newest;
+  thread.shown = false;
   for (const Block::PendingCopy& copy : thread.copies) {
-    if (copy.group < done) std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+    if (copy.group >= done || Block::running->copies_at_once) continue;
+    std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
   }
   std::erase_if(thread.copies,
                 [done](const Block::PendingCopy& copy) { return copy.group < done; });
 }
+
+void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
+  Block& block = *Block::running;
+  Block::Fiber& thread = block.current();
+  constexpr int kBytes = 128 * 128;
+  if (thread.state.block_threads % 128 != 0) Fail("groups in a block of part of one");
+  if (!block.IsShared(b, kBytes) || reinterpret_cast<uintptr_t>(b) % 1024 != 0 || step < 0 ||
+      step > 3) {
+    Fail("thread %d: a group's matrix outside shared memory or its 1024-byte boundaries",
+         thread.state.index);
+  }
+  if (!thread.mmas_begun) Fail("thread %d: a group multiplies before it began", thread.state.index);
+  if (!block.all_shown) Fail("a group multiplies with what has not been shown to it");
+  thread.mmas.push_back({d, a, static_cast<const uint8_t*>(b), step, thread.mma_group});
+}
+
+void Emulator::BeginGroupMmas() { Block::running->current().mmas_begun = true; }
+
+void Emulator::CommitGroupMmas() {
+  Block::Fiber& thread = Block::running->current();
+  thread.mmas_begun = false;
+  ++thread.mma_group;
+}
+
+void Emulator::WaitGroupMmas(int newest) {
+  Block& block = *Block::running;
+  Block::Fiber& thread = block.current();
+  const int64_t done = thread.mma_group - newest;
+  const int g = thread.state.index % kWarp / 4, t = thread.state.index % 4;
+  for (const Block::PendingMma& mma : thread.mmas) {
+    if (mma.group >= done) continue;
+    struct Fragment {
+      float a[4][2];
+    };
+    Fragment own;
+    for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(mma.a[i / 2], i % 2);
+    const Fragment* lanes = Exchange(own) + g * 4;
+    for (int i = 0; i < 32; ++i) {
+      const int column = i / 2 * 8 + 2 * t + i % 2;
+      float sums[2] = {};
+      for (int k = 0; k < 16; ++k) {
+        const int piece = (mma.step * 2 + k / 8) ^ column % 8;
+        uint16_t half;
+        std::memcpy(&half, mma.b + column * 128 + piece * 16 + k % 8 * 2, 2);
+        const float b = HalfToFloat(half);
+        for (int lower = 0; lower < 2; ++lower) {
+          sums[lower] += lanes[k % 8 / 2].a[lower + k / 8 * 2][k % 2] * b;
+        }
+      }
+      for (int lower = 0; lower < 2; ++lower) mma.d[i / 2][lower * 2 + i % 2] += sums[lower];
+    }
+  }
+  std::erase_if(thread.mmas, [done](const Block::PendingMma& mma) { return mma.group < done; });
+  // What the group reads must not be overwritten before all of its threads have it.
+  block.Arrive(block.warp_gate(), "the products of its group");
+}
+
+void Emulator::ShowGroupMmas() { Block::running->current().shown = true; }
 
 }  // namespace mla

@@ -1,8 +1,8 @@
 // A GPU in plain C++, for tests: runs a kernel's blocks one after the other and a block's threads
 // as fibers that change places where they wait for each other. What a GPU leaves undefined is made
 // to show: threads run in an order of the test's choice, shared memory begins as NaN, copies to it
-// arrive as late as they may, and a kernel that breaks the rules of simt.h ends the program with a
-// sentence about it. Under ASan every array has its true bounds.
+// arrive and groups multiply as late as they may, and a kernel that breaks the rules of simt.h ends
+// the program with a sentence about it. Under ASan every array has its true bounds.
 #ifndef MLA_CUDA_EMULATOR_TESTING_H_
 #define MLA_CUDA_EMULATOR_TESTING_H_
 
@@ -36,6 +36,9 @@ class Emulator final : public GpuStream {
   Status Synchronize() override;
   int processors() const override { return 2; }
   int shared_bytes() const override { return 160 << 10; }  // a little less than sm_80's
+  bool has_group_mma() const override { return has_group_mma_; }
+  // It has one; without is what older GPUs are.
+  void set_has_group_mma(bool has) { has_group_mma_ = has; }
   void* native() override { return this; }
 
   struct Call {
@@ -71,6 +74,11 @@ class Emulator final : public GpuStream {
   static void CopyAsync(void* shared, const void* global, int bytes);
   static void CommitCopies();
   static void WaitCopies(int newest);
+  static void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step);
+  static void BeginGroupMmas();
+  static void CommitGroupMmas();
+  static void WaitGroupMmas(int newest);
+  static void ShowGroupMmas();
 
  private:
   class Block;
@@ -82,6 +90,7 @@ class Emulator final : public GpuStream {
 
   const Order order_;
   const int64_t memory_bytes_;
+  bool has_group_mma_ = true;
   int64_t allocated_ = 0;
   int64_t launches_ = 0;
   std::unique_ptr<Block> block_;

@@ -49,6 +49,8 @@ class GpuStream {
   virtual int processors() const = 0;
   // Shared memory that a block may have.
   virtual int shared_bytes() const = 0;
+  // Whether groups of warps multiply: code for sm_90a, which is compute capability 9.0 alone.
+  virtual bool has_group_mma() const { return false; }
   // What the launchers launch on.
   virtual void* native() = 0;
 };

@@ -64,9 +64,9 @@ MLA_DEVICE int BlockY() { return static_cast<int>(blockIdx.y); }
 MLA_DEVICE int BlockZ() { return static_cast<int>(blockIdx.z); }
 MLA_DEVICE int GridX() { return static_cast<int>(gridDim.x); }
 
-// 128-byte aligned.
+// 1,024-byte aligned.
 MLA_DEVICE uint8_t* SharedMemory() {
-  extern __shared__ __align__(128) uint8_t shared[];
+  extern __shared__ __align__(1024) uint8_t shared[];
   return shared;
 }
 
@@ -187,6 +187,76 @@ MLA_DEVICE void WaitCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
 }
 
+// Where code for GPUs with a group's Mma is compiled.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+constexpr bool kHasGroupMma = true;
+#else
+constexpr bool kHasGroupMma = false;
+#endif
+
+// Group: four warps, the first's number a multiple of four. d += a · b, of 64 x 16 halves, as Mma's
+// fragments of every warp's 16 rows, and 16 x 128 in shared memory: 128 rows (columns of b) of 128
+// bytes from a multiple of 1,024 bytes on, of whose pieces of 16 bytes number i of row r lies at i
+// ^ r % 8; `step`, 0 to 3, says which 32 of a row's 128 bytes. d is in fragments of 8 columns.
+//
+// It goes on while the group does: between BeginGroupMmas, behind which registers that others wrote
+// may be read, and CommitGroupMmas there are some of them. WaitGroupMmas<n> waits for all but the
+// newest n such sequences; up to then a and b stay as they are, and d is nobody's. Sequences that
+// add to the same d follow each other. Only where GpuStream::has_group_mma.
+MLA_DEVICE void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  // Address, 1,024 bytes from eight rows to the next, 128-byte swizzle.
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(b)) + step * 32;
+  const uint64_t matrix = (at & 0x3ffff) >> 4 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
+      "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
+      "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
+      "%58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, add, 1, 1, 0;\n}"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
+        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
+        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
+        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
+        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+        "+f"(d[7][2]), "+f"(d[7][3]), "+f"(d[8][0]), "+f"(d[8][1]), "+f"(d[8][2]), "+f"(d[8][3]),
+        "+f"(d[9][0]), "+f"(d[9][1]), "+f"(d[9][2]), "+f"(d[9][3]), "+f"(d[10][0]), "+f"(d[10][1]),
+        "+f"(d[10][2]), "+f"(d[10][3]), "+f"(d[11][0]), "+f"(d[11][1]), "+f"(d[11][2]),
+        "+f"(d[11][3]), "+f"(d[12][0]), "+f"(d[12][1]), "+f"(d[12][2]), "+f"(d[12][3]),
+        "+f"(d[13][0]), "+f"(d[13][1]), "+f"(d[13][2]), "+f"(d[13][3]), "+f"(d[14][0]),
+        "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]), "+f"(d[15][0]), "+f"(d[15][1]),
+        "+f"(d[15][2]), "+f"(d[15][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(matrix), "r"(1));
+#else
+  __trap();
+#endif
+}
+MLA_DEVICE void BeginGroupMmas() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+MLA_DEVICE void CommitGroupMmas() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+template <int kNewest>
+MLA_DEVICE void WaitGroupMmas() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kNewest) : "memory");
+#endif
+}
+// Before the barrier behind which a group multiplies with what this thread wrote or copied.
+MLA_DEVICE void ShowGroupMmas() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 // The kernel's arguments are copied now; it runs after what was launched on the stream before.
 // Errors stay with the stream until it is synchronized.
 template <typename Args>
@@ -295,6 +365,18 @@ template <int kNewest>
 void WaitCopies() {
   Emulator::WaitCopies(kNewest);
 }
+
+constexpr bool kHasGroupMma = true;
+inline void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
+  Emulator::GroupMma(d, a, b, step);
+}
+inline void BeginGroupMmas() { Emulator::BeginGroupMmas(); }
+inline void CommitGroupMmas() { Emulator::CommitGroupMmas(); }
+template <int kNewest>
+void WaitGroupMmas() {
+  Emulator::WaitGroupMmas(kNewest);
+}
+inline void ShowGroupMmas() { Emulator::ShowGroupMmas(); }
 
 template <typename Args>
 void Launch(GpuStream& stream, Grid grid, int threads, int shared_bytes, void (*kernel)(Args),

@@ -61,7 +61,8 @@ double Bound(Type type, const float* w, const float* x, int64_t cols) {
 constexpr float kUnwritten = -77.0f;
 
 // Three products of one input, of different forms and sizes: with a bias, added to, plain.
-void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order) {
+void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order,
+             bool groups = true) {
   SCOPED_TRACE("type " + std::to_string(static_cast<int>(type)) + ", n " + std::to_string(n) +
                ", rows " + std::to_string(rows) + ", cols " + std::to_string(cols));
   const TestMatrix first(type, rows, cols, 1), second(Type::kF16, 3, cols, 2),
@@ -82,6 +83,7 @@ void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order
   call.Add({second.gpu, nullptr, b.data(), 4, true});
   call.Add({third.gpu, nullptr, c.data(), 5, false});
   Emulator gpu(order);
+  gpu.set_has_group_mma(groups);
   Multiply(gpu, call);
   for (int i = 0; i < n; ++i) {
     const float* row = x.data() + i * stride;
@@ -103,18 +105,21 @@ void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order
   }
 }
 
-// The emulated GPU has two processors: n alone decides which of the kernel's shapes is taken.
+// The emulated GPU has two processors: n decides which of the kernel's shapes is taken, and whether
+// groups of warps multiply.
 TEST(GpuMatMul, MultipliesEveryTypeInEveryShape) {
   int turn = 0;
   for (const Type type : kWeightTypes) {
     for (const int n : {9, 20, 40, 66}) Compare(type, n, 70, 256, kOrders[turn++ % 3]);
+    Compare(type, 66, 70, 256, kOrders[turn++ % 3], false);
   }
 }
 
 TEST(GpuMatMul, TakesAnySize) {
   int turn = 0;
   const auto compare = [&](Type type, int n, int64_t rows, int64_t cols) {
-    Compare(type, n, rows, cols, kOrders[turn++ % 3]);
+    Compare(type, n, rows, cols, kOrders[turn % 3], turn % 2 == 0);
+    ++turn;
   };
   for (const int n : {1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129}) {
     compare(Type::kQ4_1, n, 17, 32);
@@ -133,6 +138,8 @@ TEST(GpuMatMul, TakesAnySize) {
   for (const int cols : {1024, 1056}) {
     compare(Type::kQ4_0, 9, 34, cols);
     compare(Type::kQ8_0, 65, 1, cols);
+    Compare(Type::kQ4_0, 65, 130, cols, kOrders[turn % 3], true);
+    Compare(Type::kF16, 65, 130, cols, kOrders[turn % 3], true);
   }
 }
 
@@ -168,7 +175,7 @@ TEST(GpuMatMul, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
   const int64_t cols = 160, most = 67;
   const TestMatrix w(Type::kQ4_1, 260, cols, 1), f(Type::kF32, 130, cols, 2);
   const std::vector<float> x = Normal(most * cols, 3);
-  const auto multiply = [&](int64_t first, int n) {
+  const auto multiply = [&](int64_t first, int n, bool groups) {
     std::vector<float> out(n * 390);
     GpuMatMul call;
     call.input.x = x.data() + first * cols;
@@ -178,13 +185,14 @@ TEST(GpuMatMul, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
     call.Add({w.gpu, nullptr, out.data(), 390, false});
     call.Add({f.gpu, nullptr, out.data() + 260, 390, false});
     Emulator gpu;
+    gpu.set_has_group_mma(groups);
     Multiply(gpu, call);
     return out;
   };
-  const std::vector<float> together = multiply(0, most);
-  for (const int n : {1, 9, 18, 40}) {
+  const std::vector<float> together = multiply(0, most, true);
+  for (const int n : {1, 9, 18, 40, 66}) {
     const int64_t first = most - n;
-    const std::vector<float> some = multiply(first, n);
+    const std::vector<float> some = multiply(first, n, false);
     EXPECT_TRUE(std::equal(some.begin(), some.end(), together.begin() + first * 390)) << n;
   }
 }
