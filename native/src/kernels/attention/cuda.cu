@@ -88,6 +88,7 @@ void Attend(const AttendArgs a) {
     }
     CommitCopies();
   };
+  MLA_UNROLL_BY(1)
   for (int i = 1; i < a.sizes.slots; ++i) ask();
 
   Sums<kTiles, kStrips> sums = {};
@@ -96,17 +97,18 @@ void Attend(const AttendArgs a) {
     const Tile tile = TileAt(a, task, work, t);
     const GpuTileForm& form = task.forms[tile.form];
     for (int p = 0; p < form.pieces; ++p) {
-      if (a.sizes.slots == 1) {
-        SyncUnit<kWarps>();  // all are through with the slot
-        ask();
-      }
+      // Behind this barrier all are through with the slot that is asked for next.
       if (a.sizes.slots > 2) {
         WaitCopies<1>();
-      } else {
+      } else if (a.sizes.slots == 2) {
         WaitCopies<0>();
       }
       SyncUnit<kWarps>();
-      if (a.sizes.slots > 1) ask();  // into the slot that all were through with here
+      ask();
+      if (a.sizes.slots == 1) {
+        WaitCopies<0>();
+        SyncUnit<kWarps>();
+      }
       const GpuTilePiece& piece = s.Piece(form, p);
       const uint8_t* memory = s.slots + slot * a.sizes.slot_bytes;
       const TileView view = ViewTile(piece, form.tokens, memory);

@@ -71,19 +71,17 @@ MLA_DEVICE void WidenPair(uint32_t bytes, uint32_t scale, uint32_t minimum, uint
   }
 }
 
-// Four tokens' shares of the eight elements from `element` on (a multiple of eight), of blocks that
-// begin at line `at`: int8 takes two blocks, int2 half a one. Zeros beyond the row.
+// Four tokens' shares of eight elements from `element` on (a multiple of eight), of blocks that
+// begin at line `at`: int8 takes two blocks, int2 half a one.
 template <CacheType kType>
 struct PackedEight {
   Quad first, second;  // [4 tokens]; second: int8 only
 
-  MLA_DEVICE void Load(const TileView& tile, const GpuTileArray& array, int at, int element,
-                       int chunk) {
+  MLA_DEVICE void Load(const TileView& tile, int at, int element, int chunk) {
     using F = Fields<kType>;
     const int chunks = tile.tokens / 4;
     const auto load = [&](int block) {
       const int line = at + block;
-      if (block * F::kBlock >= array.length) return Quad{};
       const int swizzle = BlockSwizzle(line, kType == CacheType::kInt8);
       return LoadShared(tile.slot + (line * chunks + (chunk ^ swizzle)) * 16);
     };
@@ -119,8 +117,8 @@ MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array
   using F = Fields<kType>;
   const int g = Lane() / 4, t = Lane() % 4;
   PackedEight<kType> eight;
-  eight.Load(tile, array, at, strip * kScoreStrip + 8 * t, token / 4 + g);
-  const int line = numbers + strip * kScoreStrip / array.group * F::kNumbers;
+  eight.Load(tile, at, array.Eight(strip * kScoreStrip + 8 * t), token / 4 + g);
+  const int line = numbers + (strip * kScoreStrip >> array.group_shift) * F::kNumbers;
   const FourHalves scales = LoadNumbers(tile, line, token + 4 * g);
   FourHalves minima = {};
   if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * g);
@@ -147,16 +145,13 @@ template <int kProducts>
 MLA_DEVICE void LoadHalfScores(const TileView& tile, const GpuTileArray& array, int at, int strip,
                                int token, ScoreFragments<kProducts>* to) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int element = strip * kScoreStrip + 8 * t;
+  const int unit = at + array.Eight(strip * kScoreStrip + 8 * t) / kUnitElements;
   MLA_UNROLL
   for (int m = 0; m < kProducts; ++m) {
     MLA_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = token + TokenOf<kProducts>(m, half, g);
-      Quad quad = {};
-      if (element < array.length) {
-        quad = LoadShared(tile.floats + UnitAt(row, at + element / kUnitElements, tile.pitch) * 16);
-      }
+      const Quad quad = LoadShared(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
       to->a[m][0][half] = quad.word[0];
       to->a[m][0][2 + half] = quad.word[1];
       to->a[m][1][half] = quad.word[2];
@@ -189,15 +184,13 @@ MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, 
                                int token, SumFragments* to) {
   using F = Fields<kType>;
   const int g = Lane() / 4, t = Lane() % 4;
-  const int element = strip * kValueStrip + 8 * g;
+  const int element = array.Eight(strip * kValueStrip + 8 * g);
   PackedEight<kType> eight;
-  eight.Load(tile, array, array.at, element, token / 4 + t);
-  FourHalves scales = {}, minima = {};
-  if (element < array.length) {
-    const int line = array.numbers + element / array.group * F::kNumbers;
-    scales = LoadNumbers(tile, line, token + 4 * t);
-    if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * t);
-  }
+  eight.Load(tile, array.at, element, token / 4 + t);
+  const int line = array.numbers + (element >> array.group_shift) * F::kNumbers;
+  const FourHalves scales = LoadNumbers(tile, line, token + 4 * t);
+  FourHalves minima = {};
+  if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * t);
   MLA_UNROLL
   for (int pair = 0; pair < 2; ++pair) {  // of tokens
     const uint32_t scale = scales.word[pair], minimum = minima.word[pair];
@@ -225,17 +218,14 @@ MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, 
 MLA_DEVICE void LoadHalfSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
                              SumFragments* to) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int element = strip * kValueStrip + 8 * g;
+  const int unit = array.at + array.Eight(strip * kValueStrip + 8 * g) / kUnitElements;
   MLA_UNROLL
   for (int pair = 0; pair < 2; ++pair) {
-    Quad quads[2] = {};
-    if (element < array.length) {
-      MLA_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        const int row = token + 4 * t + 2 * pair + i;
-        quads[i] = LoadShared(tile.floats +
-                              UnitAt(row, array.at + element / kUnitElements, tile.pitch) * 16);
-      }
+    Quad quads[2];
+    MLA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const int row = token + 4 * t + 2 * pair + i;
+      quads[i] = LoadShared(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
     }
     MLA_UNROLL
     for (int m = 0; m < 4; ++m) {

@@ -16,7 +16,7 @@ GpuTileArray Describe(const RowArray& row, int32_t length) {
   GpuTileArray array = {};
   array.type = static_cast<int32_t>(row.format.type);
   array.length = length;
-  array.group = row.format.group;
+  array.group_shift = row.format.group == 64 ? 6 : 5;
   array.step = CeilDiv(length, LineElements(row.format));
   array.number_step = row.format.groups() * row.format.scales_per_group;
   return array;

@@ -49,7 +49,7 @@ MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
   const uint8_t* queries = block.queries + (g * block.query_pitch + range.query_strip * 4 + t) * 16;
   MLA_UNROLL_BY(1)  // other warps hide a strip's latency, for which they need registers
   for (int i = range.begin; i < range.end; i += range.step) {
-    const int group = range.grouped ? i / range.strips : 0;
+    const int group = !range.grouped ? 0 : range.strips == 1 ? i : i / range.strips;
     const int strip = i - group * range.strips;
     ScoreFragments<kProducts> fragments;
     LoadScores<kType, kProducts>(block.tile, array, group, strip, block.token, &fragments);

@@ -50,9 +50,17 @@ struct GpuTileArray {
   int32_t length;       // elements from strip 0 on
   int32_t at;           // packed: the line, floats: the unit where strip 0 begins
   int32_t numbers;      // packed: the line of numbers where strip 0 begins
-  int32_t group;        // packed: elements that share numbers
+  int32_t group_shift;  // packed: 2^ of it elements share numbers
   int32_t step;         // from `at` of a rotary group to the next one's
   int32_t number_step;  // the same of `numbers`
+
+  // The eight elements from `element` on, or the row's last where there are none: what is read
+  // beyond a row's end meets zeros of queries, or becomes sums that nobody wants, but it is a
+  // row's.
+  constexpr int32_t Eight(int32_t element) const {
+    const int32_t last = (length - 1) & ~(kUnitElements - 1);
+    return element < last ? element : last;
+  }
 };
 
 // What is brought into shared memory at once: [blocks and key scalars][tokens][4 bytes],
