@@ -9,6 +9,8 @@ namespace {
 
 // The oldest that kernels are compiled for: what they ask for is mma.m16n8k16 and cp.async.
 constexpr int kOldestMajor = 8;
+// The only ones that have wgmma.
+constexpr int kHopper = 9;
 
 std::string Version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -54,8 +56,12 @@ class Recording final : public GpuRecording {
 
 class Stream final : public GpuStream {
  public:
-  Stream(int device, cudaStream_t stream, int processors, int shared_bytes)
-      : device_(device), stream_(stream), processors_(processors), shared_bytes_(shared_bytes) {}
+  Stream(int device, cudaStream_t stream, int processors, int shared_bytes, bool has_group_mma)
+      : device_(device),
+        stream_(stream),
+        processors_(processors),
+        shared_bytes_(shared_bytes),
+        has_group_mma_(has_group_mma) {}
   ~Stream() override {
     Use();
     cudaStreamSynchronize(stream_);
@@ -120,6 +126,7 @@ class Stream final : public GpuStream {
 
   int processors() const override { return processors_; }
   int shared_bytes() const override { return shared_bytes_; }
+  bool has_group_mma() const override { return has_group_mma_; }
   void* native() override {
     Use();
     return stream_;
@@ -142,6 +149,7 @@ class Stream final : public GpuStream {
   const cudaStream_t stream_;
   const int processors_;
   const int shared_bytes_;
+  const bool has_group_mma_;
   Status failed_;
 };
 
@@ -203,9 +211,9 @@ Result<std::unique_ptr<GpuStream>> OpenStream(int32_t device) {
     cudaGetLastError();
     return Failure(error, "opening cuda:" + std::to_string(device) + " (" + chosen.name + ")");
   }
-  return std::unique_ptr<GpuStream>(
-      new Stream(device, stream, Attribute(device, cudaDevAttrMultiProcessorCount),
-                 Attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin)));
+  return std::unique_ptr<GpuStream>(new Stream(
+      device, stream, Attribute(device, cudaDevAttrMultiProcessorCount),
+      Attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin), chosen.major == kHopper));
 }
 
 }  // namespace mla::cuda

@@ -19,7 +19,8 @@ namespace mla {
 
 class Emulator final : public GpuStream {
  public:
-  // In what order threads of a block, and blocks, run between two barriers.
+  // In what order threads of a block, and blocks, run between two barriers. Backward, copies arrive
+  // at once, else as late as they may.
   enum class Order { kForward, kBackward, kShuffled };
 
   explicit Emulator(Order order = Order::kForward, int64_t memory_bytes = int64_t{8} << 30);
