@@ -5,15 +5,14 @@
 // heads waste little. Warps share a tile's scores by strips of elements, its sums by strips of
 // values.
 //
-// What bounds it, a token's row of joint keys and values, int4 with groups of 32: 32 elements are
-// 16 + 4 bytes; a warp widens 32 of 32 tokens by 14 instructions each for scores and for sums,
-// about 75 with loads and scales either time, so 640 bytes by 150 + 4 per column of 8 heads. A
-// processor of the H100 issues 4 a clock and reads about 19 bytes of memory: 150 are 37 clocks, the
-// bytes 34. int2 has 384 bytes for as many instructions and is bound by them; rows that are only
-// scored or only summed (plain models) need half. Products: 1 a clock and processor at best, about
-// 0.6 with this instruction: 32 heads and 1024 + 512 elements are 36 a token, 58 clocks, where int4
-// reads 960 bytes in 50.
-
+// What bounds it, counted in sm_90's code and not measured: 32 elements of 32 tokens cost a warp,
+// at 16 columns, of int4 or int2 120 instructions to score and 105 to sum, of which widening is 64
+// each time; of f16 72 and 70. A processor issues 4 a clock, and of an H200's memory it gets about
+// 19 bytes a clock. f16 has 2,048 bytes of these in 108 clocks, and 36 of instructions: memory
+// bounds it. int4 with its numbers has 640 in 34, int2 384 in 20: where a row is key and value, 56
+// clocks of instructions bound both, 1.9 times as fast as f16; where it is only one of them (plain
+// models), 28, memory bounds int4 and nearly int2. At 32 columns it is 140 and 115, of which 32 are
+// products. To go beyond that, rows would have to be widened once for scores and sums.
 #include <algorithm>
 
 #include "cuda/simt.h"

@@ -4,10 +4,10 @@
 // is read once for all heads of a task (gpu_plan.h says what tasks are), the context is split, and
 // the parts are merged in their order. A sequence's results depend on nothing of the others.
 //
-// Errors, besides those of the cached rows: rows, queries and softmax weights meet as halves with
-// float32 sums. A query is scaled by a power of two before it is rounded (2^-12 of an element at
-// most, no overflow whatever its size), a weight is rounded to 2^-12 of itself, or 2^-35 of the
-// largest; float32 rows are rounded and end at 65504 as those of an f16 cache.
+// Errors, besides those of the cached rows: rows, queries, softmax weights and the means of splits
+// meet as halves with float32 sums, each rounded by 2^-12 of itself at most. Queries are scaled by
+// a power of two before that, so that they never overflow; weights below 2^-24 of the largest lose
+// more. Float32 rows are rounded and end at 65504 as those of an f16 cache do.
 #ifndef MLA_KERNELS_ATTENTION_GPU_H_
 #define MLA_KERNELS_ATTENTION_GPU_H_
 
