@@ -490,6 +490,7 @@ TEST(GpuAppend, NormsAndRotatesAsTheHostDoes) {
         factored.layout.key_scalar = true;
         run(factored);
         factored.norms_queries = false;
+        factored.rotated = 10;
         run(factored);
         // No rotary keys at all.
         Problem all_rest = split;
