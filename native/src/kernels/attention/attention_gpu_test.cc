@@ -32,7 +32,7 @@ class Batch {
   // One sequence for each of `firsts`, the position of its first query; below zero: none.
   Batch(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
         uint32_t seed, Emulator& gpu)
-      : positions(firsts), gpu_(gpu) {
+      : positions(firsts), gpu_(gpu), aligned_(seed % 2 == 1) {
     for (size_t i = 0; i < firsts.size(); ++i) {
       Options of = options;
       of.first = std::max(0, firsts[i]);
@@ -84,6 +84,14 @@ class Batch {
     return (tokens + kPageTokens - 1) / kPageTokens;
   }
 
+  // With NaN behind it.
+  static void AppendRow(const float* rows, int64_t at, int64_t length, int64_t stride,
+                        std::vector<float>* to) {
+    if (rows == nullptr) return;
+    to->insert(to->end(), rows + at, rows + at + length);
+    to->resize(to->size() + static_cast<size_t>(stride - length), NAN);
+  }
+
   void Describe(const Options& options) {
     const AttentionParams& p = problems[0]->params;
     call.plan = plan.get();
@@ -93,12 +101,15 @@ class Batch {
     call.window = options.window;
     call.scale = p.scale;
     call.positions = positions.data();
-    call.q_rope_query = p.q_rope_stride;
-    call.q_rope_head = p.q_rope_head_stride;
-    call.q_rope_sequence = p.q_rope_stride * options.queries;
-    call.q_latent_query = p.q_latent_stride;
-    call.q_latent_head = p.q_latent_head_stride;
-    call.q_latent_sequence = p.q_latent_stride * options.queries;
+    const LayerLayout& l = problems[0]->layout;
+    // As the problems have them, or at 16-byte boundaries.
+    const auto spread = [&](int64_t head) { return aligned_ ? (head + 7) / 4 * 4 : head; };
+    call.q_rope_head = spread(p.q_rope_head_stride);
+    call.q_rope_query = call.q_rope_head * l.heads;
+    call.q_rope_sequence = call.q_rope_query * options.queries;
+    call.q_latent_head = spread(p.q_latent_head_stride);
+    call.q_latent_query = call.q_latent_head * l.heads;
+    call.q_latent_sequence = call.q_latent_query * options.queries;
     call.out_head = p.out_head_stride;
     call.out_query = p.out_stride;
     call.out_sequence = problems[0]->out_size();
@@ -120,11 +131,11 @@ class Batch {
       }
       if (of.cache->sink > 0) set(call.places.First(call.layer), of.cache->first.pages[0]);
       page_tables_.push_back(std::move(table));
-      if (of.q_rope != nullptr) {
-        rope_.insert(rope_.end(), of.q_rope, of.q_rope + call.q_rope_sequence);
-      }
-      if (of.q_latent != nullptr) {
-        latent_.insert(latent_.end(), of.q_latent, of.q_latent + call.q_latent_sequence);
+      for (int64_t row = 0; row < int64_t{options.queries} * l.heads; ++row) {
+        AppendRow(of.q_rope, row * of.q_rope_head_stride, of.q_rope_head_stride, call.q_rope_head,
+                  &rope_);
+        AppendRow(of.q_latent, row * of.q_latent_head_stride, of.q_latent_head_stride,
+                  call.q_latent_head, &latent_);
       }
     }
     for (const std::vector<uint8_t*>& table : page_tables_) pages_.push_back(table.data());
@@ -134,6 +145,7 @@ class Batch {
   }
 
   Emulator& gpu_;
+  const bool aligned_;
   std::vector<std::vector<uint8_t*>> page_tables_;
   std::vector<uint8_t* const*> pages_;
   std::vector<float> rope_, latent_, out_;

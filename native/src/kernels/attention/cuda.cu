@@ -55,18 +55,10 @@ void Attend(const AttendArgs a) {
     reinterpret_cast<int32_t*>(s.task)[i] = from[i];
   }
   SyncBlock();
-  LoadQueries(a, s, kColumns, sequence);
-  for (int c = thread; c < kColumns; c += kWarps * kWarp) {
-    s.maxima[c] = -Infinity();
-    s.totals[c] = 0.0f;
-  }
-  SyncBlock();
   const Work& work = *s.work;
   const int split = BlockY() * units + unit;
-  if (split >= work.splits) return;
-
   const GpuTask& task = s.the_task();
-  const int begin = split * work.tiles_a_split;
+  const int begin = split * work.tiles_a_split;  // a unit without tiles ends beyond the queries
   const int end = begin + work.tiles_a_split < work.total ? begin + work.tiles_a_split : work.total;
   // Pieces come in their order, tile by tile; this is the next one to be asked for.
   struct {
@@ -89,6 +81,15 @@ void Attend(const AttendArgs a) {
   };
   MLA_UNROLL_BY(1)
   for (int i = 1; i < a.sizes.slots; ++i) ask();
+
+  // While the first tiles come.
+  LoadQueries(a, s, kColumns, sequence);
+  for (int c = thread; c < kColumns; c += kWarps * kWarp) {
+    s.maxima[c] = -Infinity();
+    s.totals[c] = 0.0f;
+  }
+  SyncBlock();
+  if (split >= work.splits) return;
 
   Sums<kTiles, kStrips> sums = {};
   int slot = 0;

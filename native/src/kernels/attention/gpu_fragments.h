@@ -95,7 +95,7 @@ struct PackedEight {
   }
 };
 
-struct FourHalves {
+struct alignas(8) FourHalves {
   uint32_t word[2];
 };
 

@@ -61,15 +61,72 @@ MLA_DEVICE void SyncUnit() {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// Element e of a column's query in the order of strips: rotary ones, then those in latent space.
-MLA_DEVICE float QueryAt(const GpuTask& task, const float* rope, const float* latent, int e) {
-  const int rope_elements = task.rope_strips() * kScoreStrip;
-  if (e < rope_elements) return e < task.rope_length ? rope[e] : 0.0f;
-  return e - rope_elements < task.key_length ? latent[e - rope_elements] : 0.0f;
+struct FourFloats {
+  float of[4];
+};
+
+// A column's query in the order of strips: rotary elements, then those in latent space.
+struct QueryRow {
+  const float* rope;  // null where there are none
+  const float* latent;
+  int rope_length, rope_elements;  // without, with zeros up to a strip
+  int key_length;
+
+  // Whether fours lie at 16-byte boundaries, whole or not at all.
+  MLA_DEVICE bool aligned() const {
+    return (reinterpret_cast<uintptr_t>(rope) | reinterpret_cast<uintptr_t>(latent)) % 16 == 0 &&
+           (rope_length | key_length) % 4 == 0;
+  }
+  // Elements e .. e + 3, e a multiple of four.
+  template <bool kAligned>
+  MLA_DEVICE FourFloats Four(int e) const {
+    const bool is_rope = e < rope_elements;
+    const int at = is_rope ? e : e - rope_elements;
+    const int left = (is_rope ? rope_length : key_length) - at;
+    const float* from = is_rope ? rope : latent;
+    FourFloats four = {};
+    if constexpr (kAligned) {
+      if (left > 0) {
+        const Quad quad = LoadQuad(from + at);
+        MLA_UNROLL
+        for (int i = 0; i < 4; ++i) four.of[i] = FloatOfBits(quad.word[i]);
+      }
+    } else {
+      MLA_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (i < left) four.of[i] = from[at + i];
+      }
+    }
+    return four;
+  }
+};
+
+// One warp: halves of the query times a power of two that brings its largest element to 1 .. 2, and
+// the inverse of that. A query with a NaN or an infinity keeps it.
+template <bool kAligned>
+MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to) {
+  float largest = 0.0f;
+  MLA_UNROLL_BY(8)
+  for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
+    const FourFloats four = row.Four<kAligned>(e);
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) largest = Max(largest, Abs(four.of[i]));
+  }
+  largest = MaxOver(largest, kWarp);
+  // The power of two below it, kept where its inverse is a normal number, too.
+  const uint32_t most = BitsOfFloat(largest) >> 23;
+  const uint32_t exponent = most < 1 ? 1 : most > 252 ? 252 : most;
+  const float inverse = FloatOfBits((254 - exponent) << 23);
+  MLA_UNROLL_BY(8)
+  for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
+    const FourFloats four = row.Four<kAligned>(e);
+    to[e / 2] = PackHalves(four.of[0] * inverse, four.of[1] * inverse);
+    to[e / 2 + 1] = PackHalves(four.of[2] * inverse, four.of[3] * inverse);
+  }
+  return FloatOfBits(exponent << 23);
 }
 
-// Whole block; no barrier. A warp a column: halves of the query times a power of two that brings
-// its largest element to 1 .. 2. A query with a NaN or an infinity has such scores.
+// Whole block; no barrier. A warp a column.
 MLA_DEVICE void LoadQueries(const AttendArgs& a, const Shared& s, int columns, int sequence) {
   const GpuTask& task = s.the_task();
   const int elements = a.sizes.query_pitch * kUnitElements;
@@ -77,35 +134,21 @@ MLA_DEVICE void LoadQueries(const AttendArgs& a, const Shared& s, int columns, i
   for (int c = WarpIndex(); c < columns; c += BlockThreads() / kWarp) {
     const GpuColumn column = s.columns()[c];
     uint32_t* to = reinterpret_cast<uint32_t*>(s.queries + c * a.sizes.query_pitch * 16);
-    if (column.head < 0) {
-      for (int pair = Lane(); pair < elements / 2; pair += kWarp) to[pair] = 0;
-      if (Lane() == 0) s.factors[c] = 0.0f;
-      continue;
+    QueryRow row = {nullptr, nullptr, 0, 0, 0};  // of a column that is none: zeros
+    if (column.head >= 0 && task.rope_length > 0) {
+      row.rope = call.q_rope + sequence * call.q_rope_sequence + column.query * call.q_rope_query +
+                 column.head * call.q_rope_head;
+      row.rope_length = task.rope_length;
+      row.rope_elements = task.rope_strips() * kScoreStrip;
     }
-    const float* rope = nullptr;
-    const float* latent = nullptr;
-    if (task.rope_length > 0) {
-      rope = call.q_rope + sequence * call.q_rope_sequence + column.query * call.q_rope_query +
-             column.head * call.q_rope_head;
+    if (column.head >= 0 && task.key_length > 0) {
+      row.latent = call.q_latent + sequence * call.q_latent_sequence +
+                   column.query * call.q_latent_query + column.head * call.q_latent_head;
+      row.key_length = task.key_length;
     }
-    if (task.key_length > 0) {
-      latent = call.q_latent + sequence * call.q_latent_sequence +
-               column.query * call.q_latent_query + column.head * call.q_latent_head;
-    }
-    float largest = 0.0f;
-    for (int e = Lane(); e < elements; e += kWarp) {
-      largest = Max(largest, Abs(QueryAt(task, rope, latent, e)));
-    }
-    largest = MaxOver(largest, kWarp);
-    // The power of two below it, kept where its inverse is a normal number, too.
-    const uint32_t most = BitsOfFloat(largest) >> 23;
-    const uint32_t exponent = most < 1 ? 1 : most > 252 ? 252 : most;
-    const float inverse = FloatOfBits((254 - exponent) << 23);
-    for (int pair = Lane(); pair < elements / 2; pair += kWarp) {
-      to[pair] = PackHalves(QueryAt(task, rope, latent, 2 * pair) * inverse,
-                            QueryAt(task, rope, latent, 2 * pair + 1) * inverse);
-    }
-    if (Lane() == 0) s.factors[c] = FloatOfBits(exponent << 23) * (call.scale * kLog2E);
+    const float factor =
+        row.aligned() ? LoadQuery<true>(row, elements, to) : LoadQuery<false>(row, elements, to);
+    if (Lane() == 0) s.factors[c] = factor * (call.scale * kLog2E);
   }
 }
 

@@ -25,10 +25,10 @@ enum GpuRowForm : int32_t { kRowsForm, kExactForm, kFirstForm, kRowForms };
 // One of a piece's lines: what a tile's tokens have of a block of a packed row (4 bytes each), of
 // its numbers (2 bytes), of the key scalars (4 bytes), or of eight elements of a row of floats.
 struct alignas(16) GpuTileLine {
-  int32_t source;  // token 0's byte in the page
-  int32_t stride;  // bytes from token to token
-  int32_t kind;    // of floats: a LineKind; of a packed row's blocks: see BlockSwizzle
-  int32_t elements;
+  int32_t source;    // token 0's byte in the page
+  int32_t stride;    // bytes from token to token
+  int32_t kind;      // of floats: a LineKind; of a packed row's blocks: see BlockSwizzle
+  int32_t elements;  // of floats: that are there, of eight
 };
 enum LineKind : int32_t {
   kAlignedHalves,  // 16 bytes at a 16-byte boundary
@@ -102,11 +102,9 @@ struct GpuTask {
   int32_t rope_groups, rope_length;
   int32_t key_length;
   int32_t value_begin, value_length;
-  int32_t pad[2];
   GpuTileForm forms[kRowForms];
 
   constexpr int32_t rope_strips() const { return (rope_length + kScoreStrip - 1) / kScoreStrip; }
-  constexpr int32_t key_strips() const { return (key_length + kScoreStrip - 1) / kScoreStrip; }
 };
 
 }  // namespace mla
