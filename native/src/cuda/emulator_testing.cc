@@ -393,10 +393,8 @@ void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]
     float b[2][2];
   };
   Fragment own;
-  for (int i = 0; i < 12; ++i) {
-    (i < 8 ? own.a[i / 2] : own.b[i / 2 - 4])[i % 2] =
-        HalfOf(i < 8 ? a[i / 2] : b[i / 2 - 4], i % 2);
-  }
+  for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(a[i / 2], i % 2);
+  for (int i = 0; i < 4; ++i) own.b[i / 2][i % 2] = HalfOf(b[i / 2], i % 2);
   const Fragment* lanes = Exchange(own);
   const int lane = Thread().index % kWarp;
   for (int i = 0; i < 4; ++i) {
