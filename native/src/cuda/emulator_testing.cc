@@ -127,6 +127,7 @@ class Emulator::Block {
   [[gnu::noinline]] static void Switch(Place& from, Place& to) {
     if (__builtin_setjmp(from.buffer) == 0) GoTo(to);
   }
+  void Prepare(Fiber& fiber, const ThreadState& state);
   void Resume(Fiber& fiber);
   void Yield(bool for_good);
 
@@ -145,6 +146,28 @@ class Emulator::Block {
 };
 
 thread_local Emulator::Block* Emulator::Block::running = nullptr;
+
+// Not in line: of a function that returns twice, as getcontext may, g++ fears for the caller's
+// loop.
+[[gnu::noinline]] void Emulator::Block::Prepare(Fiber& fiber, const ThreadState& state) {
+  fiber.state = state;
+  fiber.began = false;
+  fiber.waits_at = nullptr;
+  fiber.ended = false;
+  fiber.copies.clear();
+  fiber.group = 0;
+  fiber.mmas.clear();
+  fiber.mma_group = 0;
+  fiber.mmas_begun = false;
+  fiber.shown = true;
+  fiber.exchanges = 0;
+  fiber.fake_stack = nullptr;
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = kStackBytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, &Block::Enter, 0);
+}
 
 void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) {
   const size_t threads = static_cast<size_t>(call.threads);
@@ -169,24 +192,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
     fibers_.back()->stack = std::make_unique<uint8_t[]>(kStackBytes);
   }
   for (size_t i = 0; i < threads; ++i) {
-    Fiber& fiber = *fibers_[i];
-    fiber.state = {static_cast<int>(i), call.threads, at, call.grid, shared_};
-    fiber.began = false;
-    fiber.waits_at = nullptr;
-    fiber.ended = false;
-    fiber.copies.clear();
-    fiber.group = 0;
-    fiber.mmas.clear();
-    fiber.mma_group = 0;
-    fiber.mmas_begun = false;
-    fiber.shown = true;
-    fiber.exchanges = 0;
-    fiber.fake_stack = nullptr;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, &Block::Enter, 0);
+    Prepare(*fibers_[i], {static_cast<int>(i), call.threads, at, call.grid, shared_});
   }
   std::vector<size_t> turns(threads);
   std::iota(turns.begin(), turns.end(), size_t{0});
