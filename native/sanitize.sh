@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and runs every native test under AddressSanitizer with UndefinedBehaviorSanitizer and leak check, then under
-# ThreadSanitizer. Stops at the first test program that fails.
+# ThreadSanitizer, all but those of the emulated GPU. Stops at the first test program that fails.
 #   native/sanitize.sh                 both
 #   native/sanitize.sh asan -R gguf    one of them; what follows goes to ctest
 set -euo pipefail
