@@ -582,39 +582,5 @@ TEST(GpuAppend, AReplayReadsPositionsAndTablesAnew) {
   for (size_t s = 0; s < 2; ++s) EXPECT_EQ(Pages(*caches[s]), Pages(*expected[s]));
 }
 
-TEST(GpuNormHeads, NormsQueriesAndKeys) {
-  int turn = 0;
-  for (const int32_t length : {1, 31, 64, 128, 130}) {
-    for (const int32_t kv_heads : {0, 1, 3}) {
-      const int32_t n = 3, heads = 5;
-      std::mt19937 random(7);
-      Rows q(random, n, heads * length), k(random, n, kv_heads * length);
-      const std::vector<float> q_weight = RandomRow(random, heads * length),
-                               k_weight = RandomRow(random, length);
-      const Rows q_before = q, k_before = k;
-      GpuNormHeads a;
-      a.parts[0] = {q.values.data(), q.stride, heads, {q_weight.data(), length}};
-      a.parts[1] = {k.values.data(), k.stride, kv_heads, {k_weight.data(), 0}};
-      a.n = n;
-      a.head_length = length;
-      a.epsilon = kEpsilon;
-      Emulator gpu(kOrders[turn++ % 3]);
-      emulated::Launch(gpu, a);
-      std::vector<float> expected(static_cast<size_t>(length));
-      for (int32_t i = 0; i < n; ++i) {
-        for (int32_t h = 0; h < heads + kv_heads; ++h) {
-          const bool key = h >= heads;
-          const int32_t head = key ? h - heads : h;
-          RmsNormReference((key ? k_before[i] : q_before[i]) + head * length, 0,
-                           key ? k_weight.data() : q_weight.data() + head * length, kEpsilon,
-                           expected.data(), 0, 1, length);
-          ExpectNear((key ? k[i] : q[i]) + head * length, expected.data(), length, "head");
-        }
-        EXPECT_TRUE(std::isnan(q[i][heads * length]) && std::isnan(k[i][kv_heads * length]));
-      }
-    }
-  }
-}
-
 }  // namespace
 }  // namespace mla

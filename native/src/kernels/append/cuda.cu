@@ -299,18 +299,6 @@ MLA_KERNEL void Append(const GpuAppend a) {
   WriteScalar(a, row, part, position, table[a.places.Rows(a.layer, position / kPageTokens)]);
 }
 
-MLA_KERNEL void NormHeads(const GpuNormHeads a) {
-  int head = BlockX() * kWarps + WarpIndex();
-  const bool second = head >= a.parts[0].heads;
-  const GpuNormHeads::Part part = second ? a.parts[1] : a.parts[0];
-  if (second) head -= a.parts[0].heads;
-  if (head >= part.heads) return;
-  float* x = part.x + BlockY() * part.stride + head * a.head_length;
-  const float* weight = part.norm.weight + head * part.norm.head_stride;
-  const float scale = InverseRms(SumOfSquares(x, 0, a.head_length), a.head_length, a.epsilon);
-  for (int j = Lane(); j < a.head_length; j += kWarp) x[j] *= scale * weight[j];
-}
-
 int BlocksFor(int warps) { return (warps + kWarps - 1) / kWarps; }
 
 }  // namespace
@@ -320,11 +308,6 @@ void Launch(GpuStream& stream, const GpuAppend& args) {
                     (args.key_scalar ? args.kv_heads : 0);
   const int shared = kWarps * kPieceFloats * static_cast<int>(sizeof(float));
   Launch(stream, {BlocksFor(parts), args.n}, kBlockThreads, shared, Append, args);
-}
-
-void Launch(GpuStream& stream, const GpuNormHeads& args) {
-  Launch(stream, {BlocksFor(args.parts[0].heads + args.parts[1].heads), args.n}, kBlockThreads, 0,
-         NormHeads, args);
 }
 
 }  // namespace mla::MLA_GPU

@@ -84,27 +84,11 @@ struct GpuAppend {
   int64_t scalars = 0;  // CacheView::scalars
 };
 
-// Heads normed whole, in place, before anything is split off: queries and keys in one launch.
-struct GpuNormHeads {
-  struct Part {
-    float* x = nullptr;  // [n][heads][head_length]
-    int64_t stride = 0;
-    int32_t heads = 0;
-    GpuHeadNorm norm;
-  };
-  Part parts[2];
-  int32_t n = 0;
-  int32_t head_length = 0;
-  float epsilon = 0.0f;
-};
-
 namespace cuda {
 void Launch(GpuStream& stream, const GpuAppend& args);
-void Launch(GpuStream& stream, const GpuNormHeads& args);
 }  // namespace cuda
 namespace emulated {
 void Launch(GpuStream& stream, const GpuAppend& args);
-void Launch(GpuStream& stream, const GpuNormHeads& args);
 }  // namespace emulated
 
 }  // namespace mla
