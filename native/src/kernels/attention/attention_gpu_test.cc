@@ -14,6 +14,7 @@
 #include "cuda/emulator_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/gpu.h"
+#include "tensor/aligned_buffer.h"
 #include "tensor/status_testing.h"
 
 namespace mla::testing_attention {
@@ -45,8 +46,8 @@ class Batch {
       std::abort();
     }
     plan = std::make_unique<GpuAttentionPlan>(std::move(made.value()));
-    tables_ = Scratch(static_cast<int64_t>(plan->tables().size()) * 4);
-    std::memcpy(tables_.get(), plan->tables().data(), plan->tables().size() * 4);
+    tables_ = AlignedBuffer(static_cast<int64_t>(plan->tables().size()) * 4);
+    std::memcpy(tables_.data(), plan->tables().data(), plan->tables().size() * 4);
     Describe(options);
   }
 
@@ -61,8 +62,9 @@ class Batch {
     out_.assign(problems.size() * static_cast<size_t>(problems[0]->out_size()),
                 Problem::kUnwritten);
     call.out = out_.data();
-    workspace_ = Scratch(plan->WorkspaceBytes(call.sequences, call.bucket, call.window));
-    call.workspace = workspace_.get();
+    workspace_ = AlignedBuffer(plan->WorkspaceBytes(call.sequences, call.bucket, call.window));
+    std::memset(workspace_.data(), 0xff, static_cast<size_t>(workspace_.size()));  // NaN
+    call.workspace = workspace_.data();
   }
   std::vector<std::vector<float>> Outputs() const {
     std::vector<std::vector<float>> outs;
@@ -95,7 +97,7 @@ class Batch {
   void Describe(const Options& options) {
     const AttentionParams& p = problems[0]->params;
     call.plan = plan.get();
-    call.tables = static_cast<const int32_t*>(tables_.get());
+    call.tables = reinterpret_cast<const int32_t*>(tables_.data());
     call.sequences = static_cast<int32_t>(problems.size());
     call.bucket = options.queries + *std::max_element(positions.begin(), positions.end());
     call.window = options.window;
@@ -149,8 +151,7 @@ class Batch {
   std::vector<std::vector<uint8_t*>> page_tables_;
   std::vector<uint8_t* const*> pages_;
   std::vector<float> rope_, latent_, out_;
-  Bytes workspace_{nullptr, &std::free};
-  Bytes tables_{nullptr, &std::free};
+  AlignedBuffer workspace_, tables_;  // exactly as large as asked for, as a sanitizer sees
 };
 
 std::string Describe(const LayerLayout& layout, const Options& options,
