@@ -27,11 +27,11 @@
 namespace mla::MLA_GPU {
 namespace {
 
-// How many blocks a processor's registers are for: as many as the sums leave room for.
+// How many blocks a processor's registers are for: as many as sums and scores leave room for.
 template <int kWarps, int kTiles, int kStrips>
 struct Blocks {
   static constexpr int kThreads = kWarps == 1 ? 128 : kWarps * 32;
-  static constexpr int kRegisters = 16 * kTiles * kStrips + 96;
+  static constexpr int kRegisters = 16 * kTiles * kStrips + 8 * kTiles + 80;  // sums, scores, rest
   static constexpr int kCount = kThreads * kRegisters > 32768 ? 1 : 65536 / (kThreads * kRegisters);
 };
 
