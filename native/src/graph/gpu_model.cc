@@ -52,7 +52,9 @@ Result<GpuCachePlan*> GpuModel::PlanOf(const CacheOptions& options, const Latent
 
 Status GpuModel::Fill(std::span<const Sequence> sequences, const int32_t* tokens,
                       GpuCachePlan& plan, GpuStepShape* shape) {
-  *shape = {};
+  // Not anew: the blocks keep their memory, so that a token allocates nothing.
+  shape->rows = shape->bucket = 0;
+  shape->blocks.clear();
   for (const Sequence& sequence : sequences) {
     uint8_t* const* table = sequence.cache->page_table();
     for (int32_t i = 0; i < sequence.rows; ++i) {
