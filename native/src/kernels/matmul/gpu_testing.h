@@ -3,11 +3,13 @@
 #ifndef MLA_KERNELS_MATMUL_GPU_TESTING_H_
 #define MLA_KERNELS_MATMUL_GPU_TESTING_H_
 
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <vector>
 
 #include "cuda/emulator_testing.h"
+#include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_matrix.h"
 #include "tensor/aligned_buffer.h"
 #include "tensor/convert.h"
@@ -60,6 +62,26 @@ inline double Dot(const float* w, const float* x, int64_t cols) {
   double sum = 0;
   for (int64_t c = 0; c < cols; ++c) sum += double{w[c]} * x[c];
   return sum;
+}
+
+// What a product is of whose input is normed or gated: x and `by` as GpuInput has them, rows of
+// `cols` without a space between them.
+inline std::vector<float> Prepared(GpuInput::Kind kind, const std::vector<float>& x,
+                                   const std::vector<float>& by, int64_t n, int64_t cols,
+                                   double epsilon) {
+  std::vector<float> prepared(static_cast<size_t>(n * cols));
+  for (int64_t i = 0; i < n; ++i) {
+    double squares = 0;
+    for (int64_t c = 0; c < cols; ++c) squares += double{x[i * cols + c]} * x[i * cols + c];
+    for (int64_t c = 0; c < cols; ++c) {
+      const double value = x[i * cols + c];
+      prepared[i * cols + c] = static_cast<float>(
+          kind == GpuInput::Kind::kNorm
+              ? value / std::sqrt(squares / static_cast<double>(cols) + epsilon) * by[c]
+              : value / (1 + std::exp(-value)) * by[i * cols + c]);
+    }
+  }
+  return prepared;
 }
 
 }  // namespace mla

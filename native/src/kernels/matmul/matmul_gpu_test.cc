@@ -141,18 +141,7 @@ TEST(GpuMatVec, NormsAndGatesItsInput) {
   const TestMatrix w(Type::kQ8_0, 20, cols, 1), f(Type::kF32, 6, cols, 2);
   const std::vector<float> x = Normal(n * cols, 3, 1.0f), by = Normal(n * cols, 4);
   for (const GpuInput::Kind kind : {GpuInput::Kind::kNorm, GpuInput::Kind::kSwiGlu}) {
-    std::vector<float> right(n * cols);
-    for (int64_t i = 0; i < n; ++i) {
-      double squares = 0;
-      for (int64_t c = 0; c < cols; ++c) squares += double{x[i * cols + c]} * x[i * cols + c];
-      for (int64_t c = 0; c < cols; ++c) {
-        const double value = x[i * cols + c];
-        right[i * cols + c] = static_cast<float>(
-            kind == GpuInput::Kind::kNorm
-                ? value / std::sqrt(squares / static_cast<double>(cols) + 1e-2) * by[c]
-                : value / (1 + std::exp(-value)) * by[i * cols + c]);
-      }
-    }
+    const std::vector<float> right = Prepared(kind, x, by, n, cols, 1e-2);
     for (const Emulator::Order order : kOrders) {
       std::vector<float> out(n * 26);
       GpuMatVec call;
