@@ -116,8 +116,12 @@ MLA_DEVICE uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   return __byte_perm(a, b, digits);
 }
 
+// In shared memory; what was there before.
+MLA_DEVICE uint32_t AtomicAdd(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
+
 MLA_DEVICE float Exp(float x) { return expf(x); }
 MLA_DEVICE float Exp2(float x) { return exp2f(x); }
+MLA_DEVICE double Log(double x) { return log(x); }
 MLA_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
 MLA_DEVICE float Abs(float x) { return fabsf(x); }
 // Of a number and NaN: the number.
@@ -328,8 +332,15 @@ inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   return result;
 }
 
+inline uint32_t AtomicAdd(uint32_t* to, uint32_t value) {
+  const uint32_t before = *to;
+  *to += value;
+  return before;
+}
+
 inline float Exp(float x) { return std::exp(x); }
 inline float Exp2(float x) { return std::exp2(x); }
+inline double Log(double x) { return std::log(x); }
 inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
 inline float Abs(float x) { return std::fabs(x); }
 inline float Max(float a, float b) { return std::fmax(a, b); }

@@ -106,6 +106,24 @@ Result<int32_t> Sampler::Choose(const float* logits, const int32_t* recent, int6
   return token;
 }
 
+std::optional<ChoiceRequest> Sampler::DrawAfter(int32_t others) const {
+  if (Adjusts()) return std::nullopt;
+  ChoiceRequest draw;
+  draw.temperature = options_.temperature;
+  if (draw.temperature == 0) return draw;
+  Random random = random_;
+  for (int32_t i = 0; i < others; ++i) random.Unit();
+  draw.unit = random.Unit();
+  draw.top_k = options_.top_k;
+  draw.top_p = options_.top_p;
+  if (options_.min_p > 0) draw.log_min_p = std::log(options_.min_p);
+  return draw;
+}
+
+void Sampler::Skip() {
+  if (options_.temperature > 0) random_.Unit();
+}
+
 void Sampler::Adjust(const float* logits, const int32_t* recent, int64_t count) {
   std::copy_n(logits, vocabulary_, adjusted_.begin());
   for (const LogitBias& bias : options_.bias) adjusted_[bias.token] += bias.value;

@@ -9,8 +9,10 @@
 #define MLA_RUNTIME_SAMPLER_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "kernels/sampling/choice.h"
 #include "runtime/random.h"
 #include "runtime/sampler_filters.h"
 #include "tensor/status.h"
@@ -49,6 +51,12 @@ class Sampler {
   // no token. A failed call leaves the random stream where it was.
   Result<int32_t> Choose(const float* logits, const int32_t* recent, int64_t count,
                          float* log_probability);
+
+  // For whoever has the logits elsewhere (kernels/sampling/gpu.h) and chooses as Choose would,
+  // after so many others: nothing where bias or penalty want them here.
+  std::optional<ChoiceRequest> DrawAfter(int32_t others) const;
+  // That one was chosen so.
+  void Skip();
 
  private:
   Sampler(SamplerOptions options, int32_t vocabulary);
