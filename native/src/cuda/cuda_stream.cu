@@ -54,6 +54,24 @@ class Recording final : public GpuRecording {
   cudaGraphExec_t graph_;
 };
 
+class Mark final : public GpuMark {
+ public:
+  Mark(int device, cudaStream_t stream, cudaEvent_t event)
+      : device_(device), stream_(stream), event_(event) {}
+  ~Mark() override { cudaEventDestroy(event_); }
+  // Errors are sticky: the stream's next call meets them.
+  void Set() override {
+    cudaSetDevice(device_);
+    cudaEventRecord(event_, stream_);
+  }
+  void Wait() override { cudaEventSynchronize(event_); }
+
+ private:
+  const int device_;
+  const cudaStream_t stream_;
+  const cudaEvent_t event_;
+};
+
 class Stream final : public GpuStream {
  public:
   Stream(int device, cudaStream_t stream, int processors, int shared_bytes, bool has_group_mma)
@@ -81,6 +99,20 @@ class Stream final : public GpuStream {
     Use();
     Keep(cudaStreamSynchronize(stream_), "freeing memory");
     Keep(cudaFree(memory), "freeing memory");
+  }
+
+  void* AllocateHost(int64_t bytes) override {
+    Use();
+    void* memory = nullptr;
+    if (cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocDefault) == cudaSuccess) {
+      return memory;
+    }
+    cudaGetLastError();
+    return nullptr;
+  }
+  void FreeHost(void* memory) override {
+    Use();
+    Keep(cudaFreeHost(memory), "freeing the host's memory");
   }
 
   void Upload(void* to, const void* from, int64_t bytes) override {
@@ -116,9 +148,23 @@ class Stream final : public GpuStream {
     Keep(cudaGraphLaunch(static_cast<const Recording&>(recording).graph(), stream_), "replaying");
   }
 
+  std::unique_ptr<GpuMark> NewMark() override {
+    Use();
+    cudaEvent_t event = nullptr;
+    if (cudaEventCreateWithFlags(&event, cudaEventDisableTiming) != cudaSuccess) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    return std::make_unique<Mark>(device_, stream_, event);
+  }
+
   Status Synchronize() override {
     Use();
     Keep(cudaStreamSynchronize(stream_), "running");
+    return TakeErrors();
+  }
+  Status TakeErrors() override {
+    Use();
     // Launches do not say whether they were accepted.
     Keep(cudaGetLastError(), "launching");
     return std::exchange(failed_, Status());

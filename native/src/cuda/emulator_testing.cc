@@ -287,6 +287,17 @@ struct Emulator::Recording final : public GpuRecording {
   std::vector<std::function<void()>> work;
 };
 
+class Emulator::Mark final : public GpuMark {
+ public:
+  explicit Mark(Emulator& gpu) : gpu_(gpu) {}
+  void Set() override { at_ = gpu_.arrived_ + static_cast<int64_t>(gpu_.arrivals_.size()); }
+  void Wait() override { gpu_.Arrive(at_); }
+
+ private:
+  Emulator& gpu_;
+  int64_t at_ = 0;
+};
+
 Emulator::Emulator(Order order, int64_t memory_bytes)
     : order_(order), memory_bytes_(memory_bytes), block_(std::make_unique<Block>()) {}
 
@@ -313,10 +324,23 @@ void Emulator::Free(void* memory) {
   const auto it = std::find_if(memory_.begin(), memory_.end(),
                                [memory](const auto& each) { return each.first == memory; });
   if (it == memory_.end()) Fail("freed what was not allocated");
+  Arrive(arrived_ + static_cast<int64_t>(arrivals_.size()));
   allocated_ -= it->second;
   memory_.erase(it);
   std::free(memory);
 }
+
+void* Emulator::AllocateHost(int64_t bytes) {
+  constexpr size_t kAlignment = 64;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kAlignment, static_cast<size_t>(std::max<int64_t>(bytes, 1))) != 0) {
+    return nullptr;
+  }
+  std::memset(memory, kPoison, static_cast<size_t>(bytes));
+  return memory;
+}
+
+void Emulator::FreeHost(void* memory) { std::free(memory); }
 
 void Emulator::Do(std::function<void()> work) {
   if (recording_ != nullptr) {
@@ -327,7 +351,12 @@ void Emulator::Do(std::function<void()> work) {
 }
 
 void Emulator::Upload(void* to, const void* from, int64_t bytes) { Copy(to, from, bytes); }
-void Emulator::Download(void* to, const void* from, int64_t bytes) { Copy(to, from, bytes); }
+void Emulator::Download(void* to, const void* from, int64_t bytes) {
+  Do([=, this] {
+    const auto* begin = static_cast<const uint8_t*>(from);
+    arrivals_.push_back({to, {begin, begin + bytes}});
+  });
+}
 void Emulator::Copy(void* to, const void* from, int64_t bytes) {
   Do([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }
@@ -347,7 +376,20 @@ void Emulator::Replay(const GpuRecording& recording) {
   for (const auto& work : static_cast<const Recording&>(recording).work) work();
 }
 
-Status Emulator::Synchronize() { return Status::Ok(); }
+std::unique_ptr<GpuMark> Emulator::NewMark() { return std::make_unique<Mark>(*this); }
+
+void Emulator::Arrive(int64_t download) {
+  for (; arrived_ < download; ++arrived_) {
+    const Arrival& first = arrivals_.front();
+    std::memcpy(first.to, first.bytes.data(), first.bytes.size());
+    arrivals_.pop_front();
+  }
+}
+
+Status Emulator::Synchronize() {
+  Arrive(arrived_ + static_cast<int64_t>(arrivals_.size()));
+  return Status::Ok();
+}
 
 void Emulator::Launch(Call call) {
   Check(call, shared_bytes());

@@ -1,14 +1,16 @@
 // A GPU in plain C++, for tests: runs a kernel's blocks one after the other and a block's threads
 // as fibers that change places where they wait for each other. What a GPU leaves undefined is made
 // to show: threads run in an order of the test's choice, shared memory begins as NaN, copies to it
-// arrive and groups multiply as late as they may, and a kernel that breaks the rules of simt.h ends
-// the program with a sentence about it. Under ASan every array has its true bounds.
+// and to the host arrive and groups multiply as late as they may, and a kernel that breaks the
+// rules of simt.h ends the program with a sentence about it. Under ASan every array has its true
+// bounds.
 #ifndef MLA_CUDA_EMULATOR_TESTING_H_
 #define MLA_CUDA_EMULATOR_TESTING_H_
 
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -28,13 +30,17 @@ class Emulator final : public GpuStream {
 
   void* Allocate(int64_t bytes) override;
   void Free(void* memory) override;
+  void* AllocateHost(int64_t bytes) override;
+  void FreeHost(void* memory) override;
   void Upload(void* to, const void* from, int64_t bytes) override;
   void Download(void* to, const void* from, int64_t bytes) override;
   void Copy(void* to, const void* from, int64_t bytes) override;
   void Zero(void* memory, int64_t bytes) override;
   Result<std::unique_ptr<GpuRecording>> Record(const std::function<void()>& launches) override;
   void Replay(const GpuRecording& recording) override;
+  std::unique_ptr<GpuMark> NewMark() override;
   Status Synchronize() override;
+  Status TakeErrors() override { return Status::Ok(); }
   int processors() const override { return 2; }
   int shared_bytes() const override { return 160 << 10; }  // a little less than sm_80's
   bool has_group_mma() const override { return has_group_mma_; }
@@ -84,10 +90,17 @@ class Emulator final : public GpuStream {
  private:
   class Block;
   struct Recording;
+  class Mark;
+  struct Arrival {  // of a download
+    void* to;
+    std::vector<uint8_t> bytes;
+  };
   static constexpr size_t kSlotBytes = 48;
 
   static const void* ExchangeBytes(const void* value, size_t size);
   void Do(std::function<void()> work);
+  // Downloads up to this one, by number.
+  void Arrive(int64_t download);
 
   const Order order_;
   const int64_t memory_bytes_;
@@ -96,6 +109,8 @@ class Emulator final : public GpuStream {
   int64_t launches_ = 0;
   std::unique_ptr<Block> block_;
   std::vector<std::pair<void*, int64_t>> memory_;
+  std::deque<Arrival> arrivals_;
+  int64_t arrived_ = 0;             // downloads
   Recording* recording_ = nullptr;  // where work goes while there is one
 };
 

@@ -21,6 +21,17 @@ class GpuRecording {
   virtual ~GpuRecording() = default;
 };
 
+// A place in the order of a stream's work.
+class GpuMark {
+ public:
+  virtual ~GpuMark() = default;
+  // After what was asked of the stream so far, and no longer where it was.
+  virtual void Set() = 0;
+  // Until what comes before is done; at once where it was never set. By any thread, while no other
+  // one sets it. What went wrong, the stream knows.
+  virtual void Wait() = 0;
+};
+
 // Everything here is done in the order of the calls and, but for Synchronize, without waiting. Not
 // thread-safe. An error stays with the stream: later work is void, and Synchronize says so.
 class GpuStream {
@@ -32,7 +43,14 @@ class GpuStream {
   // Waits for what was asked for before. Null is allowed.
   virtual void Free(void* memory) = 0;
 
-  // The host's memory must stay as it is until the stream is synchronized.
+  // The host's memory that copies need not wait for, nor for which they wait; 64-byte aligned.
+  // Null: there is none left.
+  virtual void* AllocateHost(int64_t bytes) = 0;
+  // Nothing that was asked for still uses it. Null is allowed.
+  virtual void FreeHost(void* memory) = 0;
+
+  // The host's memory must stay as it is until the stream is synchronized, or a mark behind was
+  // waited for.
   virtual void Upload(void* to, const void* from, int64_t bytes) = 0;
   virtual void Download(void* to, const void* from, int64_t bytes) = 0;
   virtual void Copy(void* to, const void* from, int64_t bytes) = 0;
@@ -42,8 +60,13 @@ class GpuStream {
   virtual Result<std::unique_ptr<GpuRecording>> Record(const std::function<void()>& launches) = 0;
   virtual void Replay(const GpuRecording& recording) = 0;
 
+  // Null: the GPU has none left.
+  virtual std::unique_ptr<GpuMark> NewMark() = 0;
+
   // Waits for everything. Errors: what the GPU reported since the last call.
   virtual Status Synchronize() = 0;
+  // The errors alone, of what was waited for by marks.
+  virtual Status TakeErrors() = 0;
 
   // How many blocks of threads run side by side, at one a processor.
   virtual int processors() const = 0;

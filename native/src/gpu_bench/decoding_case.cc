@@ -70,16 +70,27 @@ Result<double> TimeDecoding(const DecodingCase& what, std::shared_ptr<const Weig
   }
   BatchDecoder batch(weights, what.batch, 1);
   std::vector<BatchDecoder::Row> rows;
-  for (const auto& decoder : decoders) {
-    rows.push_back({decoder.get(), 1, &kGoOn, Status::Ok(), nullptr});
-  }
+  const ChoiceRequest greedy;
+  for (const auto& decoder : decoders) rows.push_back({decoder.get(), 1, &kGoOn, greedy});
+  // One sequence as a session streams it, many as a batch does.
+  const auto run = [&]() {
+    if (rows.size() > 1) {
+      batch.Append(rows);
+      return;
+    }
+    BatchDecoder::Row& row = rows.front();
+    const Result<Choice> choice = row.decoder->AppendAndChoose(row.token, greedy, greedy, kGoOn);
+    row.status = choice.status();
+    if (choice.ok()) row.choice = choice.value();
+  };
   const auto step = [&]() -> Status {
-    batch.Append(rows);
+    run();
     for (BatchDecoder::Row& row : rows) {
       if (!row.status.ok()) return row.status;
-      // A token that follows from the logits, as a sampler's would.
-      row.token =
-          static_cast<int32_t>(std::max_element(row.logits, row.logits + vocabulary) - row.logits);
+      if (!row.choice.has_value() || row.choice->token < 0) {
+        return Status(MLA_INTERNAL, "the GPU chose no token: it lacks memory or logits are bad");
+      }
+      row.token = row.choice->token;
     }
     return Status::Ok();
   };

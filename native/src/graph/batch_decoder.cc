@@ -40,6 +40,8 @@ BatchDecoder::BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_r
   members_.reserve(static_cast<size_t>(max_rows));
   sequences_.reserve(static_cast<size_t>(max_rows));
   gpu_sequences_.reserve(static_cast<size_t>(max_rows));
+  wanted_.reserve(static_cast<size_t>(max_rows));
+  choices_.resize(static_cast<size_t>(max_rows));
   tokens_.reserve(static_cast<size_t>(max_rows));
   pending_.reserve(static_cast<size_t>(max_rows));
 }
@@ -51,6 +53,7 @@ void BatchDecoder::Append(std::span<Row> rows) {
   for (Row& row : rows) {
     row.status = Status::Ok();
     row.logits = nullptr;
+    row.choice.reset();
     pending_.push_back(&row);
   }
   while (!pending_.empty()) {
@@ -127,6 +130,7 @@ void BatchDecoder::StepOnGpu(std::span<Row* const> rows) {
   for (size_t begin = 0; begin < rows.size(); begin += GpuModel::kMostRows) {
     members_.clear();
     gpu_sequences_.clear();
+    wanted_.clear();
     tokens_.clear();
     for (Row* row :
          rows.subspan(begin, std::min<size_t>(rows.size() - begin, GpuModel::kMostRows))) {
@@ -136,18 +140,26 @@ void BatchDecoder::StepOnGpu(std::span<Row* const> rows) {
       members_.push_back(row);
       gpu_sequences_.push_back(sequence.value());
       tokens_.push_back(row->token);
+      GpuModel::Wanted wanted;
+      if (row->request.has_value()) {
+        wanted.request = *row->request;
+        wanted.copy = Gpu(*row).PlaceOfLogits();
+      }
+      if (wanted.copy == nullptr) wanted.logits = TakeLogits(1);
+      wanted_.push_back(wanted);
     }
     if (members_.empty()) continue;
-    const int32_t n = static_cast<int32_t>(members_.size());
-    float* logits = TakeLogits(n);
-    const Status status = model.Step(gpu_sequences_, rows.front()->decoder->options().cache,
-                                     tokens_.data(), n, logits);
-    for (Row* row : members_) {
-      const bool kept = status.ok() && !row->cancel->load();
-      Gpu(*row).EndToken(kept);
-      End(*row, kept, logits);
-      if (!status.ok()) row->status = status;
-      logits += weights_->shape().vocabulary;
+    const Status status =
+        model.StepAndChoose(gpu_sequences_, rows.front()->decoder->options().cache, tokens_.data(),
+                            wanted_, choices_.data());
+    for (size_t i = 0; i < members_.size(); ++i) {
+      Row& row = *members_[i];
+      const bool kept = status.ok() && !row.cancel->load();
+      const bool chosen = wanted_[i].copy != nullptr;
+      Gpu(row).EndToken(kept, chosen);
+      End(row, kept, wanted_[i].logits);
+      if (kept && chosen) row.choice = choices_[i];
+      if (!status.ok()) row.status = status;
     }
   }
 }

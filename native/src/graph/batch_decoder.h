@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,10 +34,15 @@ class BatchDecoder {
     Decoder* decoder;
     int32_t token;  // an id below the vocabulary's size
     const std::atomic<bool>* cancel;
+    // How the next token is to be chosen, if the decoder may do that (Decoder::chooses).
+    std::optional<ChoiceRequest> request = std::nullopt;
     // What became of it: the token is appended, or by this error the sequence is as it was. An
     // error of one is nothing to the others.
-    Status status;
-    const float* logits;  // [vocabulary] after the token, until the next step; null on an error
+    Status status = Status::Ok();
+    // After the token, one of them, or on an error none: logits [vocabulary], until the next step;
+    // the next token, whose logits the decoder has (Decoder::ChosenLogits).
+    const float* logits = nullptr;
+    std::optional<Choice> choice = std::nullopt;
   };
   // One step, of at most max_rows: on the CPU, and on every GPU for each kind of cache, of those
   // that are there. Throws std::bad_alloc before anything was appended.
@@ -63,6 +69,8 @@ class BatchDecoder {
   std::vector<Row*> members_;
   std::vector<SequenceRows> sequences_;
   std::vector<GpuModel::Sequence> gpu_sequences_;
+  std::vector<GpuModel::Wanted> wanted_;
+  std::vector<Choice> choices_;
   std::vector<int32_t> tokens_;
 };
 

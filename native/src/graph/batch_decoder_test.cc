@@ -78,7 +78,7 @@ void ExpectStep(BatchDecoder& batch, std::vector<Pair>& pairs, const std::vector
                 std::mt19937& random) {
   std::vector<BatchDecoder::Row> rows;
   for (size_t m : members) {
-    rows.push_back({pairs[m].batched.get(), Tokens(1, random)[0], &kGoOn, {}, nullptr});
+    rows.push_back({pairs[m].batched.get(), Tokens(1, random)[0], &kGoOn});
   }
   batch.Append(rows);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -198,7 +198,7 @@ TEST(BatchDecoder, AFullOrCancelledSequenceFailsAlone) {
   const std::atomic<bool> cancelled = true;
   std::vector<BatchDecoder::Row> rows;
   for (size_t i = 0; i < 4; ++i) {
-    rows.push_back({pairs[i].batched.get(), 3, i == 2 ? &cancelled : &kGoOn, {}, nullptr});
+    rows.push_back({pairs[i].batched.get(), 3, i == 2 ? &cancelled : &kGoOn});
   }
   batch.Append(rows);
   for (size_t i : {size_t{0}, size_t{3}}) {
@@ -248,8 +248,7 @@ TEST(BatchDecoder, ActivationsAreTheStepsOrItsOwn) {
   const auto fine = NewDecoder(weights, cache, 10, Activations::kFine);
   const auto mixed = NewDecoder(weights, cache, 10, Activations::kMixed);
   BatchDecoder batch(weights, 2, 1);
-  std::vector<BatchDecoder::Row> rows = {{fine.get(), 1, &kGoOn, {}, nullptr},
-                                         {mixed.get(), 1, &kGoOn, {}, nullptr}};
+  std::vector<BatchDecoder::Row> rows = {{fine.get(), 1, &kGoOn}, {mixed.get(), 1, &kGoOn}};
   batch.Append(rows);
   EXPECT_TRUE(rows[0].status.ok());
   EXPECT_EQ(rows[1].status.code(), MLA_INVALID_ARGUMENT);

@@ -24,7 +24,18 @@ Decoder::Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& o
       cache_(std::move(cache)),
       chunk_rows_(chunk_rows) {}
 
+Result<Choice> Decoder::AppendAndChoose(int32_t, const ChoiceRequest&,
+                                        const std::optional<ChoiceRequest>&,
+                                        const std::atomic<bool>&) {
+  return Status(MLA_UNSUPPORTED, "this decoder chooses no tokens");
+}
+
+Status Decoder::ChosenLogits(float*) {
+  return Status(MLA_UNSUPPORTED, "this decoder chooses no tokens");
+}
+
 bool Decoder::Rewind(int32_t length) {
+  Settle();
   const bool whole = cache_->HasWindowOf(length);
   cache_->SetLength(whole ? length : 0);
   return whole;
@@ -55,6 +66,7 @@ Status Decoder::Reserve(int32_t n) {
 Status Decoder::Append(const int32_t* tokens, int32_t n, Output output, float* logits,
                        float* scores, const std::atomic<bool>& cancel) {
   const Profile::Call call(profile_);
+  Settle();
   const int32_t start = length();
   {
     const auto lock = Lock();

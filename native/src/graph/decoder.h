@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "cache/latent_cache.h"
 #include "graph/profile.h"
 #include "graph/step_work.h"
 #include "graph/weights.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/sampling/choice.h"
 #include "tensor/status.h"
 
 namespace mla {
@@ -48,6 +50,19 @@ class Decoder {
   // before.
   Status Append(const int32_t* tokens, int32_t n, Output output, float* logits, float* scores,
                 const std::atomic<bool>& cancel);
+
+  // Whether it chooses tokens, where logits are not the host's.
+  virtual bool chooses() const { return false; }
+  // Appends a token and chooses the next one. `next` is what the call after this one will ask for,
+  // if that is known: the GPU begins with it while the host has this one's token. An error leaves
+  // the sequence as it was. Only where chooses().
+  virtual Result<Choice> AppendAndChoose(int32_t token, const ChoiceRequest& request,
+                                         const std::optional<ChoiceRequest>& next,
+                                         const std::atomic<bool>& cancel);
+  // The logits [vocabulary] that the last token was chosen of; until tokens are appended otherwise.
+  virtual Status ChosenLogits(float* out);
+  // Gives up what was begun for a call to come. Before the cache is read, forked or dropped.
+  virtual void Settle() {}
 
   // A decoder of the same sequence that goes on by itself; their caches share pages until one of
   // both writes to them.

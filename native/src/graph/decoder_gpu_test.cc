@@ -285,8 +285,8 @@ TEST(DecoderGpu, SequencesOfAStepAreAsAlone) {
   for (int32_t step = 0; step < 3; ++step) {
     std::vector<BatchDecoder::Row> rows;
     for (int32_t i = 0; i < 5; ++i) {
-      rows.push_back({together[static_cast<size_t>(i)].get(), tokens[static_cast<size_t>(i + step)],
-                      &kGoOn, Status::Ok(), nullptr});
+      rows.push_back(
+          {together[static_cast<size_t>(i)].get(), tokens[static_cast<size_t>(i + step)], &kGoOn});
     }
     batch.Append(rows);
     for (int32_t i = 0; i < 5; ++i) {

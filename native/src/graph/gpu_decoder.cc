@@ -34,12 +34,111 @@ std::unique_ptr<Decoder> GpuDecoder::Fork() const {
   return std::unique_ptr<Decoder>(new GpuDecoder(weights_, options_, cache_->Fork()));
 }
 
+GpuDecoder::~GpuDecoder() {
+  const auto lock = Lock();
+  SettleLocked();
+  choices_.reset();
+}
+
+int64_t GpuDecoder::workspace_bytes() const {
+  return model_->workspace_bytes() + (choices_ == nullptr ? 0 : choices_->bytes());
+}
+
 Result<GpuModel::Sequence> GpuDecoder::BeginToken() {
+  SettleLocked();
   Status status = Reserve(1);
   if (status.ok()) status = cache_->ReserveWindow(1);
   if (status.ok()) return GpuModel::Sequence{cache_.get(), length(), 1};
-  EndToken(false);
+  EndToken(false, false);
   return status;
+}
+
+float* GpuDecoder::PlaceOfLogits() {
+  return EnsureChoices().ok() ? choices_->next().logits : nullptr;
+}
+
+void GpuDecoder::EndToken(bool kept, bool placed) {
+  cache_->SetLength(length() + kept);
+  if (kept && placed) choices_->Turn();
+}
+
+Status GpuDecoder::EnsureChoices() {
+  if (choices_ != nullptr) return Status::Ok();
+  Result<std::unique_ptr<GpuChoices>> made =
+      GpuChoices::Create(model_->stream(), model_->vocabulary());
+  if (!made.ok()) return made.status();
+  choices_ = std::move(made.value());
+  return Status::Ok();
+}
+
+void GpuDecoder::Settle() {
+  const auto lock = Lock();
+  SettleLocked();
+}
+
+void GpuDecoder::SettleLocked() {
+  streams_ = false;
+  if (!reserved_ahead_) return;
+  if (ahead_.has_value()) choices_->next().done->Wait();
+  ahead_.reset();
+  reserved_ahead_ = false;
+  cache_->SetLength(length());
+}
+
+Status GpuDecoder::Begin(int32_t after, const int32_t* token, const ChoiceRequest& request) {
+  Status status = Reserve(after + 1);
+  if (status.ok()) status = cache_->ReserveWindow(after + 1);
+  if (!status.ok()) return status;
+  GpuChoices::Place& place = choices_->next();
+  status =
+      model_->BeginStepAndChoose({cache_.get(), length() + after, 1}, options_.cache, token,
+                                 choices_->last().chosen, {request, place.logits, place.chosen});
+  if (!status.ok()) return status;
+  model_->stream().Download(place.arrived, place.chosen, static_cast<int64_t>(sizeof(Choice)));
+  place.done->Set();
+  return Status::Ok();
+}
+
+Result<Choice> GpuDecoder::AppendAndChoose(int32_t token, const ChoiceRequest& request,
+                                           const std::optional<ChoiceRequest>& next,
+                                           const std::atomic<bool>& cancel) {
+  if (cancel.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
+  const int32_t start = length();
+  {
+    const auto lock = Lock();
+    const bool streams = streams_;
+    if (ahead_ != request || choices_->last().arrived->token != token) {
+      SettleLocked();
+      Status status = EnsureChoices();
+      if (status.ok()) status = Begin(0, &token, request);
+      if (!status.ok()) {
+        cache_->SetLength(start);
+        return status;
+      }
+    }
+    ahead_.reset();
+    choices_->Turn();
+    if (streams && next.has_value() && start + 2 <= context_length()) {
+      // Where that fails, the next call meets it again.
+      reserved_ahead_ = true;
+      if (Begin(1, nullptr, *next).ok()) ahead_ = next;
+    }
+  }
+  choices_->last().done->Wait();
+  const auto lock = Lock();
+  if (Status status = model_->stream().TakeErrors(); !status.ok()) {
+    SettleLocked();
+    return status;
+  }
+  cache_->SetLength(start + 1);
+  streams_ = true;
+  return *choices_->last().arrived;
+}
+
+Status GpuDecoder::ChosenLogits(float* out) {
+  const auto lock = Lock();
+  model_->stream().Download(out, choices_->last().logits, int64_t{model_->vocabulary()} * 4);
+  return model_->stream().Synchronize();
 }
 
 Status GpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) {

@@ -27,9 +27,44 @@ Result<std::shared_ptr<GpuModel>> GpuModel::Create(std::shared_ptr<const Weights
       GpuWorkspace::Create(*model->host_weights_, model->stream_, kMostRows);
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace.value());
-  model->inputs_memory_.resize(static_cast<size_t>(GpuStepInputs::Bytes(kMostRows)));
-  model->inputs_ = GpuStepInputs::In(model->inputs_memory_.data(), kMostRows);
+  if (Status status = model->CreateInputs(); !status.ok()) return status;
   return model;
+}
+
+Status GpuModel::CreateInputs() {
+  const int64_t bytes = GpuStepInputs::Bytes(kMostRows);
+  for (Inputs& inputs : inputs_ring_) {
+    inputs.memory = static_cast<uint8_t*>(stream_->AllocateHost(bytes));
+    if (inputs.memory == nullptr) {
+      return Status(MLA_OUT_OF_MEMORY, "no memory of the host's for a GPU step's inputs");
+    }
+    std::fill_n(inputs.memory, bytes, uint8_t{0});
+    inputs.at = GpuStepInputs::In(inputs.memory, kMostRows);
+    inputs.uploaded = stream_->NewMark();
+    if (inputs.uploaded == nullptr) {
+      return Status(MLA_OUT_OF_MEMORY, "the GPU's driver has no event left");
+    }
+  }
+  return Status::Ok();
+}
+
+GpuModel::~GpuModel() {
+  for (const Inputs& inputs : inputs_ring_) {
+    if (inputs.uploaded != nullptr) inputs.uploaded->Wait();
+  }
+  for (const Inputs& inputs : inputs_ring_) stream_->FreeHost(inputs.memory);
+}
+
+void GpuModel::TakeInputs() {
+  inputs_turn_ = (inputs_turn_ + 1) % inputs_ring_.size();
+  inputs_ring_[inputs_turn_].uploaded->Wait();
+  inputs_ = inputs_ring_[inputs_turn_].at;
+}
+
+void GpuModel::UploadInputs() {
+  const Inputs& inputs = inputs_ring_[inputs_turn_];
+  stream_->Upload(workspace_->inputs_memory, inputs.memory, GpuStepInputs::Bytes(kMostRows));
+  inputs.uploaded->Set();
 }
 
 GpuModel::GpuModel(std::shared_ptr<const Weights> weights, std::shared_ptr<GpuStream> stream,
@@ -97,48 +132,95 @@ Status GpuModel::Reserve(const GpuStepShape& shape, int32_t outputs) {
   return status;
 }
 
-Status GpuModel::Step(std::span<const Sequence> sequences, const CacheOptions& options,
-                      const int32_t* tokens, int32_t outputs, float* logits) {
+Status GpuModel::Prepare(std::span<const Sequence> sequences, const CacheOptions& options,
+                         const int32_t* tokens, int32_t outputs) {
   const Result<GpuCachePlan*> plan = PlanOf(options, *sequences.front().cache);
   if (!plan.ok()) return plan.status();
   plan_ = plan.value();
   for (const Sequence& sequence : sequences) {
     if (Status status = sequence.cache->UpdatePageTable(); !status.ok()) return status;
   }
+  TakeInputs();
   if (Status status = Fill(sequences, tokens, *plan_, &shape_); !status.ok()) return status;
-  const bool tokens_alone = sequences.front().rows == 1 && outputs == shape_.rows;
-  if (tokens_alone) {
+  if (sequences.front().rows == 1 && outputs == shape_.rows) {
     shape_.bucket = std::max(
         kLeastBucket, static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(shape_.bucket))));
   }
-  if (Status status = Reserve(shape_, outputs); !status.ok()) return status;
-  stream_->Upload(workspace_->inputs_memory, inputs_memory_.data(),
-                  static_cast<int64_t>(inputs_memory_.size()));
-  const GpuStep step = {*stream_, kernels_, *weights_, *plan_, *workspace_, shape_};
-  if (tokens_alone) {
-    if (Status status = Launch(step, outputs); !status.ok()) return status;
+  return Reserve(shape_, outputs);
+}
+
+Status GpuModel::Step(std::span<const Sequence> sequences, const CacheOptions& options,
+                      const int32_t* tokens, int32_t outputs, float* logits) {
+  if (Status status = Prepare(sequences, options, tokens, outputs); !status.ok()) return status;
+  UploadInputs();
+  if (sequences.front().rows == 1 && outputs == shape_.rows) {
+    if (Status status = LaunchTokens(false); !status.ok()) return status;
   } else {
-    LaunchForward(step);
+    LaunchForward(step());
     if (outputs > 0) {
-      LaunchOutputHead(step, shape_.rows - outputs, outputs,
+      LaunchOutputHead(step(), shape_.rows - outputs, outputs,
                        reinterpret_cast<float*>(workspace_->logits.data()));
     }
   }
   return Download(outputs, logits);
 }
 
-Status GpuModel::Launch(const GpuStep& step, int32_t outputs) {
+Status GpuModel::StepAndChoose(std::span<const Sequence> sequences, const CacheOptions& options,
+                               const int32_t* tokens, std::span<const Wanted> wanted,
+                               Choice* choices) {
+  const int32_t rows = static_cast<int32_t>(wanted.size());
+  if (Status status = Prepare(sequences, options, tokens, rows); !status.ok()) return status;
+  for (int32_t i = 0; i < rows; ++i) {
+    const Wanted& of = wanted[static_cast<size_t>(i)];
+    inputs_.sampling[i] = {of.request, of.copy, workspace_->choices + i};
+  }
+  UploadInputs();
+  if (Status status = LaunchTokens(true); !status.ok()) return status;
+  for (int32_t i = 0; i < rows; ++i) {
+    float* logits = wanted[static_cast<size_t>(i)].logits;
+    const int64_t bytes = int64_t{vocabulary()} * 4;
+    if (logits != nullptr) stream_->Download(logits, workspace_->logits.data() + i * bytes, bytes);
+  }
+  stream_->Download(choices, workspace_->choices, rows * static_cast<int64_t>(sizeof(Choice)));
+  return stream_->Synchronize();
+}
+
+Status GpuModel::BeginStepAndChoose(const Sequence& sequence, const CacheOptions& options,
+                                    const int32_t* token, const Choice* before,
+                                    const GpuSamplingRow& row) {
+  constexpr int32_t kNone = 0;
+  if (Status status = Prepare({&sequence, 1}, options, token == nullptr ? &kNone : token, 1);
+      !status.ok()) {
+    return status;
+  }
+  inputs_.sampling[0] = row;
+  UploadInputs();
+  if (token == nullptr) {
+    stream_->Copy(workspace_->inputs.tokens, &before->token, static_cast<int64_t>(sizeof(int32_t)));
+  }
+  return LaunchTokens(true);
+}
+
+Status GpuModel::LaunchTokens(bool chooses) {
   const auto launches = [&] {
-    LaunchForward(step);
-    LaunchOutputHead(step, 0, outputs, reinterpret_cast<float*>(workspace_->logits.data()));
+    auto* logits = reinterpret_cast<float*>(workspace_->logits.data());
+    LaunchForward(step());
+    LaunchOutputHead(step(), 0, shape_.rows, logits);
+    if (!chooses) return;
+    kernels_.sample(*stream_, {logits, shape_.rows, vocabulary(), workspace_->inputs.sampling});
   };
   const auto known = std::find_if(recorded_.begin(), recorded_.end(), [&](const Recorded& r) {
-    return r.plan == plan_ && r.rows == shape_.rows && r.bucket == shape_.bucket;
+    return r.plan == plan_ && r.rows == shape_.rows && r.bucket == shape_.bucket &&
+           r.chooses == chooses;
   });
   if (known == recorded_.end()) {
     // What is done once is not worth a recording.
-    if (recorded_.size() == kMostRecorded) recorded_.erase(recorded_.begin());
-    recorded_.push_back({plan_, shape_.rows, shape_.bucket, nullptr});
+    if (recorded_.size() == kMostRecorded) {
+      // It may be running.
+      if (Status status = stream_->Synchronize(); !status.ok()) return status;
+      recorded_.erase(recorded_.begin());
+    }
+    recorded_.push_back({plan_, shape_.rows, shape_.bucket, chooses, nullptr});
     launches();
     return Status::Ok();
   }
@@ -153,8 +235,7 @@ Status GpuModel::Launch(const GpuStep& step, int32_t outputs) {
 
 Status GpuModel::Head(int32_t begin, int32_t count, float* logits) {
   if (Status status = Reserve(shape_, count); !status.ok()) return status;
-  const GpuStep step = {*stream_, kernels_, *weights_, *plan_, *workspace_, shape_};
-  LaunchOutputHead(step, begin, count, reinterpret_cast<float*>(workspace_->logits.data()));
+  LaunchOutputHead(step(), begin, count, reinterpret_cast<float*>(workspace_->logits.data()));
   return Download(count, logits);
 }
 

@@ -3,6 +3,7 @@
 #ifndef MLA_GRAPH_GPU_MODEL_H_
 #define MLA_GRAPH_GPU_MODEL_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,8 @@
 #include "graph/gpu_weights.h"
 #include "graph/gpu_workspace.h"
 #include "graph/weights.h"
+#include "kernels/sampling/choice.h"
+#include "kernels/sampling/gpu.h"
 #include "tensor/status.h"
 
 namespace mla {
@@ -28,6 +31,9 @@ class GpuModel {
   // Tokens of a prompt that go through the layers together, and sequences of a step.
   static constexpr int32_t kMostRows = 512;
 
+  ~GpuModel();
+  GpuModel(const GpuModel&) = delete;
+  GpuModel& operator=(const GpuModel&) = delete;
   // Uploads the weights, packed by so many threads.
   static Result<std::shared_ptr<GpuModel>> Create(std::shared_ptr<const Weights> weights,
                                                   std::shared_ptr<GpuStream> stream,
@@ -54,23 +60,57 @@ class GpuModel {
   // Logits of rows [begin, begin + count) of the last step, which had no outputs.
   Status Head(int32_t begin, int32_t count, float* logits);
 
+  // What is to be made of a row's logits.
+  struct Wanted {
+    ChoiceRequest request;
+    float* copy = nullptr;    // [vocabulary], the GPU's: gets the logits; null: nobody wants them
+    float* logits = nullptr;  // the same of the host's memory
+  };
+  // Step of sequences with one row each, of which each gets its next token chosen.
+  Status StepAndChoose(std::span<const Sequence> sequences, const CacheOptions& options,
+                       const int32_t* tokens, std::span<const Wanted> wanted, Choice* choices);
+  // The same of one sequence, whose token is *token or, where that is null, what another step chose
+  // into *before, the GPU's. Goes into *choice, the GPU's. Does not wait: the GPU may be doing it
+  // still when the next step is asked for.
+  Status BeginStepAndChoose(const Sequence& sequence, const CacheOptions& options,
+                            const int32_t* token, const Choice* before, const GpuSamplingRow& row);
+
+  GpuStream& stream() { return *stream_; }
+  int32_t vocabulary() const { return host_weights_->shape().vocabulary; }
+
  private:
+  // The host's memory that a step's inputs are uploaded from.
+  struct Inputs {
+    uint8_t* memory = nullptr;
+    GpuStepInputs at = {};
+    std::unique_ptr<GpuMark> uploaded;
+  };
   struct Recorded {
     const GpuCachePlan* plan;
     int32_t rows, bucket;
+    bool chooses;
     std::unique_ptr<GpuRecording> recording;
   };
 
   GpuModel(std::shared_ptr<const Weights> weights, std::shared_ptr<GpuStream> stream,
            const GpuKernels& kernels);
 
+  Status CreateInputs();
+  // What the next step is written to, when the step that had it is done with it.
+  void TakeInputs();
+  // A step's shape and inputs, before they are uploaded, and room for it.
+  Status Prepare(std::span<const Sequence> sequences, const CacheOptions& options,
+                 const int32_t* tokens, int32_t outputs);
+  void UploadInputs();
+  GpuStep step() const { return {*stream_, kernels_, *weights_, *plan_, *workspace_, shape_}; }
   Result<GpuCachePlan*> PlanOf(const CacheOptions& options, const LatentCache& cache);
   // The rows of the step and how attention takes them, into the host's inputs and `shape`.
   Status Fill(std::span<const Sequence> sequences, const int32_t* tokens, GpuCachePlan& plan,
               GpuStepShape* shape);
   Status Reserve(const GpuStepShape& shape, int32_t outputs);
-  // Launches the step, or repeats its recording, which is made the second time.
-  Status Launch(const GpuStep& step, int32_t outputs);
+  // Launches the step of single tokens with all their logits, or repeats its recording, which is
+  // made the second time.
+  Status LaunchTokens(bool chooses);
   Status Download(int32_t count, float* logits);
 
   const std::shared_ptr<const Weights> host_weights_;
@@ -81,9 +121,11 @@ class GpuModel {
   std::unique_ptr<GpuWorkspace> workspace_;
   std::vector<std::unique_ptr<GpuCachePlan>> plans_;
   std::vector<Recorded> recorded_;
-  std::vector<uint8_t> inputs_memory_;  // the host's
-  GpuStepInputs inputs_ = {};
-  GpuStepShape shape_ = {};  // of the last step
+  // In turns, so that one may be filled while another is uploaded.
+  std::array<Inputs, 3> inputs_ring_;
+  size_t inputs_turn_ = 0;
+  GpuStepInputs inputs_ = {};  // of the ring's, whose turn it is
+  GpuStepShape shape_ = {};    // of the last step
   GpuCachePlan* plan_ = nullptr;
   std::mutex mutex_;
 };

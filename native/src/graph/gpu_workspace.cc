@@ -44,6 +44,7 @@ void Lay(GpuWorkspace& w, const Weights& weights, Arena& arena) {
   w.gate = arena.Floats(n * s.feed_forward);
   w.up = arena.Floats(n * s.feed_forward);
   w.products = arena.Take(ProductBytes(s, extent, n));
+  w.choices = reinterpret_cast<Choice*>(arena.Take(n * static_cast<int64_t>(sizeof(Choice))));
 }
 
 }  // namespace
@@ -54,7 +55,8 @@ GpuStepInputs GpuStepInputs::In(uint8_t* memory, int32_t rows) {
   GpuStepInputs inputs;
   inputs.tables = reinterpret_cast<uint8_t* const**>(memory);
   inputs.query_tables = inputs.tables + rows;
-  inputs.tokens = reinterpret_cast<int32_t*>(inputs.query_tables + rows);
+  inputs.sampling = reinterpret_cast<GpuSamplingRow*>(inputs.query_tables + rows);
+  inputs.tokens = reinterpret_cast<int32_t*>(inputs.sampling + rows);
   inputs.positions = inputs.tokens + rows;
   inputs.query_positions = inputs.positions + rows;
   return inputs;

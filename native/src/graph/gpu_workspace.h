@@ -8,6 +8,7 @@
 
 #include "cuda/gpu_stream.h"
 #include "graph/weights.h"
+#include "kernels/sampling/gpu.h"
 #include "tensor/status.h"
 
 namespace mla {
@@ -19,8 +20,11 @@ struct GpuStepInputs {
   uint8_t* const** tables;        // [rows] page tables of the rows' caches
   int32_t* query_positions;       // [rows] of attention's sequences (GpuStepShape)
   uint8_t* const** query_tables;  // [rows]
+  GpuSamplingRow* sampling;       // [rows] of a step that chooses tokens
 
-  static int64_t Bytes(int32_t rows) { return int64_t{rows} * (2 * 8 + 3 * 4); }
+  static int64_t Bytes(int32_t rows) {
+    return int64_t{rows} * (2 * 8 + 3 * 4 + static_cast<int64_t>(sizeof(GpuSamplingRow)));
+  }
   // In memory of Bytes(rows), 8-byte aligned, the host's or the GPU's.
   static GpuStepInputs In(uint8_t* memory, int32_t rows);
 };
@@ -51,6 +55,7 @@ class GpuWorkspace {
   float* gate;        // [rows][feed_forward]
   float* up;          // [rows][feed_forward]
   uint8_t* products;  // of GpuMatMul and GpuHeadMatMul
+  Choice* choices;    // [rows]
 
   // Grow only, and give the new place; not while a step runs. MLA_OUT_OF_MEMORY leaves what was
   // there. Errors name `what`.

@@ -72,16 +72,18 @@ Status Batch::Check(std::span<Turn> turns) {
 
 void Batch::Begin(Turn& turn) {
   Session& session = *turn.session;
+  turn.token = -1;
   turn.status = session.BeginNext();
   if (!turn.status.ok() || !session.pending_.has_value()) return;
   turn.status = session.BeginDecode(1);
   if (!turn.status.ok()) return;
   rows_.push_back(
-      {session.decoder_.get(), *session.pending_, &session.stop_, Status::Ok(), nullptr});
+      {session.decoder_.get(), *session.pending_, &session.stop_, session.RequestForDecoder()});
   row_turns_.push_back(&turn);
 }
 
-// Each session takes its logits and draws from them. Large vocabularies make this worth sharing.
+// Each session that has no token yet takes its logits and draws from them. Large vocabularies make
+// this worth sharing.
 void Batch::Choose(std::span<Turn> turns) {
   const auto region = [&](Team& team, int) {
     team.Each(static_cast<int64_t>(rows_.size()), 1, [&](int64_t i, int64_t) {
@@ -92,7 +94,7 @@ void Batch::Choose(std::span<Turn> turns) {
     });
     team.Each(static_cast<int64_t>(turns.size()), 1, [&](int64_t i, int64_t) {
       Turn& turn = turns[static_cast<size_t>(i)];
-      if (turn.session == nullptr || !turn.status.ok()) return;
+      if (turn.session == nullptr || !turn.status.ok() || turn.token >= 0) return;
       try {
         Result<int32_t> token = turn.session->EndNext(&turn.log_probability);
         turn.status = token.status();
@@ -126,7 +128,12 @@ Status Batch::Next(std::span<Turn> turns) {
   if (!rows_.empty()) decoder_.Append(rows_);
   // All that was appended is kept before anything else, which may fail, is done.
   for (size_t i = 0; i < rows_.size(); ++i) {
-    if (rows_[i].status.ok()) row_turns_[i]->session->EndDecode(&rows_[i].token, 1);
+    if (!rows_[i].status.ok()) continue;
+    Turn& turn = *row_turns_[i];
+    const std::optional<Choice>& choice = rows_[i].choice;
+    turn.session->EndDecode(&rows_[i].token, 1, choice.has_value());
+    if (!choice.has_value() || choice->token < 0) continue;
+    turn.token = turn.session->EndNext(*choice, &turn.log_probability).value();
   }
   for (size_t i = 0; i < rows_.size(); ++i) {
     if (!rows_[i].status.ok()) {

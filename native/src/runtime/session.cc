@@ -53,6 +53,8 @@ Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<const Weights> 
 Result<std::shared_ptr<Session>> Session::Fork() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = FetchLogits(); !status.ok()) return status;
+  decoder_->Settle();
   std::shared_ptr<Session> fork(new Session(weights_, decoder_->Fork(), sampler_));
   fork->tokens_ = tokens_;
   fork->logits_ = logits_;
@@ -64,6 +66,8 @@ Result<std::shared_ptr<Session>> Session::Fork() {
 Status Session::Save(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = CheckOpen(); !status.ok()) return status;
+  if (Status status = FetchLogits(); !status.ok()) return status;
+  decoder_->Settle();
   return WriteSession(*weights_, *decoder_, tokens_, has_logits_ ? logits_.data() : nullptr,
                       pending_, path);
 }
@@ -120,10 +124,18 @@ Status Session::BeginDecode(int32_t n) {
   return Status::Ok();
 }
 
-void Session::EndDecode(const int32_t* tokens, int32_t n) {
+void Session::EndDecode(const int32_t* tokens, int32_t n, bool decoder_has_logits) {
   tokens_.insert(tokens_.end(), tokens, tokens + n);
   has_logits_ = true;
+  decoder_has_logits_ = decoder_has_logits;
   pending_.reset();
+}
+
+Status Session::FetchLogits() {
+  if (!has_logits_ || !decoder_has_logits_) return Status::Ok();
+  if (Status status = decoder_->ChosenLogits(logits_.data()); !status.ok()) return status;
+  decoder_has_logits_ = false;
+  return Status::Ok();
 }
 
 Status Session::Obey(Status failed) {
@@ -179,6 +191,7 @@ Status Session::Logits(float* out, int64_t capacity) {
   if (Status status = CheckCapacity("the logits", capacity, vocabulary_); !status.ok()) {
     return status;
   }
+  if (Status status = FetchLogits(); !status.ok()) return status;
   std::copy(logits_.begin(), logits_.end(), out);
   return Status::Ok();
 }
@@ -261,6 +274,7 @@ Status Session::SetSampler(SamplerOptions options) {
 
 Result<int32_t> Session::Choose(float* log_probability) {
   if (!has_logits_) return Invalid("there are no logits to sample from: append a token first");
+  if (Status status = FetchLogits(); !status.ok()) return status;
   const Profile::Alone alone(profile_.get(), Operation::kSampling);
   return sampler_.Choose(logits_.data(), tokens_.data(), static_cast<int64_t>(tokens_.size()),
                          log_probability);
@@ -276,6 +290,8 @@ Result<int32_t> Session::Next(float* log_probability) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Status status = BeginNext(); !status.ok()) return status;
   if (pending_.has_value()) {
+    const std::optional<ChoiceRequest> request = RequestForDecoder();
+    if (request.has_value()) return NextByDecoder(*request, log_probability);
     const int32_t token = *pending_;
     if (Status status = Decode(&token, 1, Decoder::Output::kLast, logits_.data(), nullptr);
         !status.ok()) {
@@ -297,6 +313,29 @@ Result<int32_t> Session::EndNext(float* log_probability) {
   Result<int32_t> token = Choose(log_probability);
   if (token.ok()) pending_ = token.value();
   return token;
+}
+
+std::optional<ChoiceRequest> Session::RequestForDecoder() const {
+  return decoder_->chooses() ? sampler_.DrawAfter(0) : std::nullopt;
+}
+
+Result<int32_t> Session::NextByDecoder(const ChoiceRequest& request, float* log_probability) {
+  const int32_t token = *pending_;
+  if (Status status = BeginDecode(1); !status.ok()) return status;
+  const Result<Choice> choice =
+      decoder_->AppendAndChoose(token, request, sampler_.DrawAfter(1), stop_);
+  if (!choice.ok()) return Obey(choice.status());
+  EndDecode(&token, 1, true);
+  return EndNext(choice.value(), log_probability);
+}
+
+Result<int32_t> Session::EndNext(const Choice& choice, float* log_probability) {
+  // The sampler says what is wrong with the logits.
+  if (choice.token < 0) return EndNext(log_probability);
+  sampler_.Skip();
+  if (log_probability != nullptr) *log_probability = choice.log_probability;
+  pending_ = choice.token;
+  return choice.token;
 }
 
 void Session::Cancel() { stop_ = true; }

@@ -102,9 +102,12 @@ class Session {
   // Appends n tokens, which were checked; logits_ are then current.
   Status Decode(const int32_t* tokens, int32_t n, Decoder::Output output, float* logits,
                 float* scores);
-  // Decode before the decoder appends, so that nothing can fail afterwards, and after it did.
+  // Decode before the decoder appends, so that nothing can fail afterwards, and after it did, with
+  // logits_ or else ones that the decoder has.
   Status BeginDecode(int32_t n);
-  void EndDecode(const int32_t* tokens, int32_t n);
+  void EndDecode(const int32_t* tokens, int32_t n, bool decoder_has_logits = false);
+  // Logits_ are the current ones.
+  Status FetchLogits();
   // Gives the decoder the tokens that a rewind took from it.
   Status CatchUp();
   // What becomes of a failed call of the decoder.
@@ -113,6 +116,10 @@ class Session {
   // Next before pending_ is appended, if there is one, and after it was.
   Status BeginNext();
   Result<int32_t> EndNext(float* log_probability);
+  // The same where the decoder may choose.
+  std::optional<ChoiceRequest> RequestForDecoder() const;
+  Result<int32_t> NextByDecoder(const ChoiceRequest& request, float* log_probability);
+  Result<int32_t> EndNext(const Choice& choice, float* log_probability);
 
   const std::shared_ptr<const Weights> weights_;
   const int32_t vocabulary_;
@@ -123,9 +130,10 @@ class Session {
   Sampler sampler_;
   // The sequence. The decoder has all of it, or after a deep rewind nothing.
   std::vector<int32_t> tokens_;
-  std::vector<float> logits_;  // [vocabulary], valid while has_logits_
+  std::vector<float> logits_;  // [vocabulary], valid while has_logits_ and not decoder_has_logits_
   bool has_logits_ = false;
-  std::optional<int32_t> pending_;  // what Next gave and has not appended
+  bool decoder_has_logits_ = false;  // Decoder::ChosenLogits
+  std::optional<int32_t> pending_;   // what Next gave and has not appended
 
   std::atomic<bool> stop_{false};  // polled by the decoder; stays until a decoding call has obeyed
   std::atomic<bool> closed_{false};  // set before stop_, never cleared
