@@ -2,17 +2,8 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
-
-#include "graph/output_head.h"
 
 namespace mla {
-namespace {
-
-// Rows whose logits are held at a time where many are asked for.
-constexpr int32_t kOutputRows = 64;
-
-}  // namespace
 
 Result<std::unique_ptr<Decoder>> GpuDecoder::Create(std::shared_ptr<const Weights> weights,
                                                     const DecoderOptions& options) {
@@ -156,8 +147,8 @@ Status GpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) 
   } else {
     Status status = model_->Step({&sequence, 1}, options_.cache, tokens, 0, nullptr);
     for (int32_t begin = 0; status.ok() && request.output == Output::kAll && begin < rows;
-         begin += kOutputRows) {
-      status = model_->Head(begin, std::min(kOutputRows, rows - begin),
+         begin += GpuModel::kLogitRows) {
+      status = model_->Head(begin, std::min(GpuModel::kLogitRows, rows - begin),
                             request.logits + (done + begin) * vocabulary);
     }
     if (status.ok() && request.output == Output::kScores) status = Score(request, done, rows);
@@ -168,21 +159,11 @@ Status GpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) 
 }
 
 Status GpuDecoder::Score(const Request& request, int32_t done, int32_t rows) {
-  const int32_t vocabulary = weights_->shape().vocabulary;
-  const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;
   const int32_t scored = last_chunk ? rows - 1 : rows;
-  std::vector<float> logits(static_cast<size_t>(std::min(kOutputRows, rows)) *
-                            static_cast<size_t>(vocabulary));
-  for (int32_t begin = 0; begin < scored; begin += kOutputRows) {
-    const int32_t count = std::min(kOutputRows, scored - begin);
-    if (Status status = model_->Head(begin, count, logits.data()); !status.ok()) return status;
-    for (int32_t i = 0; i < count; ++i) {
-      request.scores[done + begin + i] = LogProbability(logits.data() + int64_t{i} * vocabulary,
-                                                        vocabulary, tokens[begin + i + 1]);
-    }
-  }
-  return last_chunk ? model_->Head(rows - 1, 1, request.logits) : Status::Ok();
+  Status status = model_->Scores(scored, request.tokens + done + 1, request.scores + done);
+  if (!status.ok() || !last_chunk) return status;
+  return model_->Head(rows - 1, 1, request.logits);
 }
 
 }  // namespace mla

@@ -21,6 +21,7 @@ struct GpuKernels {
   void (*append)(GpuStream&, const GpuAppend&);
   void (*attention)(GpuStream&, const GpuAttention&);
   void (*sample)(GpuStream&, const GpuSampling&);
+  void (*score)(GpuStream&, const GpuScores&);
 };
 
 namespace cuda {

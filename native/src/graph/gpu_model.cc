@@ -239,6 +239,20 @@ Status GpuModel::Head(int32_t begin, int32_t count, float* logits) {
   return Download(count, logits);
 }
 
+Status GpuModel::Scores(int32_t count, const int32_t* tokens, float* scores) {
+  if (Status status = Reserve(shape_, std::min(count, kLogitRows)); !status.ok()) return status;
+  const GpuWorkspace& w = *workspace_;
+  auto* logits = reinterpret_cast<float*>(w.logits.data());
+  stream_->Upload(w.scored, tokens, int64_t{count} * 4);
+  for (int32_t begin = 0; begin < count; begin += kLogitRows) {
+    const int32_t rows = std::min(kLogitRows, count - begin);
+    LaunchOutputHead(step(), begin, rows, logits);
+    kernels_.score(*stream_, {logits, rows, vocabulary(), w.scored + begin, w.scores + begin});
+  }
+  if (count > 0) stream_->Download(scores, w.scores, int64_t{count} * 4);
+  return stream_->Synchronize();
+}
+
 Status GpuModel::Download(int32_t count, float* logits) {
   const int64_t bytes = int64_t{count} * host_weights_->shape().vocabulary * 4;
   if (bytes > 0) stream_->Download(logits, workspace_->logits.data(), bytes);

@@ -30,6 +30,8 @@ class GpuModel {
  public:
   // Tokens of a prompt that go through the layers together, and sequences of a step.
   static constexpr int32_t kMostRows = 512;
+  // Rows whose logits there is room for where many are asked for.
+  static constexpr int32_t kLogitRows = 128;
 
   ~GpuModel();
   GpuModel(const GpuModel&) = delete;
@@ -59,6 +61,9 @@ class GpuModel {
               const int32_t* tokens, int32_t outputs, float* logits);
   // Logits of rows [begin, begin + count) of the last step, which had no outputs.
   Status Head(int32_t begin, int32_t count, float* logits);
+  // scores[i] = ln p(tokens[i]) after row i of the last step, which had no outputs; count: at most
+  // its rows.
+  Status Scores(int32_t count, const int32_t* tokens, float* scores);
 
   // What is to be made of a row's logits.
   struct Wanted {

@@ -44,6 +44,8 @@ void Lay(GpuWorkspace& w, const Weights& weights, Arena& arena) {
   w.gate = arena.Floats(n * s.feed_forward);
   w.up = arena.Floats(n * s.feed_forward);
   w.products = arena.Take(ProductBytes(s, extent, n));
+  w.scored = reinterpret_cast<int32_t*>(arena.Take(n * 4));
+  w.scores = arena.Floats(n);
   w.choices = reinterpret_cast<Choice*>(arena.Take(n * static_cast<int64_t>(sizeof(Choice))));
 }
 

@@ -56,6 +56,8 @@ class GpuWorkspace {
   float* up;          // [rows][feed_forward]
   uint8_t* products;  // of GpuMatMul and GpuHeadMatMul
   Choice* choices;    // [rows]
+  int32_t* scored;    // [rows] tokens
+  float* scores;      // [rows]
 
   // Grow only, and give the new place; not while a step runs. MLA_OUT_OF_MEMORY leaves what was
   // there. Errors name `what`.

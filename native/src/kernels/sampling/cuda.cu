@@ -237,12 +237,12 @@ MLA_DEVICE uint64_t EdgeOf(const Row& row, const ChoiceRequest& draw) {
   return edge;
 }
 
-MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
-  const GpuSamplingRow asked = a.row[BlockX()];
-  Row row = {a.logits + static_cast<int64_t>(BlockX()) * a.vocabulary, a.vocabulary, 0.0f};
+// Finds row.best, and copies logits unless `copy` is null. The best token, or -1 where logits are
+// damaged.
+MLA_DEVICE int BestOf(Row& row, float* copy) {
   uint64_t best_key = 0, bad = 0;
   Each(row, [&](int token, float logit) {
-    if (asked.copy != nullptr) asked.copy[token] = logit;
+    if (copy != nullptr) copy[token] = logit;
     bad |= logit < Infinity() ? 0 : 1;
     const uint64_t key = Key(logit, token);
     best_key = key > best_key ? key : best_key;
@@ -250,21 +250,50 @@ MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
   best_key = OverBlock(best_key, [](uint64_t x, uint64_t y) { return x > y ? x : y; });
   bad = SumOverBlock(bad);
   row.best = LogitOf(best_key);
-  if (bad > 0 || row.best == -Infinity()) {
+  return bad > 0 || row.best == -Infinity() ? -1 : TokenOf(best_key);
+}
+
+// ln Σ exp(logit - best).
+MLA_DEVICE double LogSum(const Row& row) {
+  uint64_t total = 0;
+  Each(row, [&](int, float logit) { total += Weight(logit - row.best); });
+  return Log(static_cast<double>(SumOverBlock(total)) * kWeightUnit);
+}
+
+MLA_DEVICE float LogProbability(const Row& row, double log_sum, int token) {
+  return static_cast<float>(static_cast<double>(row.logits[token] - row.best) - log_sum);
+}
+
+template <typename Args>
+MLA_DEVICE Row RowOf(const Args& a) {
+  return {a.logits + static_cast<int64_t>(BlockX()) * a.vocabulary, a.vocabulary, 0.0f};
+}
+
+MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
+  const GpuSamplingRow asked = a.row[BlockX()];
+  Row row = RowOf(a);
+  int token = BestOf(row, asked.copy);
+  if (token < 0) {
     if (ThreadIndex() == 0) *asked.choice = {-1, 0.0f};
     return;
   }
-  uint64_t total = 0;
-  Each(row, [&](int, float logit) { total += Weight(logit - row.best); });
-  total = SumOverBlock(total);
-  int token = TokenOf(best_key);
+  const double log_sum = LogSum(row);
   if (asked.draw.temperature > 0.0f) {
     token = DrawToken(row, EdgeOf(row, asked.draw), asked.draw.temperature, asked.draw.unit);
   }
+  if (ThreadIndex() == 0) *asked.choice = {token, LogProbability(row, log_sum, token)};
+}
+
+MLA_KERNEL_OF(kThreads, 1) void Score(const GpuScores a) {
+  Row row = RowOf(a);
+  const bool damaged = BestOf(row, nullptr) < 0;
+  if (damaged) {
+    if (ThreadIndex() == 0) a.scores[BlockX()] = Infinity() - Infinity();
+    return;
+  }
+  const double log_sum = LogSum(row);
   if (ThreadIndex() > 0) return;
-  const double sum = Log(static_cast<double>(total) * kWeightUnit);
-  *asked.choice = {token,
-                   static_cast<float>(static_cast<double>(row.logits[token] - row.best) - sum)};
+  a.scores[BlockX()] = LogProbability(row, log_sum, a.tokens[BlockX()]);
 }
 
 }  // namespace
@@ -272,6 +301,11 @@ MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
 void Launch(GpuStream& stream, const GpuSampling& args) {
   if (args.rows == 0) return;
   Launch(stream, {args.rows}, kThreads, static_cast<int>(sizeof(Shared)), Sample, args);
+}
+
+void Launch(GpuStream& stream, const GpuScores& args) {
+  if (args.rows == 0) return;
+  Launch(stream, {args.rows}, kThreads, static_cast<int>(sizeof(Shared)), Score, args);
 }
 
 }  // namespace mla::MLA_GPU

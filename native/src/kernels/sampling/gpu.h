@@ -1,5 +1,5 @@
-// Chooses next tokens on the GPU, so that of a step's logits nothing but the tokens crosses to the
-// host.
+// What becomes of logits on the GPU, so that they need not cross to the host: next tokens, and
+// probabilities of given ones.
 #ifndef MLA_KERNELS_SAMPLING_GPU_H_
 #define MLA_KERNELS_SAMPLING_GPU_H_
 
@@ -26,11 +26,23 @@ struct GpuSampling {
   const GpuSamplingRow* row;  // [rows], in the GPU's memory
 };
 
+// scores[i] = ln p(tokens[i]) of row i's distribution, error below 2e-6 and a float's rounding; NaN
+// where logits are damaged (Choice::token).
+struct GpuScores {
+  const float* logits;  // [rows][vocabulary]
+  int32_t rows;
+  int32_t vocabulary;
+  const int32_t* tokens;  // [rows]
+  float* scores;          // [rows]
+};
+
 namespace cuda {
 void Launch(GpuStream& stream, const GpuSampling& args);
+void Launch(GpuStream& stream, const GpuScores& args);
 }  // namespace cuda
 namespace emulated {
 void Launch(GpuStream& stream, const GpuSampling& args);
+void Launch(GpuStream& stream, const GpuScores& args);
 }  // namespace emulated
 
 }  // namespace mla
