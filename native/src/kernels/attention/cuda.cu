@@ -6,13 +6,12 @@
 // values.
 //
 // What bounds it, counted in sm_90's code and not measured: 32 elements of 32 tokens cost a warp,
-// at 16 columns, of int4 or int2 120 instructions to score and 105 to sum, of which widening is 64
-// each time; of f16 72 and 70. A processor issues 4 a clock, and of an H200's memory it gets about
-// 19 bytes a clock. f16 has 2,048 bytes of these in 108 clocks, and 36 of instructions: memory
-// bounds it. int4 with its numbers has 640 in 34, int2 384 in 20: where a row is key and value, 56
-// clocks of instructions bound both, 1.9 times as fast as f16; where it is only one of them (plain
-// models), 28, memory bounds int4 and nearly int2. At 32 columns it is 140 and 115, of which 32 are
-// products. To go beyond that, rows would have to be widened once for scores and sums.
+// at 16 columns, of int4 92 instructions to score and 96 to sum, of int2 101 and 104, of f16 70 and
+// 110. A processor issues 4 a clock, and of an H200's memory it gets about 19 bytes a clock. f16
+// has 2,048 bytes of these in 108 clocks, and 45 of instructions: memory bounds it. int4 with its
+// numbers has 640 in 34, int2 384 in 20: where a row is key and value, 47 and 51 clocks of
+// instructions bound them, 2.3 and 2.1 times as fast as f16; where it is only one of them (plain
+// models), memory bounds int4.
 #include <algorithm>
 
 #include "cuda/simt.h"
@@ -92,6 +91,7 @@ void Attend(const AttendArgs a) {
   if (split >= work.splits) return;
 
   Sums<kTiles, kStrips> sums = {};
+  sums.type = CacheType::kF16;
   int slot = 0;
   for (int t = begin; t < end; ++t) {
     const Tile tile = TileAt(a, task, work, t);
@@ -132,6 +132,7 @@ void Attend(const AttendArgs a) {
   }
   WaitCopies<0>();
   SyncUnit<kWarps>();
+  ChangeType(CacheType::kF16, &sums);
   Finish<kWarps, kTiles, kStrips>(a, s, work, split, sums);
 }
 

@@ -1,15 +1,18 @@
-// A tile's rows as the left operand of Mma (16 rows by 16 columns of halves), widened in registers
-// as they are read from shared memory. With g = lane / 4 and t = lane % 4:
+// A tile's rows as the left operand of Mma (16 rows by 16 columns of halves), as they are read from
+// shared memory. With g = lane / 4 and t = lane % 4:
 //
 // Scores, tokens by elements: of a strip of 32 elements a lane has 8t .. 8t + 7, of 32 tokens
 // 4g .. 4g + 3, four of its own in two products' rows g and g + 8 (TokenOf). Queries lie in the
 // order of elements, so that a lane's eight are one load.
-// Sums, elements by tokens: of a strip of 64 elements a lane has 8g .. 8g + 7, two for each of four
-// products, of 16 tokens 4t .. 4t + 3.
+// Sums, elements by tokens: of a strip of 64 elements a lane has four of each half (SumElement), in
+// two products each, of 16 tokens 4t .. 4t + 3.
 //
-// A half is a field beside the exponent that makes it 1024 + u (or 64 + u, 256 + u where it is not
-// in the lowest bits), less that, times the scale, plus the minimum: for two elements 3 or 3 1/2
-// instructions, of which one for two fields picks bytes.
+// A field of int4 or int2 is a half as it lies: in the lowest bits of one it is u * 2^-24,
+// subnormal, which tensor cores multiply exactly; in the next ones it is 2^kBits times that. So two
+// elements cost 1 1/2 instructions, of which one for two picks bytes. int8's are made whole numbers
+// by the exponent that makes them 1024 + u, less 1024 + 128. Not the elements meet their scales,
+// but the products do (gpu_scores.h), or the weights do (gpu_sums.h); and minima, where there are
+// some, are summed by products of their own.
 #ifndef MLA_KERNELS_ATTENTION_GPU_FRAGMENTS_H_
 #define MLA_KERNELS_ATTENTION_GPU_FRAGMENTS_H_
 
@@ -47,27 +50,26 @@ struct Fields {
   static constexpr int kBits = kType == CacheType::kInt8 ? 8 : kType == CacheType::kInt4 ? 4 : 2;
   static constexpr int kBlock = 32 / kBits;  // elements
   static constexpr int kNumbers = kType == CacheType::kInt8 ? 1 : 2;
+  static constexpr bool kHasMinima = kNumbers == 2;
+  // What one is as a half: in the lower field of a byte, in the upper one.
+  static constexpr float kLowUnit = kType == CacheType::kInt8 ? 1.0f : 0x1p-24f;
+  static constexpr float kHighUnit = kType == CacheType::kInt8 ? 1.0f : kLowUnit * (1 << kBits);
 };
 
-// Two fields each in the lower byte of a half: element i and, of int4 and int2, element i + 4 of
-// the eight that a lane has, in the next bits.
+// Of halves with fields in their lower bytes: those of element i and, of int4 and int2, of element
+// i + 4 of the eight that a lane has, in the next bits. int8's upper bytes are kOneByte's.
 constexpr uint32_t kOneByte = 0x64646464u;
 
 template <CacheType kType>
-MLA_DEVICE void WidenPair(uint32_t bytes, uint32_t scale, uint32_t minimum, uint32_t* low,
-                          uint32_t* high) {
+MLA_DEVICE void PickPair(uint32_t bytes, uint32_t* low, uint32_t* high) {
   if constexpr (kType == CacheType::kInt8) {
-    *low = MulAddHalves(AddHalves(bytes, 0xe480e480u), scale, minimum);  // -1024 - 128
+    *low = AddHalves(bytes, 0xe480e480u);  // -1024 - 128
   } else if constexpr (kType == CacheType::kInt4) {
-    const uint32_t first = (bytes & 0x000f000fu) | 0x64006400u;
-    const uint32_t second = (bytes & 0x00f000f0u) | 0x54005400u;
-    *low = MulAddHalves(AddHalves(first, 0xe400e400u), scale, minimum);    // -1024
-    *high = MulAddHalves(AddHalves(second, 0xd400d400u), scale, minimum);  // -64
+    *low = bytes & 0x000f000fu;
+    *high = bytes & 0x00f000f0u;
   } else {
-    const uint32_t first = (bytes & 0x00030003u) | 0x64006400u;
-    const uint32_t second = (bytes & 0x000c000cu) | 0x5c005c00u;
-    *low = MulAddHalves(AddHalves(first, 0xe400e400u), scale, minimum);    // -1024
-    *high = MulAddHalves(AddHalves(second, 0xdc00dc00u), scale, minimum);  // -256
+    *low = bytes & 0x00030003u;
+    *high = bytes & 0x000c000cu;
   }
 }
 
@@ -111,32 +113,30 @@ struct ScoreFragments {
   uint32_t a[kProducts][2][4];
 };
 
+// The line of the numbers of the group that `element` is in, of rotary group `group`.
 template <CacheType kType>
-MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array, int at,
-                                 int numbers, int strip, int token, ScoreFragments<2>* to) {
-  using F = Fields<kType>;
+MLA_DEVICE int NumberLine(const GpuTileArray& array, int group, int element) {
+  return array.numbers + group * array.number_step +
+         (element >> array.group_shift) * Fields<kType>::kNumbers;
+}
+
+template <CacheType kType>
+MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array, int at, int strip,
+                                 int token, ScoreFragments<2>* to) {
   const int g = Lane() / 4, t = Lane() % 4;
   PackedEight<kType> eight;
   eight.Load(tile, at, array.Eight(strip * kScoreStrip + 8 * t), token / 4 + g);
-  const int line = numbers + (strip * kScoreStrip >> array.group_shift) * F::kNumbers;
-  const FourHalves scales = LoadNumbers(tile, line, token + 4 * g);
-  FourHalves minima = {};
-  if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * g);
   MLA_UNROLL
   for (int i = 0; i < 4; ++i) {  // tokens
-    const uint32_t digits = i % 2 == 0 ? 0x1010 : 0x3232;
-    const uint32_t scale = Bytes(scales.word[i / 2], 0, digits);
-    const uint32_t minimum = F::kNumbers == 2 ? Bytes(minima.word[i / 2], 0, digits) : 0;
     uint32_t(&a)[2][4] = to->a[i / 2];
     const int half = i % 2;
     const uint32_t word = eight.first.word[i];
-    constexpr uint32_t kUpper = kType == CacheType::kInt8 ? kOneByte : 0;
-    WidenPair<kType>(Bytes(word, kUpper, 0x4140), scale, minimum, &a[0][half], &a[1][half]);
-    WidenPair<kType>(Bytes(word, kUpper, 0x4342), scale, minimum, &a[0][2 + half], &a[1][2 + half]);
+    PickPair<kType>(Bytes(word, kOneByte, 0x4140), &a[0][half], &a[1][half]);
+    PickPair<kType>(Bytes(word, kOneByte, 0x4342), &a[0][2 + half], &a[1][2 + half]);
     if constexpr (kType == CacheType::kInt8) {
       const uint32_t more = eight.second.word[i];
-      WidenPair<kType>(Bytes(more, kUpper, 0x4140), scale, minimum, &a[1][half], nullptr);
-      WidenPair<kType>(Bytes(more, kUpper, 0x4342), scale, minimum, &a[1][2 + half], nullptr);
+      PickPair<kType>(Bytes(more, kOneByte, 0x4140), &a[1][half], nullptr);
+      PickPair<kType>(Bytes(more, kOneByte, 0x4342), &a[1][2 + half], nullptr);
     }
   }
 }
@@ -168,12 +168,18 @@ MLA_DEVICE void LoadScores(const TileView& tile, const GpuTileArray& array, int 
   if constexpr (kType == CacheType::kF16) {
     LoadHalfScores<kProducts>(tile, array, at, strip, token, to);
   } else {
-    const int numbers = array.numbers + group * array.number_step;
-    LoadPackedScores<kType>(tile, array, at, numbers, strip, token, to);
+    LoadPackedScores<kType>(tile, array, at, strip, token, to);
   }
 }
 
-// --- sums: a[m] are elements 8g + 2m (row g) and 8g + 2m + 1 (row g + 8) ---
+// --- sums: a[m] are elements SumElement(m, ..) (row g, row g + 8) ---
+
+// Of a strip of 64: products 0 and 1 have the first 32, which share their numbers, 2 and 3 the
+// others.
+MLA_DEVICE int SumElement(int m, int half) {
+  const int g = Lane() / 4;
+  return m / 2 * 32 + g / 2 * 8 + half * 4 + g % 2 * 2 + m % 2;
+}
 
 struct SumFragments {
   uint32_t a[4][4];
@@ -182,35 +188,27 @@ struct SumFragments {
 template <CacheType kType>
 MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, int strip,
                                int token, SumFragments* to) {
-  using F = Fields<kType>;
   const int g = Lane() / 4, t = Lane() % 4;
-  const int element = array.Eight(strip * kValueStrip + 8 * g);
-  PackedEight<kType> eight;
-  eight.Load(tile, array.at, element, token / 4 + t);
-  const int line = array.numbers + (element >> array.group_shift) * F::kNumbers;
-  const FourHalves scales = LoadNumbers(tile, line, token + 4 * t);
-  FourHalves minima = {};
-  if constexpr (F::kNumbers == 2) minima = LoadNumbers(tile, line + 1, token + 4 * t);
   MLA_UNROLL
-  for (int pair = 0; pair < 2; ++pair) {  // of tokens
-    const uint32_t scale = scales.word[pair], minimum = minima.word[pair];
-    uint32_t wide[8];  // elements
+  for (int part = 0; part < 2; ++part) {  // of the strip
+    PackedEight<kType> eight;
+    eight.Load(tile, array.at, array.Eight(strip * kValueStrip + part * 32 + g / 2 * 8),
+               token / 4 + t);
     MLA_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      const uint32_t digits = static_cast<uint32_t>(0x4400 + 0x1111 * j);
-      const auto bytes = [&](const Quad& words) {
-        const uint32_t two = Bytes(words.word[2 * pair], words.word[2 * pair + 1], digits);
-        return kType == CacheType::kInt8 ? (two & 0x00ff00ffu) | (kOneByte & 0xff00ff00u) : two;
-      };
-      WidenPair<kType>(bytes(eight.first), scale, minimum, &wide[j], &wide[4 + j]);
-      if constexpr (kType == CacheType::kInt8) {
-        WidenPair<kType>(bytes(eight.second), scale, minimum, &wide[4 + j], nullptr);
+    for (int pair = 0; pair < 2; ++pair) {  // of tokens
+      MLA_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        const uint32_t digits = static_cast<uint32_t>(0x4400 + 0x1111 * j + g % 2 * 0x2222);
+        const auto bytes = [&](const Quad& words) {
+          const uint32_t two = Bytes(words.word[2 * pair], words.word[2 * pair + 1], digits);
+          return kType == CacheType::kInt8 ? (two & 0x00ff00ffu) | (kOneByte & 0xff00ff00u) : two;
+        };
+        uint32_t(&a)[4] = to->a[2 * part + j];
+        PickPair<kType>(bytes(eight.first), &a[2 * pair], &a[2 * pair + 1]);
+        if constexpr (kType == CacheType::kInt8) {
+          PickPair<kType>(bytes(eight.second), &a[2 * pair + 1], nullptr);
+        }
       }
-    }
-    MLA_UNROLL
-    for (int m = 0; m < 4; ++m) {
-      to->a[m][2 * pair] = wide[2 * m];
-      to->a[m][2 * pair + 1] = wide[2 * m + 1];
     }
   }
 }
@@ -218,19 +216,23 @@ MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, 
 MLA_DEVICE void LoadHalfSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
                              SumFragments* to) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int unit = array.at + array.Eight(strip * kValueStrip + 8 * g) / kUnitElements;
   MLA_UNROLL
-  for (int pair = 0; pair < 2; ++pair) {
-    Quad quads[2];
+  for (int part = 0; part < 2; ++part) {
+    const int element = array.Eight(strip * kValueStrip + part * 32 + g / 2 * 8);
+    const int unit = array.at + element / kUnitElements;
     MLA_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const int row = token + 4 * t + 2 * pair + i;
-      quads[i] = LoadShared(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
-    }
-    MLA_UNROLL
-    for (int m = 0; m < 4; ++m) {
-      to->a[m][2 * pair] = Bytes(quads[0].word[m], quads[1].word[m], 0x5410);
-      to->a[m][2 * pair + 1] = Bytes(quads[0].word[m], quads[1].word[m], 0x7632);
+    for (int pair = 0; pair < 2; ++pair) {
+      const int row = token + 4 * t + 2 * pair;
+      const auto word = [&](int i, int half) {
+        const uint8_t* at = tile.floats + UnitAt(row + i, unit, tile.pitch) * 16;
+        return reinterpret_cast<const uint32_t*>(at)[half * 2 + g % 2];
+      };
+      MLA_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const uint32_t first = word(0, half), second = word(1, half);
+        to->a[2 * part][2 * pair + half] = Bytes(first, second, 0x5410);
+        to->a[2 * part + 1][2 * pair + half] = Bytes(first, second, 0x7632);
+      }
     }
   }
 }

@@ -90,7 +90,7 @@ class Planner {
   int32_t FixedBytes() const {
     const int32_t unit = sizes.score_bytes + variant.columns * (kWeightPitch * 2 + 3 * 4);
     return kWorkBytes + RoundUp(sizes.task_bytes, 128) +
-           variant.columns * (sizes.query_pitch * 16 + 4) + variant.units() * unit;
+           variant.columns * (sizes.query_pitch * (16 + 1) + 4) + variant.units() * unit;
   }
 
   // Whether tiles of whole rows fit: of as many tokens as go with two slots or what is wanted.

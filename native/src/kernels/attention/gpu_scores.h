@@ -30,7 +30,8 @@ struct ScoreBlock {
   int token;
   const GpuColumn* columns;
   const uint8_t* queries;
-  int query_pitch;  // units
+  int query_pitch;             // units
+  const uint32_t* query_sums;  // of the columns
 };
 
 // The strips begin, begin + step, .. before `end` of a row, or of all rotary groups one after the
@@ -40,7 +41,18 @@ struct StripRange {
   int strips;
   bool grouped;
   int query_strip;
+
+  MLA_DEVICE int GroupOf(int i) const { return !grouped ? 0 : strips == 1 ? i : i / strips; }
 };
+
+// Halves that are the upper field's of a byte are so much too large, and their query's the less.
+template <CacheType kType>
+MLA_DEVICE void FitQuery(Quad* query) {
+  if constexpr (!Fields<kType>::kHasMinima) return;
+  constexpr uint32_t kBy = kType == CacheType::kInt4 ? 0x2c002c00u : 0x34003400u;  // 1/16, 1/4
+  MLA_UNROLL
+  for (int i = 2; i < 4; ++i) query->word[i] = MulAddHalves(query->word[i], kBy, 0);
+}
 
 template <CacheType kType, int kTiles, int kProducts>
 MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
@@ -49,22 +61,101 @@ MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
   const uint8_t* queries = block.queries + (g * block.query_pitch + range.query_strip * 4 + t) * 16;
   MLA_UNROLL_BY(1)  // other warps hide a strip's latency, for which they need registers
   for (int i = range.begin; i < range.end; i += range.step) {
-    const int group = !range.grouped ? 0 : range.strips == 1 ? i : i / range.strips;
+    const int group = range.GroupOf(i);
     const int strip = i - group * range.strips;
     ScoreFragments<kProducts> fragments;
     LoadScores<kType, kProducts>(block.tile, array, group, strip, block.token, &fragments);
+    float scales[4] = {};  // of tokens 4g .. 4g + 3
+    if constexpr (kType != CacheType::kF16) {
+      const int line = NumberLine<kType>(array, group, strip * kScoreStrip);
+      const FourHalves of = LoadNumbers(block.tile, line, block.token + 4 * g);
+      MLA_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        scales[j] = HalfToFloat(static_cast<uint16_t>(of.word[j / 2] >> (j % 2 * 16))) *
+                    (1.0f / Fields<kType>::kLowUnit);
+      }
+    }
     MLA_UNROLL
     for (int n = 0; n < kTiles; ++n) {
       const GpuColumn* columns = block.columns + n * 8;
       if (range.grouped && (columns[0].rope > group || columns[7].rope < group)) continue;
       Quad query = LoadShared(queries + (n * 8 * block.query_pitch + strip * 4) * 16);
       if (range.grouped && columns[g].rope != group) query = Quad{};
+      if constexpr (kType != CacheType::kF16) FitQuery<kType>(&query);
       MLA_UNROLL
       for (int m = 0; m < kProducts; ++m) {
-        Mma(scores[m][n], fragments.a[m][0], {query.word[0], query.word[1]});
-        Mma(scores[m][n], fragments.a[m][1], {query.word[2], query.word[3]});
+        float fields[4] = {};
+        float(&to)[4] = kType == CacheType::kF16 ? scores[m][n] : fields;
+        Mma(to, fragments.a[m][0], {query.word[0], query.word[1]});
+        Mma(to, fragments.a[m][1], {query.word[2], query.word[3]});
+        if constexpr (kType != CacheType::kF16) {
+          MLA_UNROLL
+          for (int d = 0; d < 4; ++d) scores[m][n][d] += scales[2 * m + d / 2] * fields[d];
+        }
       }
     }
+  }
+}
+
+// Minima times the sums of queries' strips: a product of tokens by 16 of the range's strips.
+template <CacheType kType, int kTiles>
+MLA_DEVICE void ScoreMinima(const ScoreBlock& block, const GpuTileArray& array,
+                            const StripRange& range, float (&scores)[2][kTiles][4]) {
+  const int g = Lane() / 4, t = Lane() % 4;
+  MLA_UNROLL_BY(1)
+  for (int first = range.begin; first < range.end; first += 16 * range.step) {
+    uint32_t minima[2][4];
+    MLA_UNROLL
+    for (int k = 0; k < 2; ++k) {  // strips 2t and 2t + 1 of eight
+      FourHalves of[2] = {};
+      MLA_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        const int i = first + (8 * k + 2 * t + j) * range.step;
+        if (i >= range.end) continue;
+        const int group = range.GroupOf(i);
+        const int line = NumberLine<kType>(array, group, (i - group * range.strips) * kScoreStrip);
+        of[j] = LoadNumbers(block.tile, line + 1, block.token + 4 * g);
+      }
+      MLA_UNROLL
+      for (int m = 0; m < 2; ++m) {
+        minima[m][2 * k] = Bytes(of[0].word[m], of[1].word[m], 0x5410);
+        minima[m][2 * k + 1] = Bytes(of[0].word[m], of[1].word[m], 0x7632);
+      }
+    }
+    MLA_UNROLL
+    for (int n = 0; n < kTiles; ++n) {
+      const GpuColumn& column = block.columns[n * 8 + g];
+      const uint32_t* sums =
+          block.query_sums + (n * 8 + g) * (block.query_pitch / 4) + range.query_strip;
+      uint32_t most[2], rest[2];
+      MLA_UNROLL
+      for (int k = 0; k < 2; ++k) {
+        uint32_t of[2] = {};
+        MLA_UNROLL
+        for (int j = 0; j < 2; ++j) {
+          const int i = first + (8 * k + 2 * t + j) * range.step, group = range.GroupOf(i);
+          if (i >= range.end || (range.grouped && column.rope != group)) continue;
+          of[j] = sums[i - group * range.strips];
+        }
+        most[k] = Bytes(of[0], of[1], 0x5410);
+        rest[k] = Bytes(of[0], of[1], 0x7632);
+      }
+      MLA_UNROLL
+      for (int m = 0; m < 2; ++m) {
+        Mma(scores[m][n], minima[m], {most[0], most[1]});
+        Mma(scores[m][n], minima[m], {rest[0], rest[1]});
+      }
+    }
+  }
+}
+
+// All of a range.
+template <CacheType kType, int kTiles, int kProducts>
+MLA_DEVICE void ScoreRange(const ScoreBlock& block, const GpuTileArray& array,
+                           const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
+  ScoreStrips<kType, kTiles, kProducts>(block, array, range, scores);
+  if constexpr (kType == CacheType::kInt4 || kType == CacheType::kInt2) {
+    ScoreMinima<kType, kTiles>(block, array, range, scores);
   }
 }
 
@@ -78,7 +169,7 @@ MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const 
     const int end = piece.score_end < all_rope ? piece.score_end : all_rope;
     const StripRange range = {strip, end, step, strips, task.rope_groups > 1, 0};
     WithType<kProducts>(rope, [&](auto type) {
-      ScoreStrips<decltype(type)::value, kTiles, kProducts>(block, rope, range, scores);
+      ScoreRange<decltype(type)::value, kTiles, kProducts>(block, rope, range, scores);
     });
     strip += (end - strip + step - 1) / step * step;
   }
@@ -86,7 +177,7 @@ MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const 
   const GpuTileArray key = piece.key;
   const StripRange range = {strip - all_rope, piece.score_end - all_rope, step, 0, false, strips};
   WithType<kProducts>(key, [&](auto type) {
-    ScoreStrips<decltype(type)::value, kTiles, kProducts>(block, key, range, scores);
+    ScoreRange<decltype(type)::value, kTiles, kProducts>(block, key, range, scores);
   });
 }
 
@@ -125,7 +216,7 @@ template <int kWarps, int kTiles, int kProducts>
 MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece& piece,
                            const TileView& tile, bool first) {
   // Of more columns at a time the sums' registers have no room; rows are widened for each.
-  constexpr int kAtOnce = kTiles < 4 ? kTiles : 4;
+  constexpr int kAtOnce = kTiles < 8 ? kTiles : 2;
   const int warp = kWarps == 1 ? 0 : WarpIndex();
   const ScoreSplit split = SplitScores<kWarps>(tile.tokens);
   const int strips = warp % split.strip_groups;
@@ -135,8 +226,12 @@ MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece&
        token += split.token_groups * (kProducts * 16)) {
     MLA_UNROLL_BY(1)
     for (int column = 0; column < kTiles * 8; column += kAtOnce * 8) {
-      const ScoreBlock block = {tile, token, s.columns() + column,
-                                s.queries + column * query_pitch * 16, query_pitch};
+      const ScoreBlock block = {tile,
+                                token,
+                                s.columns() + column,
+                                s.queries + column * query_pitch * 16,
+                                query_pitch,
+                                s.query_sums + column * (query_pitch / 4)};
       float scores[kProducts][kAtOnce][4] = {};
       ScoreRows<kAtOnce, kProducts>(s.the_task(), piece, block, piece.score_begin + strips,
                                     split.strip_groups, scores);

@@ -16,6 +16,9 @@ struct Shared {
   uint8_t* task;     // GpuTask and what is behind it
   uint8_t* queries;  // [columns][query_pitch] units
   float* factors;    // [columns]: what makes a product a score, in powers of two
+  // [columns][query_pitch / 4]: of a strip's 32 elements the sum, in two halves: what it is, and in
+  // the upper one what that lacks.
+  uint32_t* query_sums;
   // Of the unit:
   uint8_t* slots;
   float* scores;      // [groups of strips][columns][tokens + 4]
@@ -39,9 +42,11 @@ MLA_DEVICE Shared PlaceShared(const GpuAttentionSizes& sizes, int columns, int u
   s.task = SharedMemory() + kWorkBytes;
   s.queries = s.task + (sizes.task_bytes + 127) / 128 * 128;
   s.factors = reinterpret_cast<float*>(s.queries + columns * sizes.query_pitch * 16);
+  s.query_sums = reinterpret_cast<uint32_t*>(s.factors + columns);
   const int slots = sizes.slots * sizes.slot_bytes;
   const int unit_bytes = slots + sizes.score_bytes + columns * (kWeightPitch * 2 + 3 * 4);
-  s.slots = reinterpret_cast<uint8_t*>(s.factors + columns) + unit * unit_bytes;
+  s.slots =
+      reinterpret_cast<uint8_t*>(s.query_sums) + columns * sizes.query_pitch + unit * unit_bytes;
   s.scores = reinterpret_cast<float*>(s.slots + slots);
   s.weights = reinterpret_cast<uint16_t*>(s.slots + slots + sizes.score_bytes);
   s.rescale = reinterpret_cast<float*>(s.weights + columns * kWeightPitch);
@@ -101,10 +106,10 @@ struct QueryRow {
   }
 };
 
-// One warp: halves of the query times a power of two that brings its largest element to 1 .. 2, and
-// the inverse of that. A query with a NaN or an infinity keeps it.
+// One warp: halves of the query times a power of two that brings its largest element to 1 .. 2,
+// their sums by strips, and the inverse of that power. A query with a NaN or an infinity keeps it.
 template <bool kAligned>
-MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to) {
+MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint32_t* sums) {
   float largest = 0.0f;
   MLA_UNROLL_BY(8)
   for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
@@ -117,11 +122,25 @@ MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to) {
   const uint32_t most = BitsOfFloat(largest) >> 23;
   const uint32_t exponent = most < 1 ? 1 : most > 252 ? 252 : most;
   const float inverse = FloatOfBits((254 - exponent) << 23);
-  MLA_UNROLL_BY(8)
-  for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
-    const FourFloats four = row.Four<kAligned>(e);
-    to[e / 2] = PackHalves(four.of[0] * inverse, four.of[1] * inverse);
-    to[e / 2 + 1] = PackHalves(four.of[2] * inverse, four.of[3] * inverse);
+  MLA_UNROLL_BY(4)
+  for (int first = 0; first < elements; first += kWarp * 4) {
+    const int e = first + Lane() * 4;
+    FourFloats four = {};
+    if (e < elements) four = row.Four<kAligned>(e);
+    float sum = 0.0f;
+    MLA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const uint32_t pair = PackHalves(four.of[2 * i] * inverse, four.of[2 * i + 1] * inverse);
+      if (e < elements) to[e / 2 + i] = pair;
+      sum +=
+          HalfToFloat(static_cast<uint16_t>(pair)) + HalfToFloat(static_cast<uint16_t>(pair >> 16));
+    }
+    sum = SumOver(sum, kScoreStrip / 4);
+    if (e < elements && e % kScoreStrip == 0) {
+      const uint16_t most_of_it = FloatToHalf(sum);
+      sums[e / kScoreStrip] =
+          most_of_it | static_cast<uint32_t>(FloatToHalf(sum - HalfToFloat(most_of_it))) << 16;
+    }
   }
   return FloatOfBits(exponent << 23);
 }
@@ -146,8 +165,9 @@ MLA_DEVICE void LoadQueries(const AttendArgs& a, const Shared& s, int columns, i
                    column.query * call.q_latent_query + column.head * call.q_latent_head;
       row.key_length = task.key_length;
     }
-    const float factor =
-        row.aligned() ? LoadQuery<true>(row, elements, to) : LoadQuery<false>(row, elements, to);
+    uint32_t* sums = s.query_sums + c * (a.sizes.query_pitch / 4);
+    const float factor = row.aligned() ? LoadQuery<true>(row, elements, to, sums)
+                                       : LoadQuery<false>(row, elements, to, sums);
     if (Lane() == 0) s.factors[c] = factor * (call.scale * kLog2E);
   }
 }

@@ -14,11 +14,60 @@
 
 namespace mla::MLA_GPU {
 
-// A warp's sums: of strips warp, warp + kWarps, .. of 64 elements, four products each.
+// A warp's sums: of strips warp, warp + kWarps, .. of 64 elements, four products each. While rows
+// have minima, of fields in units as they lie, and of minima by themselves.
 template <int kTiles, int kStrips>
 struct Sums {
   float of[kStrips][4][kTiles][4];
+  float minima[kTiles][2];  // of lanes 4j to 4j + 3: those of the j-th 32 elements
+  CacheType type;           // of the fields: kInt4, kInt2; kF16: these are sums as they are
 };
+
+// Fields' sums and minima to sums as they are.
+template <CacheType kType, int kTiles, int kStrips>
+MLA_DEVICE void LeaveFields(Sums<kTiles, kStrips>* sums) {
+  const int t = Lane() % 4;
+  MLA_UNROLL
+  for (int n = 0; n < kTiles; ++n) {
+    MLA_UNROLL
+    for (int j = 0; j < 2; ++j) {
+      const float own = sums->minima[n][j];
+      MLA_UNROLL
+      for (int i = 0; i < 2 * kStrips; ++i) {
+        const float minimum = Shuffle(own, 4 * i + t);
+        MLA_UNROLL
+        for (int m = 0; m < 2; ++m) {
+          float(&of)[4] = sums->of[i / 2][i % 2 * 2 + m][n];
+          of[j] = of[j] * (1.0f / Fields<kType>::kLowUnit) + minimum;
+          of[2 + j] = of[2 + j] * (1.0f / Fields<kType>::kHighUnit) + minimum;
+        }
+      }
+      sums->minima[n][j] = 0.0f;
+    }
+  }
+}
+
+template <CacheType kType, int kTiles, int kStrips>
+MLA_DEVICE void EnterFields(Sums<kTiles, kStrips>* sums) {
+  MLA_UNROLL
+  for (int i = 0; i < kStrips * 4 * kTiles * 4; ++i) {
+    const float unit = i % 4 < 2 ? Fields<kType>::kLowUnit : Fields<kType>::kHighUnit;
+    sums->of[i / (16 * kTiles)][i / (4 * kTiles) % 4][i / 4 % kTiles][i % 4] *= unit;
+  }
+}
+
+// Brings the sums to what a type's rows are added to.
+template <int kTiles, int kStrips>
+MLA_DEVICE void ChangeType(CacheType type, Sums<kTiles, kStrips>* sums) {
+  if (type == sums->type) return;
+  const auto change = [&](CacheType of, auto call) {
+    if (of == CacheType::kInt4) call(TypeConstant<CacheType::kInt4>());
+    if (of == CacheType::kInt2) call(TypeConstant<CacheType::kInt2>());
+  };
+  change(sums->type, [&](auto of) { LeaveFields<decltype(of)::value>(sums); });
+  change(type, [&](auto of) { EnterFields<decltype(of)::value>(sums); });
+  sums->type = type;
+}
 
 template <int kTiles, int kStrips>
 MLA_DEVICE void Rescale(const Shared& s, Sums<kTiles, kStrips>* sums) {
@@ -35,6 +84,30 @@ MLA_DEVICE void Rescale(const Shared& s, Sums<kTiles, kStrips>* sums) {
         for (int d = 0; d < 4; ++d) sums->of[i][m][n][d] *= by[d % 2];
       }
     }
+    MLA_UNROLL
+    for (int j = 0; j < 2; ++j) sums->minima[n][j] *= by[j];
+  }
+}
+
+// Minima of a lane's group of 32 among the warp's strips, weighted.
+template <CacheType kType, int kWarps, int kTiles, int kStrips>
+MLA_DEVICE void SumMinima(const TileView& tile, const GpuTileArray& array, int begin, int end,
+                          int token, const FourHalves (&weights)[kTiles],
+                          Sums<kTiles, kStrips>* sums) {
+  const int warp = kWarps == 1 ? 0 : WarpIndex();
+  const int g = Lane() / 4, t = Lane() % 4;
+  const int strip = warp + kWarps * (g / 2);
+  FourHalves minima = {};
+  if (g < 2 * kStrips && strip >= begin && strip < end) {
+    const int element = array.Eight(strip * kValueStrip + g % 2 * 32);
+    minima = LoadNumbers(tile, NumberLine<kType>(array, 0, element) + 1, token + 4 * t);
+  }
+  MLA_UNROLL
+  for (int n = 0; n < kTiles; ++n) {
+    float sum[4] = {sums->minima[n][0], sums->minima[n][1], 0.0f, 0.0f};
+    Mma(sum, {minima.word[0], 0, minima.word[1], 0}, {weights[n].word[0], weights[n].word[1]});
+    MLA_UNROLL
+    for (int j = 0; j < 2; ++j) sums->minima[n][j] = sum[j];
   }
 }
 
@@ -58,12 +131,28 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
       SumFragments fragments;
       LoadSums<kType>(tile, array, strip, token, &fragments);
       MLA_UNROLL
-      for (int m = 0; m < 4; ++m) {
+      for (int part = 0; part < 2; ++part) {
+        FourHalves scales = {};
+        if constexpr (kType != CacheType::kF16) {
+          const int element = array.Eight(strip * kValueStrip + part * 32);
+          scales = LoadNumbers(tile, NumberLine<kType>(array, 0, element), token + 4 * t);
+        }
         MLA_UNROLL
         for (int n = 0; n < kTiles; ++n) {
-          Mma(sums->of[i][m][n], fragments.a[m], {weights[n].word[0], weights[n].word[1]});
+          FourHalves by = weights[n];
+          if constexpr (kType != CacheType::kF16) {
+            by.word[0] = MulAddHalves(by.word[0], scales.word[0], 0);
+            by.word[1] = MulAddHalves(by.word[1], scales.word[1], 0);
+          }
+          MLA_UNROLL
+          for (int m = 2 * part; m < 2 * part + 2; ++m) {
+            Mma(sums->of[i][m][n], fragments.a[m], {by.word[0], by.word[1]});
+          }
         }
       }
+    }
+    if constexpr (kType == CacheType::kInt4 || kType == CacheType::kInt2) {
+      SumMinima<kType, kWarps>(tile, array, begin, end, token, weights, sums);
     }
   }
 }
@@ -73,6 +162,8 @@ MLA_DEVICE void SumPiece(const Shared& s, const GpuTilePiece& piece, const TileV
                          Sums<kTiles, kStrips>* sums) {
   const GpuTileArray value = piece.value;
   WithType<2>(value, [&](auto type) {
+    constexpr CacheType kType = decltype(type)::value;
+    ChangeType(kType == CacheType::kInt8 ? CacheType::kF16 : kType, sums);
     SumStrips<decltype(type)::value, kWarps>(s, tile, value, piece.value_begin, piece.value_end,
                                              sums);
   });
@@ -84,21 +175,16 @@ MLA_DEVICE float* PartialRow(const AttendArgs& a, int sequence, int split, int q
   return static_cast<float*>(a.call.workspace) + row * a.sizes.partial_floats();
 }
 
-MLA_DEVICE void StoreEight(float* to, const float (&values)[8], int n) {
-  if (n >= 8 && reinterpret_cast<uintptr_t>(to) % 16 == 0) {
-    MLA_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      Quad quad;
-      MLA_UNROLL
-      for (int i = 0; i < 4; ++i) quad.word[i] = BitsOfFloat(values[half * 4 + i]);
-      reinterpret_cast<Quad*>(to)[half] = quad;
-    }
+struct alignas(8) TwoFloats {
+  float of[2];
+};
+MLA_DEVICE void StoreTwo(float* to, float first, float second, int n) {
+  if (n >= 2 && reinterpret_cast<uintptr_t>(to) % 8 == 0) {
+    *reinterpret_cast<TwoFloats*>(to) = {first, second};
     return;
   }
-  MLA_UNROLL
-  for (int i = 0; i < 8; ++i) {
-    if (i < n) to[i] = values[i];
-  }
+  if (n >= 1) to[0] = first;
+  if (n >= 2) to[1] = second;
 }
 
 // Weighted means, to where they belong: of a sequence with one split these are the results.
@@ -120,7 +206,7 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
       const float total = s.totals[c];
       const float by = total == 0.0f ? 0.0f : 1.0f / total;  // zero: a split that saw nothing
       float* out = nullptr;
-      Quad* partial = nullptr;
+      uint32_t* partial = nullptr;
       if (whole) {
         out = call.out + work.sequence * call.out_sequence + column.query * call.out_query +
               column.head * call.out_head + task.value_begin;
@@ -130,27 +216,23 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
           row[0] = s.maxima[c];
           row[1] = total;
         }
-        partial = reinterpret_cast<Quad*>(row) + 1 + task.value_begin / kUnitElements;
+        partial = reinterpret_cast<uint32_t*>(row + 4) + task.value_begin / 2;
       }
       MLA_UNROLL
       for (int i = 0; i < kStrips; ++i) {
-        const int element = (warp + kWarps * i) * kValueStrip + 8 * g;
-        if (element >= task.value_length) continue;
-        float values[8];
         MLA_UNROLL
-        for (int m = 0; m < 4; ++m) {
-          values[2 * m] = sums.of[i][m][n][j] * by;
-          values[2 * m + 1] = sums.of[i][m][n][2 + j] * by;
-        }
-        if (whole) {
-          StoreEight(out + element, values, task.value_length - element);
-        } else {
-          Quad halves;
-          MLA_UNROLL
-          for (int m = 0; m < 4; ++m) {
-            halves.word[m] = PackHalves(values[2 * m], values[2 * m + 1]);
+        for (int pair = 0; pair < 4; ++pair) {  // of neighbours, by products' pairs and halves
+          const int m = pair / 2 * 2, half = pair % 2;
+          const int element = (warp + kWarps * i) * kValueStrip + SumElement(m, half);
+          // Whole units are written, which the merge reads.
+          if (element / kUnitElements * kUnitElements >= task.value_length) continue;
+          const float first = sums.of[i][m][n][2 * half + j] * by;
+          const float second = sums.of[i][m + 1][n][2 * half + j] * by;
+          if (whole) {
+            StoreTwo(out + element, first, second, task.value_length - element);
+          } else {
+            partial[element / 2] = PackHalves(first, second);
           }
-          partial[element / kUnitElements] = halves;
         }
       }
     }
