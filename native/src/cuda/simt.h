@@ -70,6 +70,15 @@ MLA_DEVICE uint8_t* SharedMemory() {
   return shared;
 }
 
+// Where something is in shared memory, as a number that loads are fastest with; and a load.
+MLA_DEVICE int SharedAddress(const void* at) {
+  return static_cast<int>(__cvta_generic_to_shared(at));
+}
+template <typename T>
+MLA_DEVICE T LoadShared(int address) {
+  return *static_cast<const T*>(__cvta_shared_to_generic(static_cast<size_t>(address)));
+}
+
 MLA_DEVICE void SyncBlock() { __syncthreads(); }
 MLA_DEVICE void SyncWarp() { __syncwarp(); }
 
@@ -285,6 +294,13 @@ inline int BlockY() { return Emulator::Thread().block[1]; }
 inline int BlockZ() { return Emulator::Thread().block[2]; }
 inline int GridX() { return Emulator::Thread().grid[0]; }
 inline uint8_t* SharedMemory() { return Emulator::Thread().shared; }
+inline int SharedAddress(const void* at) {
+  return static_cast<int>(static_cast<const uint8_t*>(at) - SharedMemory());
+}
+template <typename T>
+T LoadShared(int address) {
+  return *reinterpret_cast<const T*>(SharedMemory() + address);
+}
 inline void SyncBlock() { Emulator::SyncBlock(); }
 inline void SyncWarp() { Emulator::SyncWarp(); }
 

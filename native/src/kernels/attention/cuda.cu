@@ -6,12 +6,12 @@
 // values.
 //
 // What bounds it, counted in sm_90's code and not measured: 32 elements of 32 tokens cost a warp,
-// at 16 columns, of int4 92 instructions to score and 96 to sum, of int2 101 and 104, of f16 70 and
-// 110. A processor issues 4 a clock, and of an H200's memory it gets about 19 bytes a clock. f16
-// has 2,048 bytes of these in 108 clocks, and 45 of instructions: memory bounds it. int4 with its
-// numbers has 640 in 34, int2 384 in 20: where a row is key and value, 47 and 51 clocks of
-// instructions bound them, 2.3 and 2.1 times as fast as f16; where it is only one of them (plain
-// models), memory bounds int4.
+// at 16 columns, of int4 87 instructions to score and 85 to sum, of int2 93 and 89, of f16 67 and
+// 92; a third of packed ones' is addresses. A processor issues 4 a clock, and of an H200's memory
+// it gets about 19 bytes a clock. f16 has 2,048 bytes of these in 108 clocks, and 40 of
+// instructions: memory bounds it. int4 with its numbers has 640 in 34, int2 384 in 20: where a row
+// is key and value, 43 and 46 clocks of instructions bound them, 2.5 and 2.4 times as fast as f16;
+// where it is only one of them (plain models), memory bounds int4 and nearly int2.
 #include <algorithm>
 
 #include "cuda/simt.h"
@@ -111,7 +111,7 @@ void Attend(const AttendArgs a) {
       }
       const GpuTilePiece& piece = s.Piece(form, p);
       const uint8_t* memory = s.slots + slot * a.sizes.slot_bytes;
-      const TileView view = ViewTile(piece, form.tokens, memory);
+      const TileView view = ViewTile(piece, form.tokens, SharedAddress(memory));
       slot = slot + 1 == a.sizes.slots ? 0 : slot + 1;
       if (p < form.score_pieces) {
         if (form.tokens == 16) {

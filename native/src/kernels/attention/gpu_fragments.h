@@ -33,15 +33,13 @@ MLA_DEVICE int TokenOf(int m, int half, int g) {
   return kProducts == 2 ? 4 * g + 2 * m + half : 4 * (g & 3) + 2 * half + (g >> 2);
 }
 
-// A piece of a tile in shared memory.
+// A piece of a tile: addresses in shared memory (SharedAddress).
 struct TileView {
-  const uint8_t* slot;
-  const uint8_t* numbers;
-  const uint8_t* floats;
+  int slot, numbers, floats;
   int tokens, pitch;
 };
 
-MLA_DEVICE TileView ViewTile(const GpuTilePiece& piece, int tokens, const uint8_t* slot) {
+MLA_DEVICE TileView ViewTile(const GpuTilePiece& piece, int tokens, int slot) {
   return {slot, slot + piece.NumbersAt(tokens), slot + piece.FloatsAt(tokens), tokens, piece.pitch};
 }
 
@@ -50,11 +48,14 @@ struct Fields {
   static constexpr int kBits = kType == CacheType::kInt8 ? 8 : kType == CacheType::kInt4 ? 4 : 2;
   static constexpr int kBlock = 32 / kBits;  // elements
   static constexpr int kNumbers = kType == CacheType::kInt8 ? 1 : 2;
-  static constexpr bool kHasMinima = kNumbers == 2;
   // What one is as a half: in the lower field of a byte, in the upper one.
   static constexpr float kLowUnit = kType == CacheType::kInt8 ? 1.0f : 0x1p-24f;
   static constexpr float kHighUnit = kType == CacheType::kInt8 ? 1.0f : kLowUnit * (1 << kBits);
 };
+
+constexpr bool HasMinima(CacheType type) {
+  return type == CacheType::kInt4 || type == CacheType::kInt2;
+}
 
 // Of halves with fields in their lower bytes: those of element i and, of int4 and int2, of element
 // i + 4 of the eight that a lane has, in the next bits. int8's upper bytes are kOneByte's.
@@ -73,38 +74,55 @@ MLA_DEVICE void PickPair(uint32_t bytes, uint32_t* low, uint32_t* high) {
   }
 }
 
-// Four tokens' shares of eight elements from `element` on (a multiple of eight), of blocks that
-// begin at line `at`: int8 takes two blocks, int2 half a one.
-template <CacheType kType>
-struct PackedEight {
-  Quad first, second;  // [4 tokens]; second: int8 only
-
-  MLA_DEVICE void Load(const TileView& tile, int at, int element, int chunk) {
-    using F = Fields<kType>;
-    const int chunks = tile.tokens / 4;
-    const auto load = [&](int block) {
-      const int line = at + block;
-      const int swizzle = BlockSwizzle(line, kType == CacheType::kInt8);
-      return LoadShared(tile.slot + (line * chunks + (chunk ^ swizzle)) * 16);
-    };
-    first = load(element / F::kBlock);
-    if constexpr (kType == CacheType::kInt8) second = load(element / F::kBlock + 1);
-    if constexpr (kType == CacheType::kInt2) {
-      const int shift = element % F::kBlock / 2;  // of elements 8 .. 15: four bits of each byte
-      MLA_UNROLL
-      for (int i = 0; i < 4; ++i) first.word[i] >>= shift;
-    }
-  }
-};
-
 struct alignas(8) FourHalves {
   uint32_t word[2];
 };
 
-// One number each of four tokens: of the group that `element` is in.
-MLA_DEVICE FourHalves LoadNumbers(const TileView& tile, int line, int token) {
-  return *reinterpret_cast<const FourHalves*>(tile.numbers + (line * tile.tokens + token) * 2);
-}
+// Where eight elements from `element` on (a multiple of eight) lie, of blocks that begin at line
+// `at`: int8 has them in two blocks, int2 half a one.
+template <CacheType kType>
+struct EightPlace {
+  // For four tokens at a time: from `lane` * 4 and a multiple of 16 on.
+  MLA_DEVICE static EightPlace At(const TileView& tile, int at, int element, int lane) {
+    using F = Fields<kType>;
+    constexpr bool kInTwos = kType == CacheType::kInt8;
+    EightPlace place = {};
+    MLA_UNROLL
+    for (int i = 0; i < kBlocks; ++i) {
+      const int line = at + static_cast<int>(static_cast<uint32_t>(element) / F::kBlock) + i;
+      const int swizzle = BlockSwizzle(line, kInTwos);
+      place.begin[i] = tile.slot + line * tile.tokens * 4 + (lane ^ (swizzle & 3)) * 16;
+      place.turn[i] = (swizzle & 4) * 16;
+    }
+    place.shift = static_cast<int>(static_cast<uint32_t>(element) % F::kBlock / 2);
+    return place;
+  }
+
+  // [4 tokens] of block `i` from `token` on, a multiple of 16. int2: fields are `shift` bits up.
+  MLA_DEVICE Quad Load(int token, int i = 0) const {
+    return LoadShared<Quad>(begin[i] + ((token * 4) ^ turn[i]));
+  }
+
+  static constexpr int kBlocks = kType == CacheType::kInt8 ? 2 : 1;
+  int begin[kBlocks], turn[kBlocks];
+  int shift;  // int2: where elements 8 .. 15 are within a byte
+};
+
+// Where the numbers of four tokens from `token` on are: of the group that element 0 of rotary group
+// 0 is in, and from a line of numbers to the next.
+template <CacheType kType>
+struct NumberPlace {
+  MLA_DEVICE static NumberPlace At(const TileView& tile, const GpuTileArray& array, int token) {
+    return {tile.numbers + (array.numbers * tile.tokens + token) * 2, tile.tokens * 2};
+  }
+  MLA_DEVICE int Of(const GpuTileArray& array, int group, int element) const {
+    const uint32_t groups = static_cast<uint32_t>(element) >> array.group_shift;
+    const int lines = static_cast<int>(groups) * Fields<kType>::kNumbers;
+    return begin + (lines + group * array.number_step) * line;
+  }
+
+  int begin, line;
+};
 
 // --- scores: a[m][step] are products m with two steps of 16 elements ---
 
@@ -113,28 +131,32 @@ struct ScoreFragments {
   uint32_t a[kProducts][2][4];
 };
 
-// The line of the numbers of the group that `element` is in, of rotary group `group`.
-template <CacheType kType>
-MLA_DEVICE int NumberLine(const GpuTileArray& array, int group, int element) {
-  return array.numbers + group * array.number_step +
-         (element >> array.group_shift) * Fields<kType>::kNumbers;
-}
-
+// Tokens from `token` on, a multiple of 32.
 template <CacheType kType>
 MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array, int at, int strip,
                                  int token, ScoreFragments<2>* to) {
   const int g = Lane() / 4, t = Lane() % 4;
-  PackedEight<kType> eight;
-  eight.Load(tile, at, array.Eight(strip * kScoreStrip + 8 * t), token / 4 + g);
+  // Its lane is one of 16 tokens: the upper half of lanes has the next 16.
+  const auto place =
+      EightPlace<kType>::At(tile, at, array.Eight(strip * kScoreStrip + 8 * t), g & 3);
+  const int from = token + g / 4 * 16;
+  Quad first = place.Load(from);
+  if constexpr (kType == CacheType::kInt2) {
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) first.word[i] >>= place.shift;
+  }
+  Quad second = {};
+  if constexpr (kType == CacheType::kInt8) second = place.Load(from, 1);
   MLA_UNROLL
   for (int i = 0; i < 4; ++i) {  // tokens
     uint32_t(&a)[2][4] = to->a[i / 2];
     const int half = i % 2;
-    const uint32_t word = eight.first.word[i];
-    PickPair<kType>(Bytes(word, kOneByte, 0x4140), &a[0][half], &a[1][half]);
-    PickPair<kType>(Bytes(word, kOneByte, 0x4342), &a[0][2 + half], &a[1][2 + half]);
+    const uint32_t word = first.word[i];
+    constexpr uint32_t kUpper = kType == CacheType::kInt8 ? kOneByte : 0;
+    PickPair<kType>(Bytes(word, kUpper, 0x4140), &a[0][half], &a[1][half]);
+    PickPair<kType>(Bytes(word, kUpper, 0x4342), &a[0][2 + half], &a[1][2 + half]);
     if constexpr (kType == CacheType::kInt8) {
-      const uint32_t more = eight.second.word[i];
+      const uint32_t more = second.word[i];
       PickPair<kType>(Bytes(more, kOneByte, 0x4140), &a[1][half], nullptr);
       PickPair<kType>(Bytes(more, kOneByte, 0x4342), &a[1][2 + half], nullptr);
     }
@@ -151,7 +173,7 @@ MLA_DEVICE void LoadHalfScores(const TileView& tile, const GpuTileArray& array, 
     MLA_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = token + TokenOf<kProducts>(m, half, g);
-      const Quad quad = LoadShared(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
+      const Quad quad = LoadShared<Quad>(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
       to->a[m][0][half] = quad.word[0];
       to->a[m][0][2 + half] = quad.word[1];
       to->a[m][1][half] = quad.word[2];
@@ -174,78 +196,127 @@ MLA_DEVICE void LoadScores(const TileView& tile, const GpuTileArray& array, int 
 
 // --- sums: a[m] are elements SumElement(m, ..) (row g, row g + 8) ---
 
+constexpr int kPartElements = kValueStrip / 2;
+
 // Of a strip of 64: products 0 and 1 have the first 32, which share their numbers, 2 and 3 the
 // others.
 MLA_DEVICE int SumElement(int m, int half) {
   const int g = Lane() / 4;
-  return m / 2 * 32 + g / 2 * 8 + half * 4 + g % 2 * 2 + m % 2;
+  return m / 2 * kPartElements + g / 2 * 8 + half * 4 + g % 2 * 2 + m % 2;
+}
+
+// What the sum of a field is in, of row g (half 0) or g + 8.
+template <CacheType kType>
+MLA_DEVICE float SumUnit(int half) {
+  const float unit = half == 0 ? Fields<kType>::kLowUnit : Fields<kType>::kHighUnit;
+  // Elements 8 .. 15 of a block are four bits up.
+  return kType == CacheType::kInt2 && Lane() / 8 % 2 == 1 ? unit * 16.0f : unit;
 }
 
 struct SumFragments {
   uint32_t a[4][4];
 };
 
+// Of 16 tokens at a time, what of a strip a lane reads.
 template <CacheType kType>
-MLA_DEVICE void LoadPackedSums(const TileView& tile, const GpuTileArray& array, int strip,
-                               int token, SumFragments* to) {
-  const int g = Lane() / 4, t = Lane() % 4;
-  MLA_UNROLL
-  for (int part = 0; part < 2; ++part) {  // of the strip
-    PackedEight<kType> eight;
-    eight.Load(tile, array.at, array.Eight(strip * kValueStrip + part * 32 + g / 2 * 8),
-               token / 4 + t);
+struct SumStrip {
+  MLA_DEVICE static SumStrip At(const TileView& tile, const GpuTileArray& array, int strip) {
+    const int t = Lane() % 4;
+    SumStrip to;
     MLA_UNROLL
-    for (int pair = 0; pair < 2; ++pair) {  // of tokens
+    for (int part = 0; part < 2; ++part) {
+      const int element = strip * kValueStrip + part * kPartElements;
+      to.parts[part] = {
+          EightPlace<kType>::At(tile, array.at, array.Eight(element + Lane() / 8 * 8), t),
+          NumberPlace<kType>::At(tile, array, 4 * t).Of(array, 0, array.Eight(element))};
+    }
+    to.digits = static_cast<uint32_t>(Lane() / 4 % 2 * 0x2222);
+    to.mask = 0x00030003u << (Lane() / 8 % 2 * 4);
+    return to;
+  }
+
+  MLA_DEVICE void Load(int token, SumFragments* to) const {
+    MLA_UNROLL
+    for (int part = 0; part < 2; ++part) {
+      const Quad first = parts[part].place.Load(token);
+      Quad second = {};
+      if constexpr (kType == CacheType::kInt8) second = parts[part].place.Load(token, 1);
       MLA_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        const uint32_t digits = static_cast<uint32_t>(0x4400 + 0x1111 * j + g % 2 * 0x2222);
-        const auto bytes = [&](const Quad& words) {
-          const uint32_t two = Bytes(words.word[2 * pair], words.word[2 * pair + 1], digits);
-          return kType == CacheType::kInt8 ? (two & 0x00ff00ffu) | (kOneByte & 0xff00ff00u) : two;
-        };
-        uint32_t(&a)[4] = to->a[2 * part + j];
-        PickPair<kType>(bytes(eight.first), &a[2 * pair], &a[2 * pair + 1]);
-        if constexpr (kType == CacheType::kInt8) {
-          PickPair<kType>(bytes(eight.second), &a[2 * pair + 1], nullptr);
+      for (int pair = 0; pair < 2; ++pair) {  // of tokens
+        MLA_UNROLL
+        for (int j = 0; j < 2; ++j) {
+          const uint32_t pick = digits + static_cast<uint32_t>(0x4400 + 0x1111 * j);
+          const auto bytes = [&](const Quad& words) {
+            const uint32_t two = Bytes(words.word[2 * pair], words.word[2 * pair + 1], pick);
+            return kType == CacheType::kInt8 ? (two & 0x00ff00ffu) | (kOneByte & 0xff00ff00u) : two;
+          };
+          uint32_t(&a)[4] = to->a[2 * part + j];
+          if constexpr (kType == CacheType::kInt2) {
+            // Not shifted: SumUnit has it.
+            const uint32_t both = bytes(first);
+            a[2 * pair] = both & mask;
+            a[2 * pair + 1] = both & (mask << 2);
+            continue;
+          }
+          PickPair<kType>(bytes(first), &a[2 * pair], &a[2 * pair + 1]);
+          if constexpr (kType == CacheType::kInt8) {
+            PickPair<kType>(bytes(second), &a[2 * pair + 1], nullptr);
+          }
         }
       }
     }
   }
-}
+  // Weights [4 tokens] times the scales of products 2 part and 2 part + 1.
+  MLA_DEVICE FourHalves Weigh(const FourHalves& weights, int part, int token) const {
+    const FourHalves scales = LoadShared<FourHalves>(parts[part].scales + token * 2);
+    return {{MulAddHalves(weights.word[0], scales.word[0], 0),
+             MulAddHalves(weights.word[1], scales.word[1], 0)}};
+  }
 
-MLA_DEVICE void LoadHalfSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
-                             SumFragments* to) {
-  const int g = Lane() / 4, t = Lane() % 4;
-  MLA_UNROLL
-  for (int part = 0; part < 2; ++part) {
-    const int element = array.Eight(strip * kValueStrip + part * 32 + g / 2 * 8);
-    const int unit = array.at + element / kUnitElements;
+  struct Part {
+    EightPlace<kType> place;
+    int scales;
+  };
+  Part parts[2];
+  uint32_t digits;  // that pick a lane's bytes
+  uint32_t mask;    // int2: a lane's first field
+};
+
+template <>
+struct SumStrip<CacheType::kF16> {
+  MLA_DEVICE static SumStrip At(const TileView& tile, const GpuTileArray& array, int strip) {
+    const int element = strip * kValueStrip + Lane() / 8 * 8;
+    return {tile.floats,
+            tile.pitch,
+            {array.at + array.Eight(element) / kUnitElements,
+             array.at + array.Eight(element + kPartElements) / kUnitElements}};
+  }
+
+  MLA_DEVICE void Load(int token, SumFragments* to) const {
+    const int g = Lane() / 4, t = Lane() % 4;
     MLA_UNROLL
-    for (int pair = 0; pair < 2; ++pair) {
-      const int row = token + 4 * t + 2 * pair;
-      const auto word = [&](int i, int half) {
-        const uint8_t* at = tile.floats + UnitAt(row + i, unit, tile.pitch) * 16;
-        return reinterpret_cast<const uint32_t*>(at)[half * 2 + g % 2];
-      };
+    for (int part = 0; part < 2; ++part) {
       MLA_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const uint32_t first = word(0, half), second = word(1, half);
-        to->a[2 * part][2 * pair + half] = Bytes(first, second, 0x5410);
-        to->a[2 * part + 1][2 * pair + half] = Bytes(first, second, 0x7632);
+      for (int pair = 0; pair < 2; ++pair) {
+        const int row = token + 4 * t + 2 * pair;
+        const auto word = [&](int i, int half) {
+          return LoadShared<uint32_t>(floats + UnitAt(row + i, units[part], pitch) * 16 +
+                                      (half * 2 + g % 2) * 4);
+        };
+        MLA_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const uint32_t first = word(0, half), second = word(1, half);
+          to->a[2 * part][2 * pair + half] = Bytes(first, second, 0x5410);
+          to->a[2 * part + 1][2 * pair + half] = Bytes(first, second, 0x7632);
+        }
       }
     }
   }
-}
+  MLA_DEVICE FourHalves Weigh(const FourHalves& weights, int, int) const { return weights; }
 
-template <CacheType kType>
-MLA_DEVICE void LoadSums(const TileView& tile, const GpuTileArray& array, int strip, int token,
-                         SumFragments* to) {
-  if constexpr (kType == CacheType::kF16) {
-    LoadHalfSums(tile, array, strip, token, to);
-  } else {
-    LoadPackedSums<kType>(tile, array, strip, token, to);
-  }
-}
+  int floats, pitch;
+  int units[2];
+};
 
 // Calls with an array's type as a constant, kF16 for all floats. Packed rows have tiles of two
 // products at least.

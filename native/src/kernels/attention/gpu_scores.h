@@ -48,7 +48,7 @@ struct StripRange {
 // Halves that are the upper field's of a byte are so much too large, and their query's the less.
 template <CacheType kType>
 MLA_DEVICE void FitQuery(Quad* query) {
-  if constexpr (!Fields<kType>::kHasMinima) return;
+  if constexpr (!HasMinima(kType)) return;
   constexpr uint32_t kBy = kType == CacheType::kInt4 ? 0x2c002c00u : 0x34003400u;  // 1/16, 1/4
   MLA_UNROLL
   for (int i = 2; i < 4; ++i) query->word[i] = MulAddHalves(query->word[i], kBy, 0);
@@ -58,7 +58,10 @@ template <CacheType kType, int kTiles, int kProducts>
 MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
                             const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const uint8_t* queries = block.queries + (g * block.query_pitch + range.query_strip * 4 + t) * 16;
+  const int queries =
+      SharedAddress(block.queries) + (g * block.query_pitch + range.query_strip * 4 + t) * 16;
+  using Numbers = NumberPlace<kType == CacheType::kF16 ? CacheType::kInt8 : kType>;
+  const Numbers numbers = Numbers::At(block.tile, array, block.token + 4 * g);
   MLA_UNROLL_BY(1)  // other warps hide a strip's latency, for which they need registers
   for (int i = range.begin; i < range.end; i += range.step) {
     const int group = range.GroupOf(i);
@@ -67,8 +70,7 @@ MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
     LoadScores<kType, kProducts>(block.tile, array, group, strip, block.token, &fragments);
     float scales[4] = {};  // of tokens 4g .. 4g + 3
     if constexpr (kType != CacheType::kF16) {
-      const int line = NumberLine<kType>(array, group, strip * kScoreStrip);
-      const FourHalves of = LoadNumbers(block.tile, line, block.token + 4 * g);
+      const auto of = LoadShared<FourHalves>(numbers.Of(array, group, strip * kScoreStrip));
       MLA_UNROLL
       for (int j = 0; j < 4; ++j) {
         scales[j] = HalfToFloat(static_cast<uint16_t>(of.word[j / 2] >> (j % 2 * 16))) *
@@ -79,7 +81,7 @@ MLA_DEVICE void ScoreStrips(const ScoreBlock& block, const GpuTileArray& array,
     for (int n = 0; n < kTiles; ++n) {
       const GpuColumn* columns = block.columns + n * 8;
       if (range.grouped && (columns[0].rope > group || columns[7].rope < group)) continue;
-      Quad query = LoadShared(queries + (n * 8 * block.query_pitch + strip * 4) * 16);
+      Quad query = LoadShared<Quad>(queries + (n * 8 * block.query_pitch + strip * 4) * 16);
       if (range.grouped && columns[g].rope != group) query = Quad{};
       if constexpr (kType != CacheType::kF16) FitQuery<kType>(&query);
       MLA_UNROLL
@@ -102,6 +104,7 @@ template <CacheType kType, int kTiles>
 MLA_DEVICE void ScoreMinima(const ScoreBlock& block, const GpuTileArray& array,
                             const StripRange& range, float (&scores)[2][kTiles][4]) {
   const int g = Lane() / 4, t = Lane() % 4;
+  const auto numbers = NumberPlace<kType>::At(block.tile, array, block.token + 4 * g);
   MLA_UNROLL_BY(1)
   for (int first = range.begin; first < range.end; first += 16 * range.step) {
     uint32_t minima[2][4];
@@ -113,8 +116,8 @@ MLA_DEVICE void ScoreMinima(const ScoreBlock& block, const GpuTileArray& array,
         const int i = first + (8 * k + 2 * t + j) * range.step;
         if (i >= range.end) continue;
         const int group = range.GroupOf(i);
-        const int line = NumberLine<kType>(array, group, (i - group * range.strips) * kScoreStrip);
-        of[j] = LoadNumbers(block.tile, line + 1, block.token + 4 * g);
+        const int element = (i - group * range.strips) * kScoreStrip;
+        of[j] = LoadShared<FourHalves>(numbers.Of(array, group, element) + numbers.line);
       }
       MLA_UNROLL
       for (int m = 0; m < 2; ++m) {
@@ -154,7 +157,7 @@ template <CacheType kType, int kTiles, int kProducts>
 MLA_DEVICE void ScoreRange(const ScoreBlock& block, const GpuTileArray& array,
                            const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
   ScoreStrips<kType, kTiles, kProducts>(block, array, range, scores);
-  if constexpr (kType == CacheType::kInt4 || kType == CacheType::kInt2) {
+  if constexpr (HasMinima(kType)) {
     ScoreMinima<kType, kTiles>(block, array, range, scores);
   }
 }

@@ -27,6 +27,7 @@ struct Sums {
 template <CacheType kType, int kTiles, int kStrips>
 MLA_DEVICE void LeaveFields(Sums<kTiles, kStrips>* sums) {
   const int t = Lane() % 4;
+  const float by[2] = {1.0f / SumUnit<kType>(0), 1.0f / SumUnit<kType>(1)};
   MLA_UNROLL
   for (int n = 0; n < kTiles; ++n) {
     MLA_UNROLL
@@ -38,8 +39,8 @@ MLA_DEVICE void LeaveFields(Sums<kTiles, kStrips>* sums) {
         MLA_UNROLL
         for (int m = 0; m < 2; ++m) {
           float(&of)[4] = sums->of[i / 2][i % 2 * 2 + m][n];
-          of[j] = of[j] * (1.0f / Fields<kType>::kLowUnit) + minimum;
-          of[2 + j] = of[2 + j] * (1.0f / Fields<kType>::kHighUnit) + minimum;
+          of[j] = of[j] * by[0] + minimum;
+          of[2 + j] = of[2 + j] * by[1] + minimum;
         }
       }
       sums->minima[n][j] = 0.0f;
@@ -49,9 +50,10 @@ MLA_DEVICE void LeaveFields(Sums<kTiles, kStrips>* sums) {
 
 template <CacheType kType, int kTiles, int kStrips>
 MLA_DEVICE void EnterFields(Sums<kTiles, kStrips>* sums) {
+  const float units[2] = {SumUnit<kType>(0), SumUnit<kType>(1)};
   MLA_UNROLL
   for (int i = 0; i < kStrips * 4 * kTiles * 4; ++i) {
-    const float unit = i % 4 < 2 ? Fields<kType>::kLowUnit : Fields<kType>::kHighUnit;
+    const float unit = units[i % 4 / 2];
     sums->of[i / (16 * kTiles)][i / (4 * kTiles) % 4][i / 4 % kTiles][i % 4] *= unit;
   }
 }
@@ -89,19 +91,29 @@ MLA_DEVICE void Rescale(const Shared& s, Sums<kTiles, kStrips>* sums) {
   }
 }
 
-// Minima of a lane's group of 32 among the warp's strips, weighted.
-template <CacheType kType, int kWarps, int kTiles, int kStrips>
-MLA_DEVICE void SumMinima(const TileView& tile, const GpuTileArray& array, int begin, int end,
-                          int token, const FourHalves (&weights)[kTiles],
-                          Sums<kTiles, kStrips>* sums) {
-  const int warp = kWarps == 1 ? 0 : WarpIndex();
+// Where the minima of a lane's 32 elements among the warp's strips are, of tokens from 4t on.
+struct MinimaPlace {
+  bool there;
+  int at;
+};
+
+template <CacheType kType, int kWarps, int kStrips>
+MLA_DEVICE MinimaPlace PlaceMinima(const TileView& tile, const GpuTileArray& array, int begin,
+                                   int end) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int strip = warp + kWarps * (g / 2);
+  const int strip = (kWarps == 1 ? 0 : WarpIndex()) + kWarps * (g / 2);
+  const int element = array.Eight(strip * kValueStrip + g % 2 * kPartElements);
+  const auto numbers = NumberPlace<kType>::At(tile, array, 4 * t);
+  return {g < 2 * kStrips && strip >= begin && strip < end,
+          numbers.Of(array, 0, element) + numbers.line};
+}
+
+// Weighted.
+template <int kTiles, int kStrips>
+MLA_DEVICE void SumMinima(const MinimaPlace& place, int token, const FourHalves (&weights)[kTiles],
+                          Sums<kTiles, kStrips>* sums) {
   FourHalves minima = {};
-  if (g < 2 * kStrips && strip >= begin && strip < end) {
-    const int element = array.Eight(strip * kValueStrip + g % 2 * 32);
-    minima = LoadNumbers(tile, NumberLine<kType>(array, 0, element) + 1, token + 4 * t);
-  }
+  if (place.there) minima = LoadShared<FourHalves>(place.at + token * 2);
   MLA_UNROLL
   for (int n = 0; n < kTiles; ++n) {
     float sum[4] = {sums->minima[n][0], sums->minima[n][1], 0.0f, 0.0f};
@@ -111,39 +123,42 @@ MLA_DEVICE void SumMinima(const TileView& tile, const GpuTileArray& array, int b
   }
 }
 
+// Of the warp's strips, that are kStrips at most, as far as they are in [begin, end).
 template <CacheType kType, int kWarps, int kTiles, int kStrips>
 MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileArray& array,
                           int begin, int end, Sums<kTiles, kStrips>* sums) {
   const int warp = kWarps == 1 ? 0 : WarpIndex();
   const int g = Lane() / 4, t = Lane() % 4;
+  const int weights_at = SharedAddress(s.weights + g * kWeightPitch + 4 * t);
+  MinimaPlace minima = {};
+  if constexpr (HasMinima(kType)) {
+    minima = PlaceMinima<kType, kWarps, kStrips>(tile, array, begin, end);
+  }
+  SumStrip<kType> rows[kStrips];
+  bool there[kStrips];
+  MLA_UNROLL
+  for (int i = 0; i < kStrips; ++i) {
+    const int strip = warp + kWarps * i;
+    there[i] = strip >= begin && strip < end;
+    rows[i] = SumStrip<kType>::At(tile, array, strip);
+  }
   MLA_UNROLL_BY(1)
   for (int token = 0; token < tile.tokens; token += 16) {
     FourHalves weights[kTiles];
     MLA_UNROLL
     for (int n = 0; n < kTiles; ++n) {
-      weights[n] = *reinterpret_cast<const FourHalves*>(s.weights + (n * 8 + g) * kWeightPitch +
-                                                        token + 4 * t);
+      weights[n] = LoadShared<FourHalves>(weights_at + (n * 8 * kWeightPitch + token) * 2);
     }
     MLA_UNROLL
     for (int i = 0; i < kStrips; ++i) {
-      const int strip = warp + kWarps * i;
-      if (strip < begin || strip >= end) continue;
+      if (!there[i]) continue;
       SumFragments fragments;
-      LoadSums<kType>(tile, array, strip, token, &fragments);
+      rows[i].Load(token, &fragments);
       MLA_UNROLL
-      for (int part = 0; part < 2; ++part) {
-        FourHalves scales = {};
-        if constexpr (kType != CacheType::kF16) {
-          const int element = array.Eight(strip * kValueStrip + part * 32);
-          scales = LoadNumbers(tile, NumberLine<kType>(array, 0, element), token + 4 * t);
-        }
+      for (int n = 0; n < kTiles; ++n) {
         MLA_UNROLL
-        for (int n = 0; n < kTiles; ++n) {
-          FourHalves by = weights[n];
-          if constexpr (kType != CacheType::kF16) {
-            by.word[0] = MulAddHalves(by.word[0], scales.word[0], 0);
-            by.word[1] = MulAddHalves(by.word[1], scales.word[1], 0);
-          }
+        for (int part = 0; part < 2; ++part) {
+          const FourHalves by = rows[i].Weigh(weights[n], part, token);
           MLA_UNROLL
           for (int m = 2 * part; m < 2 * part + 2; ++m) {
             Mma(sums->of[i][m][n], fragments.a[m], {by.word[0], by.word[1]});
@@ -151,9 +166,7 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
         }
       }
     }
-    if constexpr (kType == CacheType::kInt4 || kType == CacheType::kInt2) {
-      SumMinima<kType, kWarps>(tile, array, begin, end, token, weights, sums);
-    }
+    if constexpr (HasMinima(kType)) SumMinima(minima, token, weights, sums);
   }
 }
 
