@@ -54,6 +54,10 @@ struct Grid {
 struct alignas(16) Quad {
   uint32_t word[4];
 };
+// The same of 8 bytes.
+struct alignas(8) FourHalves {
+  uint32_t word[2];
+};
 
 #if defined(__CUDACC__)
 

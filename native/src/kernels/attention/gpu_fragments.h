@@ -74,10 +74,6 @@ MLA_DEVICE void PickPair(uint32_t bytes, uint32_t* low, uint32_t* high) {
   }
 }
 
-struct alignas(8) FourHalves {
-  uint32_t word[2];
-};
-
 // Where eight elements from `element` on (a multiple of eight) lie, of blocks that begin at line
 // `at`: int8 has them in two blocks, int2 half a one.
 template <CacheType kType>

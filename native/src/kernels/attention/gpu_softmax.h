@@ -13,10 +13,6 @@
 
 namespace mla::MLA_GPU {
 
-// Weights are at most this power of two, so that small ones are normal halves, and so are most
-// times a scale (gpu_sums.h); scales up to 4,096 overflow nothing.
-constexpr float kHeadroom = 4.0f;
-
 // One unit. Eight lanes a column: scores of a tile to weights; maxima, totals, and what earlier
 // sums are to be multiplied with.
 template <int kWarps, int kTiles>

@@ -7,6 +7,7 @@
 #include "cache/row_format.h"
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_seen.h"
 #include "kernels/attention/gpu_tables.h"
 #include "kernels/attention/gpu_tile.h"
 
@@ -18,19 +19,11 @@ struct AttendArgs {
   int32_t splits;  // most of a sequence
 };
 
-struct Tokens {
-  int begin, end;
-};
+using Tokens = GpuTokens;
 
 // What the query at `position` reads from rows of a form.
 MLA_DEVICE Tokens Seen(const AttendArgs& a, int form, int position) {
-  const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
-  const int oldest = window > 0 ? window : 0;
-  const int sink = a.sizes.sink, recent = position - a.sizes.residual + 1;
-  if (form == kFirstForm) return {oldest, sink < position + 1 ? sink : position + 1};
-  const int later = oldest > sink ? oldest : sink;
-  if (form == kRowsForm) return {later, recent};
-  return {later > recent ? later : recent, position + 1};
+  return GpuSight{a.call.window, a.sizes.residual, a.sizes.sink}.Of(form, position);
 }
 
 // A sequence's tiles: of its first tokens, of its packed rows, of its newest ones, cut into splits.

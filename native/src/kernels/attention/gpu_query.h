@@ -1,0 +1,100 @@
+// How a query becomes halves, and in what powers of two scores and weights are.
+#ifndef MLA_KERNELS_ATTENTION_GPU_QUERY_H_
+#define MLA_KERNELS_ATTENTION_GPU_QUERY_H_
+
+#include <cstdint>
+
+#include "cuda/simt.h"
+
+namespace mla::MLA_GPU {
+
+// Scores are powers of two, not of e.
+constexpr float kLog2E = 1.4426950408889634f;
+// Weights are at most this power of two, so that small ones are normal halves, and so are most
+// times a scale (gpu_sums.h); scales up to 4,096 overflow nothing.
+constexpr float kHeadroom = 4.0f;
+
+struct FourFloats {
+  float of[4];
+};
+
+// A column's query in the order of strips: rotary elements, then those in latent space.
+struct QueryRow {
+  const float* rope;  // null where there are none
+  const float* latent;
+  int rope_length, rope_elements;  // without, with zeros up to a strip
+  int key_length;
+
+  // Whether fours lie at 16-byte boundaries, whole or not at all.
+  MLA_DEVICE bool aligned() const {
+    return (reinterpret_cast<uintptr_t>(rope) | reinterpret_cast<uintptr_t>(latent)) % 16 == 0 &&
+           (rope_length | key_length) % 4 == 0;
+  }
+  // Elements e .. e + 3, e a multiple of four.
+  template <bool kAligned>
+  MLA_DEVICE FourFloats Four(int e) const {
+    const bool is_rope = e < rope_elements;
+    const int at = is_rope ? e : e - rope_elements;
+    const int left = (is_rope ? rope_length : key_length) - at;
+    const float* from = is_rope ? rope : latent;
+    FourFloats four = {};
+    if constexpr (kAligned) {
+      if (left > 0) {
+        const Quad quad = LoadQuad(from + at);
+        MLA_UNROLL
+        for (int i = 0; i < 4; ++i) four.of[i] = FloatOfBits(quad.word[i]);
+      }
+    } else {
+      MLA_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (i < left) four.of[i] = from[at + i];
+      }
+    }
+    return four;
+  }
+};
+
+// One warp: halves of the query times a power of two that brings its largest element to 1 .. 2, and
+// the inverse of that. A query with a NaN or an infinity keeps it. `sums`, unless null, gets for
+// every 32 elements their sum in two halves: what it is, and in the upper one what that lacks.
+template <bool kAligned>
+MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint32_t* sums) {
+  constexpr int kStrip = 32;
+  float largest = 0.0f;
+  MLA_UNROLL_BY(8)
+  for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
+    const FourFloats four = row.Four<kAligned>(e);
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) largest = Max(largest, Abs(four.of[i]));
+  }
+  largest = MaxOver(largest, kWarp);
+  // The power of two below it, kept where its inverse is a normal number, too.
+  const uint32_t most = BitsOfFloat(largest) >> 23;
+  const uint32_t exponent = most < 1 ? 1 : most > 252 ? 252 : most;
+  const float inverse = FloatOfBits((254 - exponent) << 23);
+  MLA_UNROLL_BY(4)
+  for (int first = 0; first < elements; first += kWarp * 4) {
+    const int e = first + Lane() * 4;
+    FourFloats four = {};
+    if (e < elements) four = row.Four<kAligned>(e);
+    float sum = 0.0f;
+    MLA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const uint32_t pair = PackHalves(four.of[2 * i] * inverse, four.of[2 * i + 1] * inverse);
+      if (e < elements) to[e / 2 + i] = pair;
+      sum +=
+          HalfToFloat(static_cast<uint16_t>(pair)) + HalfToFloat(static_cast<uint16_t>(pair >> 16));
+    }
+    if (sums == nullptr) continue;
+    sum = SumOver(sum, kStrip / 4);
+    if (e < elements && e % kStrip == 0) {
+      const uint16_t most_of_it = FloatToHalf(sum);
+      sums[e / kStrip] =
+          most_of_it | static_cast<uint32_t>(FloatToHalf(sum - HalfToFloat(most_of_it))) << 16;
+    }
+  }
+  return FloatOfBits(exponent << 23);
+}
+
+}  // namespace mla::MLA_GPU
+#endif  // MLA_KERNELS_ATTENTION_GPU_QUERY_H_
