@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cache/group_arithmetic.h"
 #include "cuda/simt.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_half_rows.h"
@@ -22,6 +23,7 @@ struct MatMulArgs {
   int32_t count;
   int64_t rows[GpuProducts::kMostProducts];  // a head's
   GpuProduct products[GpuProducts::kMostProducts];
+  uint16_t* halves;  // in place of the one product's out, if not null
 };
 
 // What a block computes. Warps lie side by side along rows of weights and of input, each with tiles
@@ -266,6 +268,7 @@ MLA_DEVICE void MultiplyByGroups(Chunks<kForm, Shape>& chunks, int row,
 template <GpuForm kForm, class Shape>
 MLA_KERNEL void MultiplyTile(const MatMulArgs a) {
   constexpr int kRowTiles = Shape::kRowTiles, kInputTiles = Shape::kInputTiles;
+  constexpr bool kFloats = kForm != GpuForm::kInt4 && kForm != GpuForm::kInt8;
   int64_t tile = BlockY();
   int part = 0;
   for (;; ++part) {
@@ -317,14 +320,20 @@ MLA_KERNEL void MultiplyTile(const MatMulArgs a) {
     const int at = row / a.group, head = row % a.group;
     const float scale = a.input.scales[int64_t{at} * a.input_stride + kv_head * a.input_kv_stride +
                                        head * a.input_head_stride];
-    float* out = product.out + at * product.out_stride +
-                 (int64_t{kv_head} * a.group + head) * a.out_head_stride + first;
+    const int64_t out =
+        at * product.out_stride + (int64_t{kv_head} * a.group + head) * a.out_head_stride + first;
     MLA_UNROLL
     for (int j = 0; j < kRowTiles * 2; ++j) {
       if (row_of(j) >= rows) continue;
       const float row_scale = FloatOfBits(row_scales[j / 2][j % 2]);
       const float sum = sums[j / 2][i / 2][j % 2 * 2 + i % 2] * scale * row_scale;
-      float* to = out + row_of(j);
+      if constexpr (kFloats) {
+        if (a.halves != nullptr) {
+          a.halves[out + row_of(j)] = FloatToHalf(ClampToHalf(sum));
+          continue;
+        }
+      }
+      float* to = product.out + out + row_of(j);
       *to = (product.add ? *to : 0.0f) + sum + bias[j / 2][j % 2];
     }
   }
@@ -391,7 +400,7 @@ void Launch(GpuStream& stream, const GpuMatMul& call) {
   LaunchHalfRows(stream, {call.input, 0, call.n, 1, call.cols, rows});
   for (const GpuForm form :
        {GpuForm::kInt4, GpuForm::kInt8, GpuForm::kF16, GpuForm::kBf16, GpuForm::kF32}) {
-    MatMulArgs args = {rows, call.n, 1, 1, 0, 0, 0, call.cols, 0, {}, {}};
+    MatMulArgs args = {rows, call.n, 1, 1, 0, 0, 0, call.cols, 0, {}, {}, nullptr};
     for (int32_t i = 0; i < call.count; ++i) {
       const GpuProduct& product = call.products[i];
       if (product.w.form != form) continue;
@@ -418,7 +427,8 @@ void Launch(GpuStream& stream, const GpuHeadMatMul& call) {
                      call.w.cols,
                      1,
                      {call.w.rows / call.kv_heads},
-                     {{call.w, nullptr, call.out, call.out_stride, false}}};
+                     {{call.w, nullptr, call.out, call.out_stride, false}},
+                     call.halves};
   LaunchProducts(stream, call.w.form, args, call.kv_heads);
 }
 

@@ -91,6 +91,9 @@ struct GpuHeadProduct {
 // share a row of x.
 struct GpuHeadMatMul : GpuHeadProduct {
   void* workspace = nullptr;  // GpuHeadMatMulBytes, 256-byte aligned; free again after it
+  // Not null, of floats as weights: where results go in place of `out`, as halves that end at
+  // 65504; out's strides count these.
+  uint16_t* halves = nullptr;
 };
 constexpr int64_t GpuHeadMatMulBytes(const GpuHeadProduct& product) {
   const int64_t heads = product.x_head_stride == 0 ? 1 : int64_t{product.kv_heads} * product.group;

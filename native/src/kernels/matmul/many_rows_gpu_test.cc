@@ -341,6 +341,20 @@ TEST(GpuHeadMatMul, MultipliesHeadsWithTheirMatrices) {
         }
         ASSERT_EQ(out[i * out_head_stride + s.rows], kUnwritten);
       }
+      if (type == Type::kQ4_0) continue;
+      // The same as halves, some of which are beyond what these hold.
+      for (float& each : out) each = each == kUnwritten ? each : each * 0x1p14f;
+      std::vector<float> large = x;
+      for (float& each : large) each *= 0x1p14f;
+      std::vector<uint16_t> halves(out.size(), 1);
+      call.x = large.data();
+      call.out = nullptr;
+      call.halves = halves.data();
+      emulated::Launch(gpu, call);
+      for (size_t i = 0; i < out.size(); ++i) {
+        const float value = std::clamp(out[i], -65504.0f, 65504.0f);
+        ASSERT_EQ(halves[i], out[i] == kUnwritten ? 1 : FloatToHalf(value)) << i;
+      }
     }
   }
 }
