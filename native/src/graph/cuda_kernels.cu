@@ -3,7 +3,7 @@
 
 namespace mla::MLA_GPU {
 
-const GpuKernels kKernels = {Launch, Launch, Launch, Launch, Launch,
+const GpuKernels kKernels = {Launch, Launch, Launch, Launch, Launch, Launch,
                              Launch, Launch, Launch, Launch, Launch};
 
 }  // namespace mla::MLA_GPU

@@ -84,7 +84,9 @@ class Decoder {
   // Appends are told to it until it is set to null; it outlives them. A fork has none.
   void set_profile(Profile* profile) { profile_ = profile; }
   // For this decoder's cache and form of prompts.
-  StepWork step_work() const { return StepWork(*weights_, options_.cache, options_.prefill); }
+  StepWork step_work() const {
+    return StepWork(*weights_, options_.cache, options_.prefill, options_.gpu != nullptr);
+  }
   // What appending n tokens at once after `first` others asks for.
   Work CountWork(int32_t first, int32_t n) const;
 

@@ -13,6 +13,7 @@
 #include "graph/decoder.h"
 #include "graph/decoder_testing.h"
 #include "graph/gpu_model.h"
+#include "mla/mla.h"
 
 namespace mla {
 namespace {
@@ -35,8 +36,10 @@ struct Gpu {
     model = created.value();
   }
 
-  DecoderOptions Options(const CacheOptions& cache, int32_t context) const {
+  DecoderOptions Options(const CacheOptions& cache, int32_t context,
+                         int32_t prefill = MLA_PREFILL_AUTO) const {
     DecoderOptions options;
+    options.prefill = prefill;
     options.gpu = model;
     options.context_length = context;
     options.activations = Activations::kFine;
@@ -44,8 +47,9 @@ struct Gpu {
     return options;
   }
 
-  std::unique_ptr<Decoder> NewDecoder(const CacheOptions& cache, int32_t context = 256) const {
-    return Create(Options(cache, context));
+  std::unique_ptr<Decoder> NewDecoder(const CacheOptions& cache, int32_t context = 256,
+                                      int32_t prefill = MLA_PREFILL_AUTO) const {
+    return Create(Options(cache, context, prefill));
   }
   // Of the same weights on the CPU.
   std::unique_ptr<Decoder> OnCpu(const CacheOptions& cache, int32_t context = 256) const {
@@ -87,17 +91,20 @@ std::vector<float> AllLogits(Decoder& decoder, const std::vector<int32_t>& token
   return all;
 }
 
-// By the kernels of many rows, of a few, and of one, which is recorded.
+// By the kernels of many rows, of a few, and of one, which is recorded; prompts in both forms.
 void ExpectParity(const TinyShape& shape, uint32_t seed, int32_t n = 13) {
   const std::vector<int32_t> tokens = Tokens(n, shape.vocabulary, seed);
   const std::vector<std::vector<double>> expected = TinyModel(shape, seed).Forward(tokens);
   const Gpu gpu(Load(shape, seed));
-  const std::unique_ptr<Decoder> decoder = gpu.NewDecoder(Of(CacheType::kF32), n);
-  for (int32_t split : {n, 5, 1}) {
-    decoder->Rewind(0);
-    EXPECT_LT(Difference(expected, AllLogits(*decoder, tokens, split, shape.vocabulary)),
-              kTolerance)
-        << split << " at a time";
+  for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+    const std::unique_ptr<Decoder> decoder = gpu.NewDecoder(Of(CacheType::kF32), n, prefill);
+    for (int32_t split : {n, 5, 1}) {
+      if (split == 1 && prefill == MLA_PREFILL_EXPANDED) continue;
+      decoder->Rewind(0);
+      EXPECT_LT(Difference(expected, AllLogits(*decoder, tokens, split, shape.vocabulary)),
+                kTolerance)
+          << split << " at a time, prefill " << prefill;
+    }
   }
 }
 
@@ -204,28 +211,55 @@ TEST(DecoderGpu, EveryCacheIsAsFarFromTheFormulaAsTheCpus) {
         Of(CacheType::kInt4, 20, 4), Of(CacheType::kInt2, 70, 2)}) {
     SCOPED_TRACE(testing::Message()
                  << static_cast<int>(cache.latent) << " window " << cache.residual);
-    const std::unique_ptr<Decoder> cpu = gpu.OnCpu(cache), decoder = gpu.NewDecoder(cache);
+    const std::unique_ptr<Decoder> cpu = gpu.OnCpu(cache);
     const double on_cpu = RootMeanSquare(formula, AllLogits(*cpu, tokens, 66, shape.vocabulary));
-    const double on_gpu =
-        RootMeanSquare(formula, AllLogits(*decoder, tokens, 66, shape.vocabulary));
-    EXPECT_LT(on_gpu, 1.1 * on_cpu + 0.01) << "on the CPU " << on_cpu;
-    EXPECT_GT(on_gpu, 0.9 * on_cpu) << "on the CPU " << on_cpu;
-    EXPECT_EQ(cpu->cache_bytes(), decoder->cache_bytes());
+    for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+      const std::unique_ptr<Decoder> decoder = gpu.NewDecoder(cache, 256, prefill);
+      const double on_gpu =
+          RootMeanSquare(formula, AllLogits(*decoder, tokens, 66, shape.vocabulary));
+      EXPECT_LT(on_gpu, 1.1 * on_cpu + 0.01) << "on the CPU " << on_cpu << ", prefill " << prefill;
+      EXPECT_GT(on_gpu, 0.9 * on_cpu) << "on the CPU " << on_cpu << ", prefill " << prefill;
+      EXPECT_EQ(cpu->cache_bytes(), decoder->cache_bytes());
+    }
   }
 }
 
 TEST(DecoderGpu, OrderOfThreadsDoesNotMatter) {
   const TinyShape shape = Joint();
   const std::vector<int32_t> tokens = Tokens(20, shape.vocabulary, 4);
-  std::vector<std::vector<float>> found;
-  for (const auto order :
-       {Emulator::Order::kForward, Emulator::Order::kBackward, Emulator::Order::kShuffled}) {
-    const Gpu gpu(Load(shape, 4), order);
-    found.push_back(
-        AllLogits(*gpu.NewDecoder(Of(CacheType::kInt4, 8, 2)), tokens, 10, shape.vocabulary));
+  for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+    std::vector<std::vector<float>> found;
+    for (const auto order :
+         {Emulator::Order::kForward, Emulator::Order::kBackward, Emulator::Order::kShuffled}) {
+      const Gpu gpu(Load(shape, 4), order);
+      found.push_back(AllLogits(*gpu.NewDecoder(Of(CacheType::kInt4, 8, 2), 256, prefill), tokens,
+                                10, shape.vocabulary));
+    }
+    EXPECT_EQ(found[0], found[1]) << prefill;
+    EXPECT_EQ(found[0], found[2]) << prefill;
   }
-  EXPECT_EQ(found[0], found[1]);
-  EXPECT_EQ(found[0], found[2]);
+}
+
+// Of a wide latent the expanded form is cheaper for many tokens, of a narrow one for none.
+TEST(DecoderGpu, AutoTakesTheCheaperFormOfPrompts) {
+  TinyShape wide = Joint(), narrow = Joint();
+  wide.layers = narrow.layers = 1;
+  wide.rank = 100;
+  narrow.rank = 8;
+  for (const TinyShape& shape : {wide, narrow}) {
+    const Gpu gpu(Load(shape, 12));
+    const std::vector<int32_t> tokens = Tokens(40, shape.vocabulary, 12);
+    const auto logits = [&](int32_t prefill, int32_t n) {
+      return Logits(*gpu.NewDecoder(Of(CacheType::kF16), 256, prefill), tokens, 0, n,
+                    shape.vocabulary);
+    };
+    for (const int32_t n : {20, 40}) {
+      const bool expands = shape.rank == wide.rank && n == 40;
+      const std::vector<float> chosen = logits(MLA_PREFILL_AUTO, n);
+      EXPECT_EQ(chosen == logits(MLA_PREFILL_EXPANDED, n), expands) << shape.rank << ' ' << n;
+      EXPECT_EQ(chosen == logits(MLA_PREFILL_ABSORBED, n), !expands) << shape.rank << ' ' << n;
+    }
+  }
 }
 
 TEST(DecoderGpu, ScoresAreLogProbabilities) {
@@ -324,6 +358,26 @@ TEST(DecoderGpu, ARecordedStepIsTheSameStep) {
       EXPECT_EQ(found, Logits(*launched, tokens, i, 1, shape.vocabulary)) << "token " << i;
     }
   }
+}
+
+TEST(DecoderGpu, ScratchOfAnExpandedContextIsReported) {
+  const TinyShape shape = Joint();
+  const Gpu gpu(Load(shape, 13));
+  const std::unique_ptr<Decoder> decoder =
+      gpu.NewDecoder(Of(CacheType::kF16), 256, MLA_PREFILL_EXPANDED);
+  const std::vector<int32_t> tokens = Tokens(70, shape.vocabulary, 13);
+  const int64_t before = decoder->workspace_bytes();
+  std::vector<float> logits(static_cast<size_t>(shape.vocabulary));
+  const auto append = [&](int32_t begin, int32_t n) {
+    return decoder->Append(tokens.data() + begin, n, Decoder::Output::kLast, logits.data(), nullptr,
+                           kGoOn);
+  };
+  ASSERT_TRUE(append(0, 64).ok());
+  // Halves of keys and values of all KV heads, latents besides.
+  const int64_t first = decoder->workspace_bytes() - before;
+  EXPECT_GE(first, 64 * (shape.kv_heads * (32 + 16) * 2 + shape.rank * 4));
+  ASSERT_TRUE(append(64, 6).ok());
+  EXPECT_GT(decoder->workspace_bytes() - before, first) << "of a second tile";
 }
 
 TEST(DecoderGpu, NoMemoryForTheWeightsIsSaid) {

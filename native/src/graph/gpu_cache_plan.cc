@@ -79,4 +79,23 @@ Result<const std::vector<GpuCachePlan::Attention>*> GpuCachePlan::AttentionOf(in
   return &std::as_const(known);
 }
 
+Result<const std::vector<GpuCachePlan::Prompt>*> GpuCachePlan::Prompts() {
+  if (!prompts_.empty()) return &std::as_const(prompts_);
+  std::vector<Prompt> made;
+  for (const LayerWeights& layer : weights_.layers()) {
+    const AttentionWeights& a = layer.attention;
+    made.push_back({GpuPromptPlan::Create(a.layout, options_, a.k_up.empty() ? 0 : a.nope_dim,
+                                          a.v_up.empty() ? 0 : a.value_length, *stream_),
+                    nullptr});
+  }
+  for (Prompt& each : made) {
+    if (!each.plan) continue;
+    each.pieces = Upload(each.plan->pieces());
+    if (each.pieces == nullptr) return NoMemory();
+  }
+  if (Status status = stream_->Synchronize(); !status.ok()) return status;
+  prompts_ = std::move(made);
+  return &std::as_const(prompts_);
+}
+
 }  // namespace mla

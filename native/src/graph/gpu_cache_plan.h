@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cache/latent_cache.h"
@@ -14,6 +15,7 @@
 #include "graph/weights.h"
 #include "kernels/append/gpu.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/prompt/gpu.h"
 #include "tensor/status.h"
 
 namespace mla {
@@ -43,6 +45,13 @@ class GpuCachePlan {
   // Plans of all layers for so many queries, 1 to kMostQueries; made when first asked for.
   Result<const std::vector<Attention>*> AttentionOf(int32_t queries);
 
+  struct Prompt {
+    std::optional<GpuPromptPlan> plan;  // none: the layer's prompts stay absorbed
+    const GpuExpandPiece* pieces;       // the GPU's
+  };
+  // Of all layers, for prompts in the expanded form; made when first asked for.
+  Result<const std::vector<Prompt>*> Prompts();
+
  private:
   GpuCachePlan(const Weights& weights, const CacheOptions& options,
                std::shared_ptr<GpuStream> stream);
@@ -56,6 +65,7 @@ class GpuCachePlan {
   std::vector<void*> memory_;
   std::vector<GpuAppend> appends_;
   std::array<std::vector<Attention>, kMostQueries> attention_;
+  std::vector<Prompt> prompts_;
 };
 
 }  // namespace mla

@@ -137,7 +137,7 @@ Status GpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) 
   const auto lock = Lock();
   if (Status status = cache_->ReserveWindow(rows); !status.ok()) return status;
   const int32_t first = length() + done;
-  const GpuModel::Sequence sequence = {cache_.get(), first, rows};
+  const GpuModel::Sequence sequence = {cache_.get(), first, rows, options_.prefill};
   const int32_t* tokens = request.tokens + done;
   const bool last_chunk = done + rows == request.n;
   const int64_t vocabulary = weights_->shape().vocabulary;

@@ -3,8 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/attention/attention.h"
+#include "mla/mla.h"
+
 namespace mla {
 namespace {
+
+// Of fewer tokens a block of queries would be nearly empty.
+constexpr int32_t kLeastExpanded = 33;
 
 class Layer {
  public:
@@ -17,15 +23,20 @@ class Layer {
         layout_(host_.layout),
         weights_(step.weights.layers()[number]),
         a_(weights_.attention),
-        n_(step.shape.rows) {}
+        n_(step.shape.rows),
+        expanded_(step.shape.Expands(number)) {}
 
   void Launch() const {
     Project();
     if (layout_.key_scalar) ReconstructKeys();
     Append();
-    if (!a_.k_up.empty()) AbsorbQueries();
-    for (const GpuQueryBlock& block : step_.shape.blocks) Attend(block);
-    if (!a_.v_up.empty()) UpProjectValues();
+    if (expanded_) {
+      AttendExpanded();
+    } else {
+      if (!a_.k_up.empty()) AbsorbQueries();
+      for (const GpuQueryBlock& block : step_.shape.blocks) Attend(block);
+      if (!a_.v_up.empty()) UpProjectValues();
+    }
     const int64_t attended = AttendedStride();
     GpuProducts output = Products({GpuInput::Kind::kPlain, w_.attended, attended}, attended);
     AddTo(output, a_.output, w_.hidden, shape_.embedding, true);
@@ -175,6 +186,37 @@ class Layer {
               QueryStride(), QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank()});
   }
 
+  float Scale() const { return 1.0f / std::sqrt(static_cast<float>(shape_.head_length)); }
+
+  void AttendExpanded() const {
+    const GpuPromptRows& rows = step_.shape.prompt;
+    const GpuCachePlan::Prompt& plan = (*rows.plans)[number_];
+    GpuPrompt prompt = {};
+    prompt.plan = &*plan.plan;
+    prompt.pieces = plan.pieces;
+    prompt.first = rows.first;
+    prompt.queries = n_;
+    prompt.window = shape_.sliding_window;
+    prompt.scale = Scale();
+    prompt.pages = w_.inputs.tables;
+    prompt.places = step_.cache.append(number_).places;
+    prompt.layer = static_cast<int32_t>(number_);
+    prompt.k_up_rows = a_.k_up_rows;
+    prompt.v_up = a_.v_up;
+    prompt.q_rope = QueryRope();
+    prompt.q_rope_query = QueryRopeStride();
+    prompt.q_rope_head = QueryRopeLength();
+    prompt.q_nope = w_.q + host_.nope_offset();
+    prompt.q_nope_query = QueryStride();
+    prompt.q_nope_head = QueryLength();
+    prompt.out = w_.attended;
+    prompt.out_query = AttendedStride();
+    prompt.out_head = shape_.value_length;
+    prompt.tokens = plan.plan->Tokens(rows.first, n_, shape_.sliding_window);
+    prompt.workspace = w_.attention.data();
+    step_.kernels.prompt(step_.stream, prompt);
+  }
+
   void Attend(const GpuQueryBlock& block) const {
     const GpuCachePlan::Attention& plan = (*block.plans)[number_];
     const PageTablePlaces& places = step_.cache.append(number_).places;
@@ -184,7 +226,7 @@ class Layer {
     attention.sequences = block.count;
     attention.bucket = step_.shape.bucket;
     attention.window = shape_.sliding_window;
-    attention.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_length));
+    attention.scale = Scale();
     attention.positions = w_.inputs.query_positions + block.first;
     attention.pages = w_.inputs.query_tables + block.first;
     attention.places = places;
@@ -237,16 +279,34 @@ class Layer {
   const GpuLayerWeights& weights_;
   const GpuAttentionWeights& a_;
   const int32_t n_;
+  const bool expanded_;
 };
 
 }  // namespace
 
+bool ExpandsOnGpu(const AttentionWeights& attention, int32_t prefill, int32_t first, int32_t n) {
+  if (n == 1 || prefill == MLA_PREFILL_ABSORBED) return false;
+  if (prefill == MLA_PREFILL_EXPANDED) return true;
+  if (n < kLeastExpanded) return false;
+  if (attention.k_up.empty() && attention.v_up.empty()) return true;
+  return ExpandedIsCheaper(attention.layout, first, n, attention.nope_dim, attention.value_length,
+                           n);
+}
+
 int64_t AttentionBytes(const GpuStepShape& shape, int32_t window) {
   int64_t bytes = 0;
   for (const GpuQueryBlock& block : shape.blocks) {
-    for (const GpuCachePlan::Attention& layer : *block.plans) {
-      bytes = std::max(bytes, layer.plan.WorkspaceBytes(block.count, shape.bucket, window));
+    for (size_t l = 0; l < block.plans->size(); ++l) {
+      if (shape.Expands(l)) continue;
+      const GpuAttentionPlan& plan = (*block.plans)[l].plan;
+      bytes = std::max(bytes, plan.WorkspaceBytes(block.count, shape.bucket, window));
     }
+  }
+  for (size_t l = 0; shape.prompt.plans != nullptr && l < shape.prompt.plans->size(); ++l) {
+    if (!shape.Expands(l)) continue;
+    const GpuPromptPlan& plan = *(*shape.prompt.plans)[l].plan;
+    const int32_t tokens = plan.Tokens(shape.prompt.first, shape.rows, window);
+    bytes = std::max(bytes, plan.WorkspaceBytes(shape.rows, tokens));
   }
   return bytes;
 }

@@ -23,6 +23,14 @@ struct GpuQueryBlock {
   const std::vector<GpuCachePlan::Attention>* plans;  // [layers]
 };
 
+// One sequence's rows, all of the step's, and in which layers attention takes them in the expanded
+// form.
+struct GpuPromptRows {
+  int32_t first = 0;                                         // position of row 0
+  const std::vector<GpuCachePlan::Prompt>* plans = nullptr;  // [layers]; null: in none
+  std::vector<bool> expanded;                                // [layers]
+};
+
 // What launches depend on; all else lies in the workspace's inputs. A step of the same shape may be
 // repeated by its recording.
 struct GpuStepShape {
@@ -30,6 +38,9 @@ struct GpuStepShape {
   // No sequence is longer at the step's end.
   int32_t bucket;
   std::vector<GpuQueryBlock> blocks;
+  GpuPromptRows prompt;
+
+  bool Expands(size_t layer) const { return prompt.plans != nullptr && prompt.expanded[layer]; }
 };
 
 struct GpuStep {
@@ -41,7 +52,14 @@ struct GpuStep {
   const GpuStepShape& shape;
 };
 
-// Bytes of partial results that the step's attention wants in workspace.attention.
+// Whether attention of a chunk of n tokens of a sequence, after `first` others, is computed in the
+// expanded form, whose context is up-projected once for all of them: never of a single token, else
+// where that is asked for. Auto is of more tokens than a few the cheaper form by multiply-adds;
+// where there is nothing to up-project it is the expanded one, since the other reads the context
+// anew for every eight queries. prefill: MLA_PREFILL_*.
+bool ExpandsOnGpu(const AttentionWeights& attention, int32_t prefill, int32_t first, int32_t n);
+
+// Bytes of scratch that the step's attention wants in workspace.attention.
 int64_t AttentionBytes(const GpuStepShape& shape, int32_t window);
 
 // workspace.hidden of all rows; their keys and latents go to the caches.

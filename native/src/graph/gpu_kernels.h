@@ -7,6 +7,7 @@
 #include "kernels/attention/gpu.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/norm/gpu.h"
+#include "kernels/prompt/gpu.h"
 #include "kernels/sampling/gpu.h"
 
 namespace mla {
@@ -20,6 +21,7 @@ struct GpuKernels {
   void (*rms_norm)(GpuStream&, const GpuRmsNorm&);
   void (*append)(GpuStream&, const GpuAppend&);
   void (*attention)(GpuStream&, const GpuAttention&);
+  void (*prompt)(GpuStream&, const GpuPrompt&);
   void (*sample)(GpuStream&, const GpuSampling&);
   void (*score)(GpuStream&, const GpuScores&);
 };

@@ -114,16 +114,34 @@ Status GpuModel::Fill(std::span<const Sequence> sequences, const int32_t* tokens
     if (plans.ok()) shape->blocks.push_back({at, row, blocks, each, plans.value()});
     return plans.status();
   };
+  if (Status status = FillPrompt(first, plan, &shape->prompt); !status.ok()) return status;
   if (Status status = add(0, 0, count, queries); !status.ok()) return status;
   return rest == 0 ? Status::Ok() : add(count, count * queries, 1, rest);
+}
+
+Status GpuModel::FillPrompt(const Sequence& sequence, GpuCachePlan& plan,
+                            GpuPromptRows* prompt) const {
+  prompt->first = sequence.first;
+  prompt->plans = nullptr;
+  if (sequence.rows == 1) return Status::Ok();
+  const auto plans = plan.Prompts();
+  if (!plans.ok()) return plans.status();
+  prompt->plans = plans.value();
+  prompt->expanded.clear();
+  for (size_t l = 0; l < plans.value()->size(); ++l) {
+    prompt->expanded.push_back((*plans.value())[l].plan.has_value() &&
+                               ExpandsOnGpu(host_weights_->layers()[l].attention, sequence.prefill,
+                                            sequence.first, sequence.rows));
+  }
+  return Status::Ok();
 }
 
 Status GpuModel::Reserve(const GpuStepShape& shape, int32_t outputs) {
   GpuWorkspace& w = *workspace_;
   const ModelShape& model = host_weights_->shape();
   const int64_t held = w.attention.bytes() + w.logits.bytes();
-  Status status = w.Grow(w.attention, AttentionBytes(shape, model.sliding_window),
-                         "attention's partial results");
+  Status status =
+      w.Grow(w.attention, AttentionBytes(shape, model.sliding_window), "attention's scratch");
   if (status.ok()) {
     status = w.Grow(w.logits, int64_t{outputs} * model.vocabulary * 4, "a step's logits");
   }

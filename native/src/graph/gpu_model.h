@@ -53,6 +53,7 @@ class GpuModel {
     LatentCache* cache;
     int32_t first;
     int32_t rows;
+    int32_t prefill = 0;  // MLA_PREFILL_*, of more rows than one
   };
   // Sequences with one row each, or one sequence with up to kMostRows, whose caches have these
   // options; tokens [rows]. Logits of the last `outputs` rows, [outputs][vocabulary], if any, to
@@ -112,6 +113,8 @@ class GpuModel {
   // The rows of the step and how attention takes them, into the host's inputs and `shape`.
   Status Fill(std::span<const Sequence> sequences, const int32_t* tokens, GpuCachePlan& plan,
               GpuStepShape* shape);
+  // In which layers attention takes a sequence's rows in the expanded form.
+  Status FillPrompt(const Sequence& sequence, GpuCachePlan& plan, GpuPromptRows* prompt) const;
   Status Reserve(const GpuStepShape& shape, int32_t outputs);
   // Launches the step of single tokens with all their logits, or repeats its recording, which is
   // made the second time.

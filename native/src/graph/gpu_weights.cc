@@ -16,6 +16,25 @@ namespace {
 // Bytes of the host's memory that packed rows go through, unless one row is more.
 constexpr int64_t kStagingBytes = int64_t{32} << 20;
 
+// Each of the heads' matrices transposed, with elements of the same type: k_up as it expands keys.
+struct Transposed {
+  Transposed(const Matrix& w, int64_t heads) {
+    if (w.empty()) return;
+    const int64_t rows = w.rows / heads, cols = w.cols, bytes = w.row_bytes() / cols;
+    memory = AlignedBuffer(w.rows * w.row_bytes());
+    for (int64_t r = 0; r < w.rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        std::memcpy(memory.data() + ((r / rows * cols + c) * rows + r % rows) * bytes,
+                    w.row(r) + c * bytes, static_cast<size_t>(bytes));
+      }
+    }
+    matrix = {w.type, memory.data(), heads * cols, rows};
+  }
+
+  AlignedBuffer memory;
+  Matrix matrix;
+};
+
 // One group's after the other's.
 std::vector<float> GroupsFrequencies(const AttentionWeights& a, int32_t pairs) {
   std::vector<float> all;
@@ -174,7 +193,7 @@ void GpuWeights::Place(Placer& placer) {
     to.q_rope = placer.Place(a.q_rope);
     to.k_up = placer.Place(a.k_up);
     to.v_up = placer.Place(a.v_up);
-    to.k_up_rows = placer.Place(a.k_up_rows);
+    to.k_up_rows = placer.Place(Transposed(a.k_up, shape.kv_heads).matrix);
     to.q_norm = placer.Place(a.q_norm.weight, norm_length(a.q_norm, shape.heads));
     to.k_norm = placer.Place(a.k_norm.weight, norm_length(a.k_norm, shape.kv_heads));
     const std::vector<float> frequencies = GroupsFrequencies(a, host.rotated_dims(a.layout) / 2);

@@ -25,7 +25,8 @@ struct GpuLinear {
 struct GpuAttentionWeights {
   GpuLinear q, k_rope, k_in, output;
   std::vector<GpuLinear> latent;  // as AttentionWeights::latent
-  GpuMatrix q_rope, k_up, v_up, k_up_rows;
+  GpuMatrix q_rope, k_up, v_up;
+  GpuMatrix k_up_rows;  // [kv_heads * n, rank] of all layers whose keys are factored, for prompts
   const float* q_norm = nullptr;
   const float* k_norm = nullptr;
   const float* frequencies = nullptr;  // [G][Weights::rotated_dims / 2]

@@ -72,7 +72,7 @@ class GpuWorkspace {
     int64_t bytes_ = 0;
   };
   Status Grow(Growing& memory, int64_t bytes, const char* what);
-  Growing attention;  // partial results
+  Growing attention;  // partial results, or a piece of an expanded context
   Growing logits;     // [outputs][vocabulary]
 
   int64_t bytes() const { return bytes_ + attention.bytes() + logits.bytes(); }

@@ -4,6 +4,7 @@
 
 #include "cache/page_places.h"
 #include "graph/attention_block.h"
+#include "graph/gpu_forward.h"
 
 namespace mla {
 namespace {
@@ -50,8 +51,8 @@ void AddHeadNorm(const HeadNorm& norm, double n, int32_t heads, int32_t d, Work&
 
 }  // namespace
 
-StepWork::StepWork(const Weights& weights, const CacheOptions& cache, int32_t prefill)
-    : weights_(weights), cache_(WindowOptions(cache)), prefill_(prefill) {
+StepWork::StepWork(const Weights& weights, const CacheOptions& cache, int32_t prefill, bool on_gpu)
+    : weights_(weights), cache_(WindowOptions(cache)), prefill_(prefill), on_gpu_(on_gpu) {
   for (const LayerLayout& layout : weights.shape().cache_layouts) {
     bytes_.push_back(
         {static_cast<double>(PlaceRows(cache, layout).page_bytes) / kPageTokens,
@@ -91,7 +92,8 @@ void StepWork::AddAttention(size_t layer, int32_t first, int32_t n, const Reads&
   const AttentionWeights& a = weights_.layers()[layer].attention;
   const LayerLayout& layout = a.layout;
   const int32_t heads_each = layout.heads / layout.kv_heads;
-  const bool expanded = TakesExpandedForm(a, prefill_, first, n);
+  const bool expanded =
+      on_gpu_ ? ExpandsOnGpu(a, prefill_, first, n) : TakesExpandedForm(a, prefill_, first, n);
   const bool up_keys = expanded && !a.k_up.empty(), up_values = expanded && !a.v_up.empty();
   Work& work = Of(to, Operation::kAttention);
   work.cache_bytes += reads.rows * bytes_[layer].rows + reads.exact * bytes_[layer].exact;

@@ -34,8 +34,8 @@ using OperationWork = std::array<Work, kOperations>;
 // Counts for one model, cache and form of prompts. Immutable.
 class StepWork {
  public:
-  // prefill: MLA_PREFILL_*.
-  StepWork(const Weights& weights, const CacheOptions& cache, int32_t prefill);
+  // prefill: MLA_PREFILL_*, of which auto chooses by what is computed where.
+  StepWork(const Weights& weights, const CacheOptions& cache, int32_t prefill, bool on_gpu = false);
 
   // Adds a step of n >= 1 tokens after `first` others, of which the last `outputs` get logits.
   // Allocates nothing.
@@ -58,6 +58,7 @@ class StepWork {
   const Weights& weights_;
   CacheOptions cache_;  // without a window where nothing is quantized
   int32_t prefill_;
+  bool on_gpu_;
   std::vector<LayerBytes> bytes_;  // [layers]
 };
 

@@ -131,6 +131,25 @@ TEST(StepWork, AttentionReadsWhatItsQueriesSee) {
   }
 }
 
+// Forms differ in their multiply-adds, so these tell which one was counted.
+TEST(StepWork, AGpuChoosesTheFormOfPromptsForItself) {
+  TinyShape shape = Converted(Compression::kJoint);
+  shape.rank = 100;
+  const std::shared_ptr<const Weights> weights = Load(shape);
+  const auto count = [&](int32_t n, int32_t prefill, bool on_gpu) {
+    OperationWork work = {};
+    StepWork(*weights, CacheOptions(), prefill, on_gpu).Add(0, n, 1, work);
+    return Sum(work).float_multiply_adds;
+  };
+  for (const int32_t n : {1, 20, 40}) {
+    const double absorbed = count(n, MLA_PREFILL_ABSORBED, true);
+    const double expanded = count(n, MLA_PREFILL_EXPANDED, true);
+    EXPECT_EQ(absorbed == expanded, n == 1) << n;
+    EXPECT_EQ(count(n, MLA_PREFILL_AUTO, true), n == 40 ? expanded : absorbed) << n;
+    EXPECT_EQ(count(n, MLA_PREFILL_AUTO, false), n == 1 ? absorbed : expanded) << n;
+  }
+}
+
 TEST(StepWork, TheExpandedFormUpProjectsEveryTokenOnce) {
   const TinyShape shape = Converted(Compression::kJoint);
   const std::shared_ptr<const Weights> weights = Load(shape);

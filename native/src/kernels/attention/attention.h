@@ -84,9 +84,10 @@ void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
 void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
                     const void* partials);
 
-// Counted multiply-adds of both forms for a prompt chunk; the cheaper one is what `auto` takes.
+// Counted multiply-adds of both forms for a prompt chunk; the cheaper one is what `auto` takes. So
+// many queries share an up-projected context; 0: as PlanAttention has it.
 bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim,
-                       int32_t value_dim);
+                       int32_t value_dim, int32_t query_block = 0);
 
 // For tests and `MLA_ISA`: the same with a given implementation.
 void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,

@@ -370,6 +370,10 @@ TEST(Attention, AutoTakesTheExpandedFormForLongPromptsOfWideLatents) {
   const LayerLayout wide = MakeLayout(Kind::kJoint, 16, 1, 1, 64, 512, 0);
   EXPECT_TRUE(ExpandedIsCheaper(wide, 0, 1024, 128, 128));
   EXPECT_FALSE(ExpandedIsCheaper(wide, 4096, 1, 128, 128));
+  // The fewer times the context is up-projected the better.
+  const LayerLayout narrower = MakeLayout(Kind::kJoint, 16, 1, 1, 64, 200, 0);
+  EXPECT_FALSE(ExpandedIsCheaper(narrower, 4096, 1024, 128, 128));
+  EXPECT_TRUE(ExpandedIsCheaper(narrower, 4096, 1024, 128, 128, 1024));
   // A latent hardly wider than a head: nothing to win.
   EXPECT_FALSE(ExpandedIsCheaper(MakeLayout(Kind::kJoint, 3, 3, 1, 32, 40, 0), 0, 1024, 32, 64));
   // Nothing to up-project: the forms are the same.

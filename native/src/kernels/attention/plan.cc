@@ -134,9 +134,10 @@ AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t qu
 }
 
 bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim,
-                       int32_t value_dim) {
+                       int32_t value_dim, int32_t query_block) {
   const double heads_per_kv = static_cast<double>(layout.heads) / layout.kv_heads;
-  const double block = QueryBlock(layout, queries, true, layout.kv_heads);
+  const double block =
+      query_block > 0 ? query_block : QueryBlock(layout, queries, true, layout.kv_heads);
   // Tokens that a query sees, and that a query block up-projects, on average.
   const double seen = first + 0.5 * queries;
   const double blocks = queries / block;
