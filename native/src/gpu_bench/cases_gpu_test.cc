@@ -9,6 +9,7 @@
 #include "gpu_bench/decoding_case.h"
 #include "gpu_bench/random_model.h"
 #include "kernels/attention/attention_testing.h"
+#include "mla/mla.h"
 
 namespace mla {
 namespace {
@@ -62,7 +63,8 @@ TEST(GpuBenchCases, RandomModelsDecode) {
         GpuModel::Create(weights.value(), std::make_shared<Emulator>(), emulated::kKernels, 1);
     ASSERT_TRUE(gpu.ok()) << gpu.status().message();
     for (const DecodingCase& one :
-         {DecodingCase{Int4(), 2, 70, 0, 2}, DecodingCase{Int4(), 1, 0, 20, 0}}) {
+         {DecodingCase{Int4(), 2, 70, 0, 2}, DecodingCase{Int4(), 1, 0, 20, 0},
+          DecodingCase{Int4(), 1, 70, 20, 0, MLA_PREFILL_EXPANDED}}) {
       const Result<double> speed = TimeDecoding(one, weights.value(), gpu.value());
       ASSERT_TRUE(speed.ok()) << speed.status().message();
       EXPECT_GT(speed.value(), 0);

@@ -8,18 +8,21 @@
 
 #include "graph/batch_decoder.h"
 #include "graph/decoder.h"
+#include "mla/mla.h"
 
 namespace mla {
 namespace {
 
 const std::atomic<bool> kGoOn = false;
 
-Result<std::unique_ptr<Decoder>> Filled(const CacheOptions& cache, int32_t depth, int32_t context,
+Result<std::unique_ptr<Decoder>> Filled(const CacheOptions& cache, int32_t prefill, int32_t depth,
+                                        int32_t context,
                                         const std::shared_ptr<const Weights>& weights,
                                         const std::shared_ptr<GpuModel>& model) {
   DecoderOptions options;
   options.gpu = model;
   options.cache = cache;
+  options.prefill = prefill;
   options.context_length = context;
   Result<std::unique_ptr<Decoder>> decoder = Decoder::Create(weights, options);
   if (!decoder.ok() || depth == 0) return decoder;
@@ -49,7 +52,7 @@ Result<double> TimeDecoding(const DecodingCase& what, std::shared_ptr<const Weig
   const int32_t context = what.depth + kWarm + count;
   std::vector<std::unique_ptr<Decoder>> decoders;
   for (int32_t i = 0; i < what.batch; ++i) {
-    auto decoder = Filled(what.cache, what.depth, context, weights, model);
+    auto decoder = Filled(what.cache, what.prefill, what.depth, context, weights, model);
     if (!decoder.ok()) return decoder.status();
     decoders.push_back(std::move(decoder.value()));
   }
@@ -109,7 +112,7 @@ Result<int32_t> CountSessions(const CacheOptions& cache, int32_t context,
                               std::shared_ptr<GpuModel> model) {
   std::vector<std::unique_ptr<Decoder>> decoders;
   while (true) {
-    auto decoder = Filled(cache, context, context, weights, model);
+    auto decoder = Filled(cache, MLA_PREFILL_AUTO, context, context, weights, model);
     if (decoder.ok()) {
       decoders.push_back(std::move(decoder.value()));
     } else if (decoder.status().code() == MLA_OUT_OF_MEMORY) {

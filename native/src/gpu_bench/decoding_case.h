@@ -14,10 +14,11 @@ namespace mla {
 
 struct DecodingCase {
   CacheOptions cache;
-  int32_t batch;   // sequences that go on together
-  int32_t depth;   // tokens in each one's cache beforehand, zeros
-  int32_t prompt;  // tokens evaluated at once, or 0: single tokens
-  int32_t tokens;  // single ones, of each
+  int32_t batch;        // sequences that go on together
+  int32_t depth;        // tokens in each one's cache beforehand, zeros
+  int32_t prompt;       // tokens evaluated at once, or 0: single tokens
+  int32_t tokens;       // single ones, of each
+  int32_t prefill = 0;  // MLA_PREFILL_*, of the prompt
 };
 
 // Tokens a second, of all sequences together.

@@ -16,6 +16,7 @@
 #include "gpu_bench/gpu_clock.h"
 #include "gpu_bench/random_model.h"
 #include "kernels/attention/attention_testing.h"
+#include "mla/mla.h"
 
 namespace mla {
 namespace {
@@ -158,12 +159,15 @@ class Bench {
     const auto weights = Get(Weights::Load(file));
     const auto model = Get(GpuModel::Create(weights, stream_, cuda::kKernels, 8));
     const int32_t context = weights->shape().context;
-    std::printf("%s: weights %.1f MiB\n%-5s %5s %7s %7s %12s %9s\n", path.c_str(),
+    std::printf("%s: weights %.1f MiB\n%-5s %5s %7s %7s %-8s %12s %9s\n", path.c_str(),
                 static_cast<double>(model->weight_bytes()) / (1 << 20), "cache", "batch", "depth",
-                "prompt", "tokens/s", "of copy");
+                "prompt", "form", "tokens/s", "of copy");
     for (const CacheType type : kTypes) {
       for (const int32_t prompt : {512, 4096}) {
-        if (prompt < context) Decode(path, {Of(type), 1, 0, prompt, 0}, weights, model, type);
+        for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+          if (prompt >= context) continue;
+          Decode(path, {Of(type), 1, 0, prompt, 0, prefill}, weights, model, type);
+        }
       }
       for (const int32_t batch : {1, 8, 32, 128}) {
         for (const int32_t depth : {0, 2048, 8000, 32000}) {
@@ -220,22 +224,23 @@ class Bench {
               const std::shared_ptr<const Weights>& weights, const std::shared_ptr<GpuModel>& model,
               CacheType type) {
     const Result<double> speed = TimeDecoding(one, weights, model);
+    const char* form = one.prefill == MLA_PREFILL_EXPANDED ? "expanded" : "absorbed";
     if (!speed.ok()) {
-      std::printf("%-5s %5d %7d %7d   %s\n", NameOf(type), one.batch, one.depth, one.prompt,
-                  speed.status().message().c_str());
+      std::printf("%-5s %5d %7d %7d %-8s   %s\n", NameOf(type), one.batch, one.depth, one.prompt,
+                  form, speed.status().message().c_str());
       return;
     }
     // What a step reads at least: weights once, every sequence's cache.
     const double cache = LatentCache::BytesPerToken(one.cache, weights->shape().cache_layouts, 0);
     const double bytes = static_cast<double>(model->weight_bytes()) + cache * one.depth * one.batch;
     const double share = one.prompt > 0 ? 0 : bytes * speed.value() / one.batch / copy_;
-    std::printf("%-5s %5d %7d %7d %12.1f %8.0f%%\n", NameOf(type), one.batch, one.depth, one.prompt,
-                speed.value(), 100 * share);
+    std::printf("%-5s %5d %7d %7d %-8s %12.1f %8.0f%%\n", NameOf(type), one.batch, one.depth,
+                one.prompt, form, speed.value(), 100 * share);
     std::fflush(stdout);
     Json(
         "{\"model\":\"%s\",\"cache\":\"%s\",\"batch\":%d,\"depth\":%d,\"prompt\":%d,"
-        "\"tokens_per_second\":%.5g}",
-        path.c_str(), NameOf(type), one.batch, one.depth, one.prompt, speed.value());
+        "\"form\":\"%s\",\"tokens_per_second\":%.5g}",
+        path.c_str(), NameOf(type), one.batch, one.depth, one.prompt, form, speed.value());
   }
 
   const Options options_;
