@@ -11,7 +11,7 @@
 
 #include "cache/gpu_page_memory.h"
 #include "cache/page.h"
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 
 namespace mla {
 namespace {
@@ -20,10 +20,17 @@ constexpr int64_t kGpuBytes = 4 << 20;
 
 class GpuPages : public testing::Test {
  protected:
-  bool IsZero(const uint8_t* page, int64_t bytes) const {
-    return std::all_of(page, page + bytes, [](uint8_t byte) { return byte == 0; });
+  bool IsAll(uint8_t byte, const Page& page, int64_t bytes) {
+    return Fetch(*gpu_, page.get(), bytes) ==
+           std::vector<uint8_t>(static_cast<size_t>(bytes), byte);
   }
-  std::shared_ptr<Emulator> gpu_ = std::make_shared<Emulator>(Emulator::Order::kForward, kGpuBytes);
+  void Fill(const Page& page, int64_t bytes, uint8_t byte) {
+    const std::vector<uint8_t> mark(static_cast<size_t>(bytes), byte);
+    gpu_->Upload(page.get(), mark.data(), bytes);
+    Finish(*gpu_);
+  }
+
+  std::shared_ptr<TestGpu> gpu_ = std::make_shared<TestGpu>(Emulator::Order::kForward, kGpuBytes);
   std::shared_ptr<GpuPageMemory> memory_ = std::make_shared<GpuPageMemory>(gpu_);
 };
 
@@ -41,16 +48,14 @@ TEST_F(GpuPages, AreTheirOwnAndZerosInAnyOrderOfUse) {
       const int64_t bytes = sizes[random() % 5];
       Held each = {Page::Allocate(*memory_, bytes), bytes, static_cast<uint8_t>(random() | 1)};
       if (!each.page) continue;
-      ASSERT_TRUE(IsZero(each.page.get(), bytes));
+      ASSERT_TRUE(IsAll(0, each.page, bytes));
       ASSERT_EQ(reinterpret_cast<uintptr_t>(each.page.get()) % 64, 0u);
-      std::memset(each.page.get(), each.mark, static_cast<size_t>(bytes));
+      Fill(each.page, bytes, each.mark);
       held.push_back(std::move(each));
     } else {
       std::swap(held[random() % held.size()], held.back());
       const Held& each = held.back();
-      const uint8_t* page = each.page.get();
-      ASSERT_TRUE(std::all_of(page, page + each.bytes, [&](uint8_t b) { return b == each.mark; }))
-          << "another page's bytes";
+      ASSERT_TRUE(IsAll(each.mark, each.page, each.bytes)) << "another page's bytes";
       held.pop_back();
     }
     ASSERT_EQ(gpu_->allocated_bytes(), memory_->slab_bytes());
@@ -61,7 +66,7 @@ TEST_F(GpuPages, AreTheirOwnAndZerosInAnyOrderOfUse) {
   EXPECT_EQ(gpu_->allocated_bytes(), 0);
   for (const int64_t bytes : sizes) {
     const Page again = Page::Allocate(*memory_, bytes);
-    EXPECT_TRUE(IsZero(again.get(), bytes));
+    EXPECT_TRUE(IsAll(0, again, bytes));
     EXPECT_EQ(gpu_->allocated_bytes(), memory_->slab_bytes());
   }
   EXPECT_GT(gpu_->allocated_bytes(), 0);
@@ -91,7 +96,7 @@ TEST_F(GpuPages, AreHeldByFewAllocations) {
 
 // More than is staged at once, and a page that alone is.
 TEST_F(GpuPages, AreReadAndFilledInOrder) {
-  gpu_ = std::make_shared<Emulator>();
+  gpu_ = std::make_shared<TestGpu>();
   memory_ = std::make_shared<GpuPageMemory>(gpu_);
   std::vector<Page> pages;
   std::vector<PageMemory::Span> spans;
@@ -112,7 +117,7 @@ TEST_F(GpuPages, AreReadAndFilledInOrder) {
                   .ok());
   for (size_t i = 0; i < spans.size(); ++i) {
     ASSERT_EQ(spans[i].bytes, static_cast<int64_t>(expected[i].size()));
-    EXPECT_EQ(std::memcmp(spans[i].data, expected[i].data(), expected[i].size()), 0) << i;
+    EXPECT_EQ(Fetch<uint8_t>(*gpu_, spans[i].data, spans[i].bytes), expected[i]) << i;
   }
   size_t at = 0;
   ASSERT_TRUE(memory_

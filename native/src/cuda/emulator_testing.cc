@@ -298,15 +298,13 @@ class Emulator::Mark final : public GpuMark {
   int64_t at_ = 0;
 };
 
-Emulator::Emulator(Order order, int64_t memory_bytes)
-    : order_(order), memory_bytes_(memory_bytes), block_(std::make_unique<Block>()) {}
+Emulator::Emulator(Order order) : order_(order), block_(std::make_unique<Block>()) {}
 
 Emulator::~Emulator() {
-  for (const auto& [memory, bytes] : memory_) std::free(memory);
+  for (void* memory : memory_) std::free(memory);
 }
 
 void* Emulator::Allocate(int64_t bytes) {
-  if (bytes > memory_bytes_ - allocated_) return nullptr;
   constexpr size_t kAlignment = 256;
   void* memory = nullptr;
   // No rounding up: what lies behind the end is ASan's to see.
@@ -314,18 +312,15 @@ void* Emulator::Allocate(int64_t bytes) {
     return nullptr;
   }
   std::memset(memory, kPoison, static_cast<size_t>(bytes));
-  memory_.emplace_back(memory, bytes);
-  allocated_ += bytes;
+  memory_.push_back(memory);
   return memory;
 }
 
 void Emulator::Free(void* memory) {
   if (memory == nullptr) return;
-  const auto it = std::find_if(memory_.begin(), memory_.end(),
-                               [memory](const auto& each) { return each.first == memory; });
+  const auto it = std::find(memory_.begin(), memory_.end(), memory);
   if (it == memory_.end()) Fail("freed what was not allocated");
   Arrive(arrived_ + static_cast<int64_t>(arrivals_.size()));
-  allocated_ -= it->second;
   memory_.erase(it);
   std::free(memory);
 }

@@ -25,7 +25,10 @@ class Emulator final : public GpuStream {
   // at once, else as late as they may.
   enum class Order { kForward, kBackward, kShuffled };
 
-  explicit Emulator(Order order = Order::kForward, int64_t memory_bytes = int64_t{8} << 30);
+  static constexpr int kProcessors = 2;
+  static constexpr int kSharedBytes = 160 << 10;  // a little less than sm_80's
+
+  explicit Emulator(Order order = Order::kForward);
   ~Emulator() override;
 
   void* Allocate(int64_t bytes) override;
@@ -41,11 +44,9 @@ class Emulator final : public GpuStream {
   std::unique_ptr<GpuMark> NewMark() override;
   Status Synchronize() override;
   Status TakeErrors() override { return Status::Ok(); }
-  int processors() const override { return 2; }
-  int shared_bytes() const override { return 160 << 10; }  // a little less than sm_80's
-  bool has_group_mma() const override { return has_group_mma_; }
-  // It has one; without is what older GPUs are.
-  void set_has_group_mma(bool has) { has_group_mma_ = has; }
+  int processors() const override { return kProcessors; }
+  int shared_bytes() const override { return kSharedBytes; }
+  bool has_group_mma() const override { return true; }
   void* native() override { return this; }
 
   struct Call {
@@ -57,7 +58,6 @@ class Emulator final : public GpuStream {
   void Launch(Call call);
 
   int64_t launches() const { return launches_; }
-  int64_t allocated_bytes() const { return allocated_; }
 
   // What follows is called by kernels, of the thread that runs.
   struct ThreadState {
@@ -103,12 +103,9 @@ class Emulator final : public GpuStream {
   void Arrive(int64_t download);
 
   const Order order_;
-  const int64_t memory_bytes_;
-  bool has_group_mma_ = true;
-  int64_t allocated_ = 0;
   int64_t launches_ = 0;
   std::unique_ptr<Block> block_;
-  std::vector<std::pair<void*, int64_t>> memory_;
+  std::vector<void*> memory_;
   std::deque<Arrival> arrivals_;
   int64_t arrived_ = 0;             // downloads
   Recording* recording_ = nullptr;  // where work goes while there is one

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "gguf/gguf_file.h"
 #include "gpu_bench/attention_case.h"
 #include "gpu_bench/decoding_case.h"
@@ -28,7 +28,7 @@ TEST(GpuBenchCases, AttentionIsTimed) {
   EXPECT_EQ(one.MultiplyAdds(), 2.0 * 130 * 9 * (32 + 88 + 88));
   EXPECT_GT(one.CacheBytes(), 2.0 * 130 * 60);
   const Result<double> seconds =
-      TimeAttention(one, std::make_shared<Emulator>(), emulated::kKernels, 1e-9);
+      TimeAttention(one, std::make_shared<TestGpu>(), tested::Kernels(), 1e-9);
   ASSERT_TRUE(seconds.ok()) << seconds.status().message();
   EXPECT_GT(seconds.value(), 0);
 }
@@ -38,7 +38,7 @@ TEST(GpuBenchCases, WhatDoesNotFitIsSaid) {
       testing_attention::MakeLayout(testing_attention::Kind::kJoint, 3, 3, 1, 32, 88, 0);
   const Result<double> seconds = TimeAttention(
       {"large", layout, Int4(), 2, 1000},
-      std::make_shared<Emulator>(Emulator::Order::kForward, 20000), emulated::kKernels, 1e-9);
+      std::make_shared<TestGpu>(Emulator::Order::kForward, 20000), tested::Kernels(), 1e-9);
   ASSERT_FALSE(seconds.ok());
   EXPECT_EQ(seconds.status().code(), MLA_OUT_OF_MEMORY) << seconds.status().message();
 }
@@ -60,7 +60,7 @@ TEST(GpuBenchCases, RandomModelsDecode) {
     const auto weights = Weights::Load(file.value());
     ASSERT_TRUE(weights.ok()) << weights.status().message();
     const auto gpu =
-        GpuModel::Create(weights.value(), std::make_shared<Emulator>(), emulated::kKernels, 1);
+        GpuModel::Create(weights.value(), std::make_shared<TestGpu>(), tested::Kernels(), 1);
     ASSERT_TRUE(gpu.ok()) << gpu.status().message();
     for (const DecodingCase& one :
          {DecodingCase{Int4(), 2, 70, 0, 2}, DecodingCase{Int4(), 1, 0, 20, 0},
@@ -77,10 +77,10 @@ TEST(GpuBenchCases, SessionsAreCountedUntilThereIsNoMemory) {
   const std::string path = testing::TempDir() + "random-model.gguf";
   ASSERT_TRUE(WriteRandomModel({64, 2, 4, 4, 96, 64, 512}, path).ok());
   const auto weights = Weights::Load(GgufFile::Open(path).value()).value();
-  const auto emulator = std::make_shared<Emulator>(Emulator::Order::kForward, 96 << 20);
-  const auto gpu = GpuModel::Create(weights, emulator, emulated::kKernels, 1);
+  const auto stream = std::make_shared<TestGpu>(Emulator::Order::kForward, 96 << 20);
+  const auto gpu = GpuModel::Create(weights, stream, tested::Kernels(), 1);
   ASSERT_TRUE(gpu.ok()) << gpu.status().message();
-  const int64_t left = (96 << 20) - emulator->allocated_bytes();
+  const int64_t left = (96 << 20) - stream->allocated_bytes();
   const double bytes = LatentCache::BytesPerToken(Int4(), weights->shape().cache_layouts, 0) * 512;
   const Result<int32_t> sessions = CountSessions(Int4(), 512, weights, gpu.value());
   ASSERT_TRUE(sessions.ok()) << sessions.status().message();

@@ -1,4 +1,4 @@
-// The decoder on the emulated GPU: against plain loops in double precision, and against the CPU's
+// The decoder on the GPU: against plain loops in double precision, and against the CPU's
 // decoder where caches are quantized.
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cache/cache_testing.h"
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "graph/batch_decoder.h"
 #include "graph/decoder.h"
 #include "graph/decoder_testing.h"
@@ -29,9 +29,9 @@ std::shared_ptr<const Weights> Load(const TinyShape& shape, uint32_t seed) {
 
 struct Gpu {
   explicit Gpu(std::shared_ptr<const Weights> of, Emulator::Order order = Emulator::Order::kForward)
-      : weights(std::move(of)), emulator(std::make_shared<Emulator>(order)) {
+      : weights(std::move(of)), stream(std::make_shared<TestGpu>(order)) {
     Result<std::shared_ptr<GpuModel>> created =
-        GpuModel::Create(weights, emulator, emulated::kKernels, 1);
+        GpuModel::Create(weights, stream, tested::Kernels(), 1);
     EXPECT_TRUE(created.ok()) << created.status().message();
     model = created.value();
   }
@@ -64,7 +64,7 @@ struct Gpu {
   }
 
   const std::shared_ptr<const Weights> weights;
-  const std::shared_ptr<Emulator> emulator;
+  const std::shared_ptr<TestGpu> stream;
   std::shared_ptr<GpuModel> model;
 };
 
@@ -229,8 +229,7 @@ TEST(DecoderGpu, OrderOfThreadsDoesNotMatter) {
   const std::vector<int32_t> tokens = Tokens(20, shape.vocabulary, 4);
   for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
     std::vector<std::vector<float>> found;
-    for (const auto order :
-         {Emulator::Order::kForward, Emulator::Order::kBackward, Emulator::Order::kShuffled}) {
+    for (const Emulator::Order order : kOrders) {
       const Gpu gpu(Load(shape, 4), order);
       found.push_back(AllLogits(*gpu.NewDecoder(Of(CacheType::kInt4, 8, 2), 256, prefill), tokens,
                                 10, shape.vocabulary));
@@ -382,8 +381,8 @@ TEST(DecoderGpu, ScratchOfAnExpandedContextIsReported) {
 
 TEST(DecoderGpu, NoMemoryForTheWeightsIsSaid) {
   const std::shared_ptr<const Weights> weights = Load(Joint(), 10);
-  const auto emulator = std::make_shared<Emulator>(Emulator::Order::kForward, 1000);
-  const auto model = GpuModel::Create(weights, emulator, emulated::kKernels, 1);
+  const auto stream = std::make_shared<TestGpu>(Emulator::Order::kForward, 1000);
+  const auto model = GpuModel::Create(weights, stream, tested::Kernels(), 1);
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.status().code(), MLA_OUT_OF_MEMORY);
   EXPECT_NE(model.status().message().find("weights"), std::string::npos)

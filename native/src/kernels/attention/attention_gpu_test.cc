@@ -1,20 +1,18 @@
-// The GPU's attention, on the emulated GPU, against the formula in double precision.
+// The GPU's attention against the formula in double precision.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/gpu.h"
-#include "tensor/aligned_buffer.h"
 #include "tensor/status_testing.h"
 
 namespace mla::testing_attention {
@@ -24,15 +22,13 @@ constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
 constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
                                 CacheType::kInt4, CacheType::kInt2};
-constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
-                                       Emulator::Order::kShuffled};
 
 // Sequences of one layer side by side, and what a launch is told of them.
 class Batch {
  public:
   // One sequence for each of `firsts`, the position of its first query; below zero: none.
   Batch(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
-        uint32_t seed, Emulator& gpu)
+        uint32_t seed, GpuStream& gpu)
       : positions(firsts), gpu_(gpu), aligned_(seed % 2 == 1) {
     for (size_t i = 0; i < firsts.size(); ++i) {
       Options of = options;
@@ -46,39 +42,44 @@ class Batch {
       std::abort();
     }
     plan = std::make_unique<GpuAttentionPlan>(std::move(made.value()));
-    tables_ = AlignedBuffer(static_cast<int64_t>(plan->tables().size()) * 4);
-    std::memcpy(tables_.data(), plan->tables().data(), plan->tables().size() * 4);
     Describe(options);
   }
 
   // [sequences] of the problems' outputs.
   std::vector<std::vector<float>> Run() {
     Prepare();
-    emulated::Launch(gpu_, call);
+    tested::Launch(gpu_, call);
     return Outputs();
   }
-  // Output and workspace anew.
+  // What a launch reads, output and workspace anew.
   void Prepare() {
-    out_.assign(problems.size() * static_cast<size_t>(problems[0]->out_size()),
-                Problem::kUnwritten);
+    positions_ = DeviceArray<int32_t>(gpu_, positions);
+    call.positions = positions_.data();
+    if (!q_rope.empty()) call.q_rope = (rope_ = {gpu_, q_rope}).data();
+    if (!q_latent.empty()) call.q_latent = (latent_ = {gpu_, q_latent}).data();
+    const int64_t outputs = static_cast<int64_t>(problems.size()) * problems[0]->out_size();
+    out_ = {gpu_, std::vector<float>(static_cast<size_t>(outputs), Problem::kUnwritten)};
     call.out = out_.data();
-    workspace_ = AlignedBuffer(plan->WorkspaceBytes(call.sequences, call.bucket, call.window));
-    std::memset(workspace_.data(), 0xff, static_cast<size_t>(workspace_.size()));  // NaN
-    call.workspace = workspace_.data();
+    const int64_t bytes = plan->WorkspaceBytes(call.sequences, call.bucket, call.window);
+    const std::vector<uint8_t> nan(static_cast<size_t>(bytes), 0xff);
+    call.workspace = (workspace_ = {gpu_, nan}).data();
   }
+  // Of a launch that was recorded.
+  void WritePositions() { positions_.Write(positions); }
   std::vector<std::vector<float>> Outputs() const {
+    const std::vector<float> all = out_.Read();
     std::vector<std::vector<float>> outs;
-    for (auto from = out_.begin(); from != out_.end(); from += problems[0]->out_size()) {
+    for (auto from = all.begin(); from != all.end(); from += problems[0]->out_size()) {
       outs.emplace_back(from, from + problems[0]->out_size());
     }
     return outs;
   }
-  std::vector<float>& queries_in_latent_space() { return latent_; }
 
   std::vector<std::unique_ptr<Problem>> problems;
   std::vector<int32_t> positions;
   std::unique_ptr<GpuAttentionPlan> plan;
   GpuAttention call = {};
+  std::vector<float> q_rope, q_latent;
 
  private:
   static int32_t PagesOf(const Problem& problem) {
@@ -97,12 +98,12 @@ class Batch {
   void Describe(const Options& options) {
     const AttentionParams& p = problems[0]->params;
     call.plan = plan.get();
-    call.tables = reinterpret_cast<const int32_t*>(tables_.data());
+    tables_ = {gpu_, plan->tables()};
+    call.tables = tables_.data();
     call.sequences = static_cast<int32_t>(problems.size());
     call.bucket = options.queries + *std::max_element(positions.begin(), positions.end());
     call.window = options.window;
     call.scale = p.scale;
-    call.positions = positions.data();
     const LayerLayout& l = problems[0]->layout;
     // As the problems have them, or at 16-byte boundaries.
     const auto spread = [&](int64_t head) { return aligned_ ? (head + 7) / 4 * 4 : head; };
@@ -123,35 +124,43 @@ class Batch {
       const AttentionParams& of = problem->params;
       const int32_t count = PagesOf(*problem);
       std::vector<uint8_t*> table(static_cast<size_t>(call.places.Rows(0, count)));
-      const auto set = [&table](int64_t at, const uint8_t* page) {
-        table[static_cast<size_t>(at)] = const_cast<uint8_t*>(page);
+      const auto set = [&](int64_t at, const uint8_t* page, const PagePlaces& places) {
+        if (page == nullptr) return;
+        pages_.emplace_back(gpu_, page, places.page_bytes);
+        table[static_cast<size_t>(at)] = pages_.back().data();
       };
+      const CacheOptions cache = options.Cache();
+      const PagePlaces exact = PlaceExactRows(cache, l, kPageTokens);
       for (int32_t page = 0; page < count; ++page) {
-        set(call.places.Rows(call.layer, page), of.cache->rows.pages[page]);
+        set(call.places.Rows(call.layer, page), of.cache->rows.pages[page], PlaceRows(cache, l));
         if (of.cache->residual == 0) continue;
-        set(call.places.Exact(call.layer, page), of.cache->exact.pages[page]);
+        set(call.places.Exact(call.layer, page), of.cache->exact.pages[page], exact);
       }
-      if (of.cache->sink > 0) set(call.places.First(call.layer), of.cache->first.pages[0]);
-      page_tables_.push_back(std::move(table));
+      if (of.cache->sink > 0) {
+        set(call.places.First(call.layer), of.cache->first.pages[0],
+            PlaceExactRows(cache, l, of.cache->sink));
+      }
+      page_tables_.emplace_back(gpu_, table);
       for (int64_t row = 0; row < int64_t{options.queries} * l.heads; ++row) {
         AppendRow(of.q_rope, row * of.q_rope_head_stride, of.q_rope_head_stride, call.q_rope_head,
-                  &rope_);
+                  &q_rope);
         AppendRow(of.q_latent, row * of.q_latent_head_stride, of.q_latent_head_stride,
-                  call.q_latent_head, &latent_);
+                  call.q_latent_head, &q_latent);
       }
     }
-    for (const std::vector<uint8_t*>& table : page_tables_) pages_.push_back(table.data());
-    call.pages = pages_.data();
-    call.q_rope = p.q_rope == nullptr ? nullptr : rope_.data();
-    call.q_latent = p.q_latent == nullptr ? nullptr : latent_.data();
+    std::vector<uint8_t* const*> tables;
+    for (const DeviceArray<uint8_t*>& table : page_tables_) tables.push_back(table.data());
+    call.pages = (sequences_ = {gpu_, tables}).data();
   }
 
-  Emulator& gpu_;
+  GpuStream& gpu_;
   const bool aligned_;
-  std::vector<std::vector<uint8_t*>> page_tables_;
-  std::vector<uint8_t* const*> pages_;
-  std::vector<float> rope_, latent_, out_;
-  AlignedBuffer workspace_, tables_;  // exactly as large as asked for, as a sanitizer sees
+  std::vector<DeviceArray<uint8_t>> pages_;
+  std::vector<DeviceArray<uint8_t*>> page_tables_;
+  DeviceArray<uint8_t* const*> sequences_;
+  DeviceArray<int32_t> positions_, tables_;
+  DeviceArray<float> rope_, latent_, out_;
+  DeviceArray<uint8_t> workspace_;
 };
 
 std::string Describe(const LayerLayout& layout, const Options& options,
@@ -190,7 +199,7 @@ struct Errors {
 
 void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
              uint32_t seed, Emulator::Order order, Errors* errors) {
-  Emulator gpu(order);
+  TestGpu gpu(order);
   Batch batch(layout, options, firsts, seed, gpu);
   const std::vector<std::vector<float>> actual = batch.Run();
   for (size_t i = 0; i < firsts.size(); ++i) {
@@ -251,7 +260,7 @@ TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
       options.window = window;
       options.residual = 128;
       options.sink = 4;
-      Emulator gpu;
+      TestGpu gpu;
       const Batch batch(layout, options, {1500}, 5, gpu);
       EXPECT_GT(batch.plan->MostSplits(1500, window), 1);
       ASSERT_NO_FATAL_FAILURE(
@@ -308,7 +317,7 @@ TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
     options.residual = 64;
     options.queries = 2;
     const std::vector<int32_t> firsts = {600, 5, -1, 130};
-    Emulator gpu(Emulator::Order::kShuffled);
+    TestGpu gpu(Emulator::Order::kShuffled);
     Batch together(layout, options, firsts, 9, gpu);
     const auto all = together.Run();
     together.call.bucket = 100000;
@@ -323,15 +332,16 @@ TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
 TEST(GpuAttention, ARecordedLaunchFollowsItsSequences) {
   Options options;
   options.type = CacheType::kInt8;
-  Emulator gpu;
+  TestGpu gpu;
   Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 8, 20, 0), options, {900, 300}, 3, gpu);
   batch.call.bucket = 1024;
   batch.Prepare();
-  auto recording = gpu.Record([&] { emulated::Launch(gpu, batch.call); });
+  auto recording = gpu.Record([&] { tested::Launch(gpu, batch.call); });
   ASSERT_TRUE(recording.status().ok());
   Errors errors;
   for (const auto& positions : {std::vector<int32_t>{40, 299}, {899, -1}, {900, 300}}) {
-    std::copy(positions.begin(), positions.end(), batch.positions.begin());
+    batch.positions = positions;
+    batch.WritePositions();
     gpu.Replay(*recording.value());
     const auto actual = batch.Outputs();
     for (size_t i = 0; i < 2; ++i) {
@@ -345,7 +355,7 @@ TEST(GpuAttention, ARecordedLaunchFollowsItsSequences) {
 
 TEST(GpuAttention, AMissingTokenWouldShow) {
   Options options;
-  Emulator gpu;
+  TestGpu gpu;
   Batch batch(MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0), options, {130}, 3, gpu);
   const std::vector<float> expected = batch.problems[0]->Reference(nullptr);
   batch.positions[0] = 129;
@@ -362,16 +372,16 @@ TEST(GpuAttention, LargeAndSmallScoresKeepTheirPrecision) {
   Errors errors;
   for (const float by : {1e-20f, 1e-4f, 1e5f, 1e20f}) {
     Options options;
-    Emulator gpu;
+    TestGpu gpu;
     Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 0, 20, 0), options, {200}, 3, gpu);
     const std::vector<float> expected = batch.problems[0]->Reference(nullptr);
-    for (float& x : batch.queries_in_latent_space()) x *= by;  // beyond what halves hold
+    for (float& x : batch.q_latent) x *= by;  // beyond what halves hold
     batch.call.scale /= by;
     ASSERT_NO_FATAL_FAILURE(errors.Add(batch.Run()[0], expected, std::to_string(by)));
   }
   // Scores so far apart that one token has all the weight.
   Options options;
-  Emulator gpu;
+  TestGpu gpu;
   Batch batch(MakeLayout(Kind::kJoint, 1, 4, 1, 8, 20, 0), options, {200}, 3, gpu);
   batch.problems[0]->params.scale = batch.call.scale = 1e4f;
   ASSERT_NO_FATAL_FAILURE(errors.Add(batch.Run()[0], batch.problems[0]->Reference(nullptr), "1e4"));
@@ -395,11 +405,11 @@ TEST(GpuAttention, BrokenQueriesStayVisibleAndAlone) {
   for (const float broken : {NAN, INFINITY, -INFINITY}) {
     Options options;
     options.type = CacheType::kInt4;
-    Emulator gpu;
+    TestGpu gpu;
     Batch batch(MakeLayout(Kind::kJoint, 1, 3, 1, 8, 40, 0), options, {100, 30}, 3, gpu);
     const std::vector<std::vector<float>> whole = batch.Run();
     const int64_t head = batch.call.q_latent_head, out_head = batch.call.out_head;
-    batch.queries_in_latent_space()[static_cast<size_t>(head + 7)] = broken;
+    batch.q_latent[static_cast<size_t>(head + 7)] = broken;
     const std::vector<std::vector<float>> actual = batch.Run();
     EXPECT_EQ(actual[1], whole[1]);
     for (int64_t i = 0; i < 3 * out_head; ++i) {
@@ -415,7 +425,7 @@ TEST(GpuAttention, BrokenQueriesStayVisibleAndAlone) {
 }
 
 TEST(GpuAttentionPlan, RefusesWhatItCannotDo) {
-  const Emulator gpu;
+  const TestGpu gpu;
   const CacheOptions options = Options().Cache();
   const LayerLayout small = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0);
   EXPECT_STATUS(GpuAttentionPlan::Create(small, options, 0, gpu).status(), MLA_INVALID_ARGUMENT,
@@ -424,7 +434,8 @@ TEST(GpuAttentionPlan, RefusesWhatItCannotDo) {
                 "attention of 9 queries");
   const LayerLayout large = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20000, 0);
   EXPECT_STATUS(GpuAttentionPlan::Create(large, options, 1, gpu).status(), MLA_UNSUPPORTED,
-                "keys of 20008 elements are more than its shared memory of 163840 bytes holds");
+                "keys of 20008 elements are more than its shared memory of " +
+                    std::to_string(gpu.shared_bytes()) + " bytes holds");
 }
 
 }  // namespace

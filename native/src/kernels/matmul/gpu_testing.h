@@ -8,10 +8,9 @@
 #include <random>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_matrix.h"
-#include "tensor/aligned_buffer.h"
 #include "tensor/convert.h"
 #include "tensor/types.h"
 
@@ -19,8 +18,6 @@ namespace mla {
 
 inline constexpr Type kWeightTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
                                         Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
-inline constexpr Emulator::Order kOrders[] = {Emulator::Order::kForward, Emulator::Order::kBackward,
-                                              Emulator::Order::kShuffled};
 
 inline std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
   std::mt19937 random(seed);
@@ -32,9 +29,9 @@ inline std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f
 
 // A matrix as a file has it, as the GPU has it, and in floats.
 struct TestMatrix {
-  TestMatrix(Type type, int64_t rows, int64_t cols, uint32_t seed)
-      : TestMatrix(type, rows, cols, Normal(rows * cols, seed, 0.3f)) {}
-  TestMatrix(Type type, int64_t rows, int64_t cols, const std::vector<float>& values)
+  TestMatrix(GpuStream& of, Type type, int64_t rows, int64_t cols, uint32_t seed)
+      : TestMatrix(of, type, rows, cols, Normal(rows * cols, seed, 0.3f)) {}
+  TestMatrix(GpuStream& of, Type type, int64_t rows, int64_t cols, const std::vector<float>& values)
       : floats(values.size()) {
     file.resize(static_cast<size_t>(rows * RowBytes(type, cols)));
     QuantizeRow(type, values.data(), file.data(), rows * cols);
@@ -43,18 +40,20 @@ struct TestMatrix {
     gpu.form = GpuFormOf(type);
     gpu.rows = rows;
     gpu.cols = cols;
-    // Aligned as the GPU's memory is, and no longer than is said.
-    values_memory = AlignedBuffer(GpuValueBytes(gpu.form, rows, cols));
+    std::vector<uint8_t> packed(static_cast<size_t>(GpuValueBytes(gpu.form, rows, cols)));
     scales.resize(static_cast<size_t>(GpuScaleBytes(gpu.form, rows, cols) / 4));
-    PackForGpu(matrix, 0, rows, values_memory.data(), scales.data());
-    gpu.values = values_memory.data();
-    gpu.scales = scales.data();
+    PackForGpu(matrix, 0, rows, packed.data(), scales.data());
+    values_there = DeviceArray<uint8_t>(of, packed);
+    scales_there = DeviceArray<uint32_t>(of, scales);
+    gpu.values = values_there.data();
+    gpu.scales = scales_there.data();
   }
 
   std::vector<uint8_t> file;
   std::vector<float> floats;  // [rows][cols]
-  AlignedBuffer values_memory;
   std::vector<uint32_t> scales;
+  DeviceArray<uint8_t> values_there;
+  DeviceArray<uint32_t> scales_there;
   GpuMatrix gpu;
 };
 

@@ -1,5 +1,4 @@
-// The GPU's products of many rows, on the emulated GPU, against plain loops over the weights as
-// GGUF defines them.
+// The GPU's products of many rows against plain loops over the weights as GGUF defines them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_testing.h"
 #include "tensor/types.h"
@@ -17,18 +16,16 @@
 namespace mla {
 namespace {
 
-// Memory that a call works in, exactly as large as it says.
-struct Workspace {
-  Workspace(Emulator& emulator, int64_t bytes) : gpu(emulator), memory(gpu.Allocate(bytes)) {}
-  ~Workspace() { gpu.Free(memory); }
-  Emulator& gpu;
-  void* memory;
-};
+// In a workspace exactly as large as that, of NaN.
+template <typename Call>
+void Launch(GpuStream& gpu, Call call, int64_t bytes) {
+  const DeviceArray<uint8_t> workspace(gpu, std::vector<uint8_t>(static_cast<size_t>(bytes), 0xff));
+  call.workspace = workspace.data();
+  tested::Launch(gpu, call);
+}
 
-void Multiply(Emulator& gpu, GpuMatMul call) {
-  const Workspace workspace(gpu, GpuMatMulBytes(call.n, call.cols));
-  call.workspace = workspace.memory;
-  emulated::Launch(gpu, call);
+void Multiply(GpuStream& gpu, const GpuMatMul& call) {
+  Launch(gpu, call, GpuMatMulBytes(call.n, call.cols));
 }
 
 // Of a product: both factors are rounded to 11 bits, but weights that a half or bfloat16 holds, and
@@ -65,26 +62,29 @@ void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order
              bool groups = true) {
   SCOPED_TRACE("type " + std::to_string(static_cast<int>(type)) + ", n " + std::to_string(n) +
                ", rows " + std::to_string(rows) + ", cols " + std::to_string(cols));
-  const TestMatrix first(type, rows, cols, 1), second(Type::kF16, 3, cols, 2),
-      third(type, 5, cols, 3);
+  TestGpu gpu(order);
+  gpu.set_has_group_mma(groups);
+  const TestMatrix first(gpu, type, rows, cols, 1), second(gpu, Type::kF16, 3, cols, 2),
+      third(gpu, type, 5, cols, 3);
   const int64_t stride = cols + 5;
   std::vector<float> x = Normal(n * stride, 4);
   for (int i = 0; i < n; ++i) {
     for (int64_t c = cols; c < stride; ++c) x[i * stride + c] = NAN;
   }
   const std::vector<float> bias = Normal(rows, 5);
-  std::vector<float> a(n * (rows + 2), kUnwritten), b(n * 4, 2.0f), c(n * 5, NAN);
+  const DeviceArray<float> x_there(gpu, x), bias_there(gpu, bias);
+  const DeviceArray<float> a_there(gpu, std::vector<float>(n * (rows + 2), kUnwritten)),
+      b_there(gpu, std::vector<float>(n * 4, 2.0f)), c_there(gpu, std::vector<float>(n * 5, NAN));
   GpuMatMul call;
-  call.input.x = x.data();
+  call.input.x = x_there.data();
   call.input.stride = stride;
   call.n = n;
   call.cols = cols;
-  call.Add({first.gpu, bias.data(), a.data(), rows + 2, false});
-  call.Add({second.gpu, nullptr, b.data(), 4, true});
-  call.Add({third.gpu, nullptr, c.data(), 5, false});
-  Emulator gpu(order);
-  gpu.set_has_group_mma(groups);
+  call.Add({first.gpu, bias_there.data(), a_there.data(), rows + 2, false});
+  call.Add({second.gpu, nullptr, b_there.data(), 4, true});
+  call.Add({third.gpu, nullptr, c_there.data(), 5, false});
   Multiply(gpu, call);
+  const std::vector<float> a = a_there.Read(), b = b_there.Read(), c = c_there.Read();
   for (int i = 0; i < n; ++i) {
     const float* row = x.data() + i * stride;
     for (int64_t r = 0; r < rows; ++r) {
@@ -105,8 +105,8 @@ void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order
   }
 }
 
-// The emulated GPU has two processors: n decides which of the kernel's shapes is taken, and whether
-// groups of warps multiply.
+// The GPU says that it has two processors: n decides which of the kernel's shapes is taken, and
+// whether groups of warps multiply.
 TEST(GpuMatMul, MultipliesEveryTypeInEveryShape) {
   int turn = 0;
   for (const Type type : kWeightTypes) {
@@ -155,16 +155,17 @@ TEST(GpuMatMul, IsExactWhereNumbersAllow) {
       const float least = type == Type::kQ4_0 ? -7.0f : -127.0f;
       values[i] = i % 32 == 0 ? most : std::clamp(std::rint(values[i] * 3), least, -least);
     }
-    const TestMatrix w(type, rows, cols, values);
-    std::vector<float> out(n * rows);
+    TestGpu gpu;
+    const TestMatrix w(gpu, type, rows, cols, values);
+    const DeviceArray<float> x_there(gpu, x), out_there(gpu, std::vector<float>(n * rows));
     GpuMatMul call;
-    call.input.x = x.data();
+    call.input.x = x_there.data();
     call.input.stride = cols;
     call.n = n;
     call.cols = cols;
-    call.Add({w.gpu, nullptr, out.data(), rows, false});
-    Emulator gpu;
+    call.Add({w.gpu, nullptr, out_there.data(), rows, false});
     Multiply(gpu, call);
+    const std::vector<float> out = out_there.Read();
     for (int64_t i = 0; i < n * rows; ++i) {
       const float* row = w.floats.data() + i % rows * cols;
       ASSERT_EQ(out[i], Dot(row, x.data() + i / rows * cols, cols)) << static_cast<int>(type);
@@ -174,10 +175,11 @@ TEST(GpuMatMul, IsExactWhereNumbersAllow) {
 
 TEST(GpuMatMul, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
   const int64_t cols = 160, most = 67;
-  const TestMatrix w(Type::kQ4_1, 260, cols, 1), f(Type::kF32, 130, cols, 2);
-  const std::vector<float> x = Normal(most * cols, 3);
+  TestGpu gpu;
+  const TestMatrix w(gpu, Type::kQ4_1, 260, cols, 1), f(gpu, Type::kF32, 130, cols, 2);
+  const DeviceArray<float> x(gpu, Normal(most * cols, 3));
   const auto multiply = [&](int64_t first, int n, bool groups) {
-    std::vector<float> out(n * 390);
+    const DeviceArray<float> out(gpu, std::vector<float>(n * 390));
     GpuMatMul call;
     call.input.x = x.data() + first * cols;
     call.input.stride = cols;
@@ -185,10 +187,9 @@ TEST(GpuMatMul, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
     call.cols = cols;
     call.Add({w.gpu, nullptr, out.data(), 390, false});
     call.Add({f.gpu, nullptr, out.data() + 260, 390, false});
-    Emulator gpu;
     gpu.set_has_group_mma(groups);
     Multiply(gpu, call);
-    return out;
+    return out.Read();
   };
   const std::vector<float> together = multiply(0, most, true);
   for (const int n : {1, 9, 18, 40, 66}) {
@@ -200,20 +201,22 @@ TEST(GpuMatMul, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
 
 TEST(GpuMatMul, NormsAndGatesItsInput) {
   const int64_t cols = 160, n = 11;
-  const TestMatrix w(Type::kQ8_0, 20, cols, 1), f(Type::kF32, 6, cols, 2);
   const std::vector<float> x = Normal(n * cols, 3, 1.0f), by = Normal(n * cols, 4);
   for (const GpuInput::Kind kind : {GpuInput::Kind::kNorm, GpuInput::Kind::kSwiGlu}) {
     const std::vector<float> right = Prepared(kind, x, by, n, cols, 1e-2);
     for (const Emulator::Order order : kOrders) {
-      std::vector<float> out(n * 26);
+      TestGpu gpu(order);
+      const TestMatrix w(gpu, Type::kQ8_0, 20, cols, 1), f(gpu, Type::kF32, 6, cols, 2);
+      const DeviceArray<float> x_there(gpu, x), by_there(gpu, by);
+      const DeviceArray<float> out_there(gpu, std::vector<float>(n * 26));
       GpuMatMul call;
-      call.input = {kind, x.data(), cols, by.data(), 1e-2f};
+      call.input = {kind, x_there.data(), cols, by_there.data(), 1e-2f};
       call.n = n;
       call.cols = cols;
-      call.Add({w.gpu, nullptr, out.data(), 26, false});
-      call.Add({f.gpu, nullptr, out.data() + 20, 26, false});
-      Emulator gpu(order);
+      call.Add({w.gpu, nullptr, out_there.data(), 26, false});
+      call.Add({f.gpu, nullptr, out_there.data() + 20, 26, false});
       Multiply(gpu, call);
+      const std::vector<float> out = out_there.Read();
       for (int64_t i = 0; i < n; ++i) {
         for (int r = 0; r < 26; ++r) {
           const float* row =
@@ -244,16 +247,17 @@ TEST(GpuMatMul, NothingOverflowsOrVanishes) {
     };
     scale_rows(values);
     scale_rows(x);
-    const TestMatrix w(type, rows, cols, values);
-    std::vector<float> out(n * rows);
+    TestGpu gpu;
+    const TestMatrix w(gpu, type, rows, cols, values);
+    const DeviceArray<float> x_there(gpu, x), out_there(gpu, std::vector<float>(n * rows));
     GpuMatMul call;
-    call.input.x = x.data();
+    call.input.x = x_there.data();
     call.input.stride = cols;
     call.n = static_cast<int32_t>(n);
     call.cols = cols;
-    call.Add({w.gpu, nullptr, out.data(), rows, false});
-    Emulator gpu;
+    call.Add({w.gpu, nullptr, out_there.data(), rows, false});
     Multiply(gpu, call);
+    const std::vector<float> out = out_there.Read();
     for (int64_t i = 0; i < n * rows; ++i) {
       const float *row = w.floats.data() + i % rows * cols, *input = x.data() + i / rows * cols;
       EXPECT_NEAR(out[i], Dot(row, input, cols), Bound(type, row, input, cols)) << i;
@@ -263,18 +267,20 @@ TEST(GpuMatMul, NothingOverflowsOrVanishes) {
 
 TEST(GpuMatMul, BrokenInputsStayVisible) {
   const int64_t cols = 64;
-  const TestMatrix w(Type::kQ4_0, 4, cols, 1);
+  TestGpu gpu;
+  const TestMatrix w(gpu, Type::kQ4_0, 4, cols, 1);
   for (const float broken : {NAN, INFINITY, -INFINITY}) {
-    std::vector<float> x = Normal(9 * cols, 3), out(9 * 4);
+    std::vector<float> x = Normal(9 * cols, 3);
     x[3 * cols + 40] = broken;
+    const DeviceArray<float> x_there(gpu, x), out_there(gpu, std::vector<float>(9 * 4));
     GpuMatMul call;
-    call.input.x = x.data();
+    call.input.x = x_there.data();
     call.input.stride = cols;
     call.n = 9;
     call.cols = cols;
-    call.Add({w.gpu, nullptr, out.data(), 4, false});
-    Emulator gpu;
+    call.Add({w.gpu, nullptr, out_there.data(), 4, false});
     Multiply(gpu, call);
+    const std::vector<float> out = out_there.Read();
     for (int i = 0; i < 9 * 4; ++i) EXPECT_EQ(std::isfinite(out[i]), i / 4 != 3) << broken;
   }
 }
@@ -286,7 +292,8 @@ TEST(GpuMatrix, RowsOfAWideRangeHaveAPowerOfTwo) {
     const float by[rows] = {1.0f, 1e30f, 1e-30f, 0.0f, 1e-44f, 1.0f};
     for (int64_t i = 0; i < rows * cols; ++i) values[i] *= by[i / cols];
     values[5 * cols + 3] = INFINITY;
-    const TestMatrix w(type, rows, cols, values);
+    TestGpu gpu;
+    const TestMatrix w(gpu, type, rows, cols, values);
     for (int64_t r = 0; r < rows; ++r) {
       const float scale = std::bit_cast<float>(w.scales[r]);
       int exponent;
@@ -317,19 +324,19 @@ TEST(GpuHeadMatMul, MultipliesHeadsWithTheirMatrices) {
     for (const Type type : {Type::kF16, Type::kF32, Type::kQ4_0}) {
       if (type == Type::kQ4_0 && s.cols % 32 != 0) continue;
       const int64_t heads = int64_t{s.kv_heads} * s.group;
-      const TestMatrix w(type, s.kv_heads * s.rows, s.cols, 1);
+      TestGpu gpu(kOrders[turn++ % 3]);
+      const TestMatrix w(gpu, type, s.kv_heads * s.rows, s.cols, 1);
       const int64_t head_stride = s.shared ? 0 : s.cols + 3;
       const int64_t stride = (s.shared ? 1 : heads) * (s.cols + 3) + 1;
       const int64_t out_head_stride = s.rows + 1;
       const std::vector<float> x = Normal(s.n * stride, 2);
-      std::vector<float> out(s.n * heads * out_head_stride, kUnwritten);
-      Emulator gpu(kOrders[turn++ % 3]);
-      GpuHeadMatMul call{{w.gpu, s.kv_heads, s.group, s.n, x.data(), stride, head_stride,
-                          out.data(), heads * out_head_stride, out_head_stride},
+      const DeviceArray<float> x_there(gpu, x),
+          out_there(gpu, std::vector<float>(s.n * heads * out_head_stride, kUnwritten));
+      GpuHeadMatMul call{{w.gpu, s.kv_heads, s.group, s.n, x_there.data(), stride, head_stride,
+                          out_there.data(), heads * out_head_stride, out_head_stride},
                          nullptr};
-      const Workspace workspace(gpu, GpuHeadMatMulBytes(call));
-      call.workspace = workspace.memory;
-      emulated::Launch(gpu, call);
+      Launch(gpu, call, GpuHeadMatMulBytes(call));
+      const std::vector<float> out = out_there.Read();
       for (int64_t i = 0; i < s.n * heads; ++i) {
         const float* row = x.data() + i / heads * stride + i % heads * head_stride;
         const int64_t g = i % heads / s.group;

@@ -1,5 +1,4 @@
-// The GPU's products, on the emulated GPU, against plain loops over the weights as GGUF defines
-// them.
+// The GPU's products against plain loops over the weights as GGUF defines them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_testing.h"
 #include "tensor/types.h"
@@ -41,11 +40,13 @@ double Bound(Type type, const float* w, const float* x, int64_t cols) {
 TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
   for (const Type type : kWeightTypes) {
     const int64_t rows = 5, cols = type == Type::kF16 ? 43 : 512;
-    const TestMatrix w(type, rows, cols, 7);
-    Emulator gpu(Emulator::Order::kShuffled);
-    std::vector<float> out(3 * cols);
-    const int32_t wanted[] = {4, 0, 4};
-    emulated::Launch(gpu, GpuLookup{w.gpu, wanted, 3, out.data()});
+    TestGpu gpu(Emulator::Order::kShuffled);
+    const TestMatrix w(gpu, type, rows, cols, 7);
+    const std::vector<int32_t> wanted = {4, 0, 4};
+    const DeviceArray<int32_t> wanted_there(gpu, wanted);
+    const DeviceArray<float> out_there(gpu, std::vector<float>(3 * cols));
+    tested::Launch(gpu, GpuLookup{w.gpu, wanted_there.data(), 3, out_there.data()});
+    const std::vector<float> out = out_there.Read();
     for (int i = 0; i < 3; ++i) {
       for (int64_t c = 0; c < cols; ++c) {
         const double right = w.floats[wanted[i] * cols + c];
@@ -61,21 +62,24 @@ TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
 void Compare(Type type, int n, int64_t cols, Emulator::Order order) {
   SCOPED_TRACE("type " + std::to_string(static_cast<int>(type)) + ", n " + std::to_string(n) +
                ", cols " + std::to_string(cols));
-  const TestMatrix first(type, 7, cols, 1), second(Type::kF32, 3, cols, 2),
-      third(type, 66, cols, 3);
+  TestGpu gpu(order);
+  const TestMatrix first(gpu, type, 7, cols, 1), second(gpu, Type::kF32, 3, cols, 2),
+      third(gpu, type, 66, cols, 3);
   const int64_t stride = cols + 5;
   const std::vector<float> x = Normal(n * stride, 4), bias = Normal(7, 5);
-  std::vector<float> a(n * 7, NAN), b(n * 10, 2.0f), c(n * 66, NAN);
+  const DeviceArray<float> x_there(gpu, x), bias_there(gpu, bias);
+  const DeviceArray<float> a_there(gpu, std::vector<float>(n * 7, NAN)),
+      b_there(gpu, std::vector<float>(n * 10, 2.0f)), c_there(gpu, std::vector<float>(n * 66, NAN));
   GpuMatVec call;
-  call.input.x = x.data();
+  call.input.x = x_there.data();
   call.input.stride = stride;
   call.n = n;
   call.cols = cols;
-  call.Add({first.gpu, bias.data(), a.data(), 7, false});
-  call.Add({second.gpu, nullptr, b.data(), 10, true});
-  call.Add({third.gpu, nullptr, c.data(), 66, false});
-  Emulator gpu(order);
-  emulated::Launch(gpu, call);
+  call.Add({first.gpu, bias_there.data(), a_there.data(), 7, false});
+  call.Add({second.gpu, nullptr, b_there.data(), 10, true});
+  call.Add({third.gpu, nullptr, c_there.data(), 66, false});
+  tested::Launch(gpu, call);
+  const std::vector<float> a = a_there.Read(), b = b_there.Read(), c = c_there.Read();
   for (int i = 0; i < n; ++i) {
     const float* row = x.data() + i * stride;
     for (int r = 0; r < 7; ++r) {
@@ -114,10 +118,11 @@ TEST(GpuMatVec, TakesAsManyRowsAsSharedMemoryHolds) {
 
 TEST(GpuMatVec, ARowDoesNotDependOnTheOthers) {
   const int64_t cols = 96;
-  const TestMatrix w(Type::kQ4_0, 9, cols, 1), f(Type::kBF16, 2, cols, 2);
-  const std::vector<float> x = Normal(8 * cols, 3);
+  TestGpu gpu;
+  const TestMatrix w(gpu, Type::kQ4_0, 9, cols, 1), f(gpu, Type::kBF16, 2, cols, 2);
+  const DeviceArray<float> x(gpu, Normal(8 * cols, 3));
   const auto multiply = [&](int first, int n) {
-    std::vector<float> out(n * 11);
+    const DeviceArray<float> out(gpu, std::vector<float>(n * 11));
     GpuMatVec call;
     call.input.x = x.data() + first * cols;
     call.input.stride = cols;
@@ -125,9 +130,8 @@ TEST(GpuMatVec, ARowDoesNotDependOnTheOthers) {
     call.cols = cols;
     call.Add({w.gpu, nullptr, out.data(), 11, false});
     call.Add({f.gpu, nullptr, out.data() + 9, 11, false});
-    Emulator gpu;
-    emulated::Launch(gpu, call);
-    return out;
+    tested::Launch(gpu, call);
+    return out.Read();
   };
   const std::vector<float> together = multiply(0, 8);
   for (int i = 0; i < 8; ++i) {
@@ -138,20 +142,22 @@ TEST(GpuMatVec, ARowDoesNotDependOnTheOthers) {
 
 TEST(GpuMatVec, NormsAndGatesItsInput) {
   const int64_t cols = 160, n = 3;
-  const TestMatrix w(Type::kQ8_0, 20, cols, 1), f(Type::kF32, 6, cols, 2);
   const std::vector<float> x = Normal(n * cols, 3, 1.0f), by = Normal(n * cols, 4);
   for (const GpuInput::Kind kind : {GpuInput::Kind::kNorm, GpuInput::Kind::kSwiGlu}) {
     const std::vector<float> right = Prepared(kind, x, by, n, cols, 1e-2);
     for (const Emulator::Order order : kOrders) {
-      std::vector<float> out(n * 26);
+      TestGpu gpu(order);
+      const TestMatrix w(gpu, Type::kQ8_0, 20, cols, 1), f(gpu, Type::kF32, 6, cols, 2);
+      const DeviceArray<float> x_there(gpu, x), by_there(gpu, by);
+      const DeviceArray<float> out_there(gpu, std::vector<float>(n * 26));
       GpuMatVec call;
-      call.input = {kind, x.data(), cols, by.data(), 1e-2f};
+      call.input = {kind, x_there.data(), cols, by_there.data(), 1e-2f};
       call.n = n;
       call.cols = cols;
-      call.Add({w.gpu, nullptr, out.data(), 26, false});
-      call.Add({f.gpu, nullptr, out.data() + 20, 26, false});
-      Emulator gpu(order);
-      emulated::Launch(gpu, call);
+      call.Add({w.gpu, nullptr, out_there.data(), 26, false});
+      call.Add({f.gpu, nullptr, out_there.data() + 20, 26, false});
+      tested::Launch(gpu, call);
+      const std::vector<float> out = out_there.Read();
       for (int64_t i = 0; i < n; ++i) {
         for (int r = 0; r < 26; ++r) {
           const float* row =
@@ -167,18 +173,20 @@ TEST(GpuMatVec, NormsAndGatesItsInput) {
 
 TEST(GpuMatVec, BrokenInputsStayVisible) {
   const int64_t cols = 64;
-  const TestMatrix w(Type::kQ4_0, 4, cols, 1);
+  TestGpu gpu;
+  const TestMatrix w(gpu, Type::kQ4_0, 4, cols, 1);
   for (const float broken : {NAN, INFINITY, -INFINITY}) {
-    std::vector<float> x = Normal(2 * cols, 3), out(8);
+    std::vector<float> x = Normal(2 * cols, 3);
     x[40] = broken;
+    const DeviceArray<float> x_there(gpu, x), out_there(gpu, std::vector<float>(8));
     GpuMatVec call;
-    call.input.x = x.data();
+    call.input.x = x_there.data();
     call.input.stride = cols;
     call.n = 2;
     call.cols = cols;
-    call.Add({w.gpu, nullptr, out.data(), 4, false});
-    Emulator gpu;
-    emulated::Launch(gpu, call);
+    call.Add({w.gpu, nullptr, out_there.data(), 4, false});
+    tested::Launch(gpu, call);
+    const std::vector<float> out = out_there.Read();
     for (int r = 0; r < 4; ++r) {
       EXPECT_FALSE(std::isfinite(out[r])) << broken;
       EXPECT_TRUE(std::isfinite(out[4 + r])) << broken;
@@ -196,14 +204,16 @@ TEST(GpuHeadProduct, MultipliesHeadsWithTheirMatrices) {
                          Shape{1, 9, 2, 33, 600}}) {
     for (const Type type : {Type::kF16, Type::kF32}) {
       const int64_t heads = int64_t{s.kv_heads} * s.group;
-      const TestMatrix w(type, s.kv_heads * s.rows, s.cols, 1);
+      TestGpu gpu(kOrders[turn++ % 3]);
+      const TestMatrix w(gpu, type, s.kv_heads * s.rows, s.cols, 1);
       const int64_t head_stride = s.cols + 3, out_head_stride = s.rows + 1;
       const std::vector<float> x = Normal(s.n * heads * head_stride, 2);
-      std::vector<float> out(s.n * heads * out_head_stride, -1.0f);
-      Emulator gpu(kOrders[turn++ % 3]);
-      emulated::Launch(
-          gpu, GpuHeadProduct{w.gpu, s.kv_heads, s.group, s.n, x.data(), heads * head_stride,
-                              head_stride, out.data(), heads * out_head_stride, out_head_stride});
+      const DeviceArray<float> x_there(gpu, x),
+          out_there(gpu, std::vector<float>(s.n * heads * out_head_stride, -1.0f));
+      tested::Launch(gpu, GpuHeadProduct{w.gpu, s.kv_heads, s.group, s.n, x_there.data(),
+                                         heads * head_stride, head_stride, out_there.data(),
+                                         heads * out_head_stride, out_head_stride});
+      const std::vector<float> out = out_there.Read();
       for (int64_t i = 0; i < s.n * heads; ++i) {
         const float* row = x.data() + i * head_stride;
         const int64_t g = i % heads / s.group;

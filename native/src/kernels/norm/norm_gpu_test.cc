@@ -1,4 +1,4 @@
-// The GPU's norm, on the emulated GPU, against the reference.
+// The GPU's norm against the reference.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/norm/gpu.h"
 #include "kernels/norm/norm.h"
 
@@ -37,11 +37,13 @@ void Check(const Shape& s, Emulator::Order order, float size = 1.0f) {
                        expected.data() + i * row + h * head, row, 1, s.length);
     }
   }
-  std::vector<float>& out = s.in_place ? x : other;
-  Emulator gpu(order);
-  emulated::Launch(gpu, {x.data(), row, head, weights.data(), s.same_weights ? 0 : s.length, 1e-5f,
-                         out.data(), row, head, s.n, s.heads, s.length});
-  ASSERT_TRUE(gpu.Synchronize().ok());
+  TestGpu gpu(order);
+  const DeviceArray<float> x_there(gpu, x), other_there(gpu, other), weights_there(gpu, weights);
+  const DeviceArray<float>& out_there = s.in_place ? x_there : other_there;
+  tested::Launch(gpu, GpuRmsNorm{x_there.data(), row, head, weights_there.data(),
+                                 s.same_weights ? 0 : s.length, 1e-5f, out_there.data(), row, head,
+                                 s.n, s.heads, s.length});
+  const std::vector<float> out = out_there.Read();
   for (size_t j = 0; j < out.size(); ++j) {
     if (std::isnan(expected[j])) {
       ASSERT_TRUE(std::isnan(out[j])) << "padding was written at " << j;
@@ -52,8 +54,7 @@ void Check(const Shape& s, Emulator::Order order, float size = 1.0f) {
 }
 
 TEST(NormGpu, AgreesWithTheReference) {
-  for (const auto order :
-       {Emulator::Order::kForward, Emulator::Order::kBackward, Emulator::Order::kShuffled}) {
+  for (const Emulator::Order order : kOrders) {
     for (int64_t length : {1, 2, 31, 32, 33, 64, 128, 576, 1025}) {
       Check({1, 1, length, false, true}, order);
       Check({3, 3, length, true, false}, order);
