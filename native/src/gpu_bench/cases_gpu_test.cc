@@ -1,13 +1,16 @@
-// What the GPU's benchmark measures, at sizes that the emulated GPU can do.
+// What the GPU's benchmark measures and checks, at sizes that the emulated GPU can do.
 #include <gtest/gtest.h>
 
 #include <cstdio>
 
+#include "cache/cache_testing.h"
 #include "cuda/gpu_testing.h"
 #include "gguf/gguf_file.h"
 #include "gpu_bench/attention_case.h"
 #include "gpu_bench/decoding_case.h"
+#include "gpu_bench/parity.h"
 #include "gpu_bench/random_model.h"
+#include "graph/decoder_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "mla/mla.h"
 
@@ -70,6 +73,44 @@ TEST(GpuBenchCases, RandomModelsDecode) {
       EXPECT_GT(speed.value(), 0);
     }
     std::remove(path.c_str());
+  }
+}
+
+TEST(GpuBenchCases, AModelIsComparedWithTheCpus) {
+  TinyShape shape;
+  shape.compression = Compression::kJoint;
+  shape.rope_groups = 1;
+  shape.rank = 40;
+  shape.layers = 1;
+  const auto weights = Weights::Load(TinyModel(shape, 3).File()).value();
+  const std::vector<int32_t> tokens = Tokens(40, shape.vocabulary, 3);
+  const auto compare = [&](const GpuKernels& kernels, const std::vector<CacheOptions>& caches) {
+    std::vector<Parity> found;
+    const auto gpu = GpuModel::Create(weights, std::make_shared<TestGpu>(), kernels, 1);
+    EXPECT_TRUE(gpu.ok()) << gpu.status().message();
+    const Status status = CompareWithCpu(weights, gpu.value(), tokens, caches, 1,
+                                         [&](const Parity& p) { found.push_back(p); });
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(found.size(), 3 * caches.size());
+    return found;
+  };
+  const auto told = [](const Parity& p) {
+    return testing::Message() << static_cast<int>(p.cache.latent) << " window " << p.cache.residual
+                              << " chunk " << p.split << ": " << p.difference << ", " << p.gpu_error
+                              << " beside " << p.cpu_error << ", " << p.top1;
+  };
+  for (const Parity& p : compare(tested::Kernels(), ParityCaches())) {
+    EXPECT_TRUE(p.ok()) << told(p);
+    EXPECT_GT(p.top1, 0.9) << told(p);
+  }
+  GpuKernels broken = tested::Kernels();
+  broken.attention = [](GpuStream& gpu, const GpuAttention& attention) {
+    GpuAttention other = attention;
+    other.scale *= 1.2f;
+    tested::Launch(gpu, other);
+  };
+  for (const Parity& p : compare(broken, {Of(CacheType::kF16), Of(CacheType::kInt4)})) {
+    EXPECT_FALSE(p.ok()) << told(p);
   }
 }
 

@@ -1,19 +1,24 @@
-// mla_gpu_bench: what a GPU makes of attention and of whole models, beside its roofline. For
-// machines without a JVM; every row is also a line of JSON in the file that --json names.
+// mla_gpu_bench: what a GPU makes of attention and of whole models, beside its roofline, and
+// whether models decode there as on the CPU. For machines without a JVM; every row is also a line
+// of JSON in the file that --json names.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "cache/cache_testing.h"
 #include "cuda/cuda_stream.h"
 #include "gguf/gguf_file.h"
 #include "gpu_bench/attention_case.h"
 #include "gpu_bench/decoding_case.h"
 #include "gpu_bench/gpu_clock.h"
+#include "gpu_bench/parity.h"
 #include "gpu_bench/random_model.h"
 #include "kernels/attention/attention_testing.h"
 #include "mla/mla.h"
@@ -23,18 +28,22 @@ namespace {
 
 constexpr char kUsage[] =
     "mla_gpu_bench [--device N] [--seconds S] [--json FILE] [--attention] [--random-7b FOLDER]\n"
-    "              [MODEL.gguf...]\n"
+    "              [--check] [--tokens N] [MODEL.gguf...]\n"
     "  --attention         attention of one layer: shapes, caches, batches and contexts\n"
     "  --random-7b FOLDER  a 7B shape and its conversion to an eighth, written there, then "
     "decoded\n"
     "  MODEL.gguf          decoding and prompts of this model\n"
+    "  --check             whether the models named decode as on the CPU instead, with every "
+    "cache;\n"
+    "                      exit status 1 where one does not. --tokens N: of so many (default 200)\n"
     "  --device N          the GPU (default 0); --seconds S: of a measurement (default 0.2)\n";
 
 struct Options {
   int32_t device = 0;
   double seconds = 0.2;
   std::string json, random_folder;
-  bool attention = false;
+  bool attention = false, check = false;
+  int32_t tokens = 200;
   std::vector<std::string> models;
 };
 
@@ -68,6 +77,11 @@ Options Read(int count, char** words) {
       options.json = value();
     } else if (word == "--attention") {
       options.attention = true;
+    } else if (word == "--check") {
+      options.check = true;
+    } else if (word == "--tokens") {
+      options.tokens = std::atoi(value().c_str());
+      if (options.tokens < 1) Fail("--tokens wants a number of at least 1");
     } else if (word == "--random-7b") {
       options.random_folder = value();
     } else if (word[0] == '-') {
@@ -76,6 +90,7 @@ Options Read(int count, char** words) {
       options.models.push_back(word);
     }
   }
+  if (options.check && options.models.empty()) Fail(std::string("--check of no model\n") + kUsage);
   return options;
 }
 
@@ -96,10 +111,10 @@ const char* NameOf(CacheType type) {
   }
 }
 
-CacheOptions Of(CacheType type) {
-  CacheOptions options;
-  options.latent = options.rope = type;
-  return options;
+std::string NameOf(const CacheOptions& cache) {
+  const std::string name = NameOf(cache.latent);
+  if (cache.residual == 0) return name;
+  return name + " w" + std::to_string(cache.residual) + "+" + std::to_string(cache.sink);
 }
 
 class Bench {
@@ -111,17 +126,63 @@ class Bench {
       if (json_ == nullptr) Fail("cannot write " + options.json);
     }
     const cuda::Device device = Get(cuda::ListDevices())[static_cast<size_t>(options.device)];
-    copy_ = MeasureCopy();
-    std::printf("%s, compute capability %d.%d, %d processors, %.1f GiB; copies %.0f GB/s\n\n",
-                device.name.c_str(), device.major, device.minor, stream_->processors(),
-                static_cast<double>(device.memory_bytes) / (1 << 30), copy_ / 1e9);
-    Json("{\"device\":\"%s\",\"copy_bytes_per_second\":%.4g}", device.name.c_str(), copy_);
+    std::printf("%s, compute capability %d.%d, %d processors, %.1f GiB\n", device.name.c_str(),
+                device.major, device.minor, stream_->processors(),
+                static_cast<double>(device.memory_bytes) / (1 << 30));
+    Json("{\"device\":\"%s\",\"capability\":\"%d.%d\"}", device.name.c_str(), device.major,
+         device.minor);
   }
   ~Bench() {
     if (json_ != nullptr) std::fclose(json_);
   }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
+
+  // Bytes read and written a second, which all rows of speed are beside.
+  void MeasureCopy() {
+    constexpr int64_t kBytes = int64_t{1} << 30;
+    void* from = stream_->Allocate(kBytes);
+    void* to = stream_->Allocate(kBytes);
+    if (from == nullptr || to == nullptr) Fail("the GPU has no 2 GiB left");
+    const double seconds =
+        Get(TimeOnGpu(*stream_, options_.seconds, [&] { stream_->Copy(to, from, kBytes); }));
+    stream_->Free(from);
+    stream_->Free(to);
+    copy_ = 2.0 * kBytes / seconds;
+    std::printf("copies %.0f GB/s\n\n", copy_ / 1e9);
+    Json("{\"copy_bytes_per_second\":%.4g}", copy_);
+  }
+
+  // Whether all is as on the CPU.
+  bool Check(const std::string& path) {
+    const auto weights = Get(Weights::Load(Get(GgufFile::Open(path))));
+    const int32_t threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+    const auto model = Get(GpuModel::Create(weights, stream_, cuda::kKernels, threads));
+    std::mt19937 random(1);
+    std::vector<int32_t> tokens(
+        static_cast<size_t>(std::min(options_.tokens, weights->shape().context)));
+    for (int32_t& token : tokens) {
+      token = static_cast<int32_t>(random() % static_cast<uint32_t>(weights->shape().vocabulary));
+    }
+    std::printf("\n%s: %zu random tokens\n%-12s %6s %12s %9s %9s %7s\n", path.c_str(),
+                tokens.size(), "cache", "chunk", "largest diff", "GPU error", "CPU error", "top 1");
+    bool ok = true;
+    const Status status =
+        CompareWithCpu(weights, model, tokens, ParityCaches(), threads, [&](const Parity& p) {
+          ok = ok && p.ok();
+          std::printf("%-12s %6d %12.5f %9.5f %9.5f %6.1f%%%s\n", NameOf(p.cache).c_str(), p.split,
+                      p.difference, p.gpu_error, p.cpu_error, 100 * p.top1,
+                      p.ok() ? "" : "  FAILED");
+          std::fflush(stdout);
+          Json(
+              "{\"check\":\"%s\",\"cache\":\"%s\",\"chunk\":%d,\"difference\":%.4g,"
+              "\"gpu_error\":%.4g,\"cpu_error\":%.4g,\"top1\":%.4f,\"ok\":%s}",
+              path.c_str(), NameOf(p.cache).c_str(), p.split, p.difference, p.gpu_error,
+              p.cpu_error, p.top1, p.ok() ? "true" : "false");
+        });
+    if (!status.ok()) Fail(path + ": " + status.message());
+    return ok;
+  }
 
   void Attention() {
     using testing_attention::Kind;
@@ -194,19 +255,6 @@ class Bench {
     std::fflush(json_);
   }
 
-  // Bytes read and written a second.
-  double MeasureCopy() {
-    constexpr int64_t kBytes = int64_t{1} << 30;
-    void* from = stream_->Allocate(kBytes);
-    void* to = stream_->Allocate(kBytes);
-    if (from == nullptr || to == nullptr) Fail("the GPU has no 2 GiB left");
-    const double seconds =
-        Get(TimeOnGpu(*stream_, options_.seconds, [&] { stream_->Copy(to, from, kBytes); }));
-    stream_->Free(from);
-    stream_->Free(to);
-    return 2.0 * kBytes / seconds;
-  }
-
   void Row(const AttentionCase& one, const char* type, double seconds, double* keep, double f16) {
     if (keep != nullptr) *keep = f16 = seconds;
     const double bytes = one.CacheBytes() / seconds, flops = 2 * one.MultiplyAdds() / seconds;
@@ -215,9 +263,11 @@ class Bench {
                 flops / 1e12, f16 > 0 ? f16 / seconds : 0.0);
     std::fflush(stdout);
     Json(
-        "{\"attention\":\"%s\",\"cache\":\"%s\",\"batch\":%d,\"context\":%d,\"seconds\":%.4g,"
+        "{\"attention\":\"%s\",\"heads\":%d,\"rotary_groups\":%d,\"rotary\":%d,\"latent\":%d,"
+        "\"cache\":\"%s\",\"batch\":%d,\"context\":%d,\"seconds\":%.4g,"
         "\"bytes_per_second\":%.4g,\"flops\":%.4g}",
-        one.shape.c_str(), type, one.batch, one.context, seconds, bytes, flops);
+        one.shape.c_str(), one.layout.heads, one.layout.rope_groups, one.layout.rope_dim,
+        one.layout.latent, type, one.batch, one.context, seconds, bytes, flops);
   }
 
   void Decode(const std::string& path, const DecodingCase& one,
@@ -249,11 +299,19 @@ class Bench {
   std::FILE* json_ = nullptr;
 };
 
-void Main(const Options& options) {
+// The exit status.
+int Main(const Options& options) {
   Bench bench(options);
+  if (options.check) {
+    bool ok = true;
+    for (const std::string& model : options.models) ok = bench.Check(model) && ok;
+    std::printf("\n%s\n", ok ? "all as on the CPU, within bounds" : "FAILED");
+    return ok ? 0 : 1;
+  }
+  bench.MeasureCopy();
   if (options.attention) bench.Attention();
   for (const std::string& model : options.models) bench.Model(model);
-  if (options.random_folder.empty()) return;
+  if (options.random_folder.empty()) return 0;
   for (const auto& [name, model] : {std::pair{"random-7b.gguf", kLlama2_7b},
                                     std::pair{"random-7b-mla.gguf", kLlama2_7bEighth}}) {
     const std::string path = options.random_folder + "/" + name;
@@ -261,12 +319,10 @@ void Main(const Options& options) {
     bench.Model(path);
     std::remove(path.c_str());
   }
+  return 0;
 }
 
 }  // namespace
 }  // namespace mla
 
-int main(int count, char** words) {
-  mla::Main(mla::Read(count, words));
-  return 0;
-}
+int main(int count, char** words) { return mla::Main(mla::Read(count, words)); }
