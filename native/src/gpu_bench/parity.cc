@@ -14,8 +14,9 @@ namespace {
 // Neither a divisor of a page's tokens nor of a chunk's.
 constexpr int32_t kOddChunk = 37;
 
-constexpr double kMostDifference = 0.05;
-constexpr double kErrorRatio = 1.1, kErrorSlack = 0.01;
+// Of two layers.
+constexpr double kMostDifference = 0.05, kMostError = 0.01;
+constexpr double kErrorRatio = 1.1;
 
 const std::atomic<bool> kGoOn = false;
 
@@ -85,11 +86,12 @@ double SameTop(const std::vector<float>& a, const std::vector<float>& b, size_t 
 }  // namespace
 
 bool Parity::ok() const {
+  const double depth = std::sqrt(layers / 2.0);
   if (cache.latent == CacheType::kF32 || cache.latent == CacheType::kF16) {
-    return difference < kMostDifference;
+    return difference < kMostDifference * depth && gpu_error < kMostError * depth;
   }
-  return gpu_error < kErrorRatio * cpu_error + kErrorSlack &&
-         cpu_error < kErrorRatio * gpu_error + kErrorSlack;
+  return gpu_error < kErrorRatio * cpu_error + kMostError * depth &&
+         cpu_error < kErrorRatio * gpu_error + kMostError * depth;
 }
 
 std::vector<CacheOptions> ParityCaches() {
@@ -121,7 +123,7 @@ Status CompareWithCpu(const std::shared_ptr<const Weights>& weights,
     for (const int32_t split : {n, kOddChunk, 1}) {
       const Result<std::vector<float>> gpu = Logits(weights, options, tokens, split);
       if (!gpu.ok()) return gpu.status();
-      report({cache, split, Largest(gpu.value(), cpu.value()) / spread,
+      report({cache, split, weights->shape().layers, Largest(gpu.value(), cpu.value()) / spread,
               RootMeanSquare(gpu.value(), exact.value()) / spread,
               RootMeanSquare(cpu.value(), exact.value()) / spread,
               SameTop(gpu.value(), cpu.value(), vocabulary)});

@@ -19,15 +19,17 @@ namespace mla {
 // tokens of their logits' variance.
 struct Parity {
   CacheOptions cache;
-  int32_t split;      // tokens that the GPU is given at a time
+  int32_t split;  // tokens that the GPU is given at a time
+  int32_t layers;
   double difference;  // the largest |GPU - CPU|
   // Root mean squares of the distance to the CPU's logits with an f32 cache.
   double gpu_error, cpu_error;
   double top1;  // the part of the tokens after which both have the same likeliest one
 
-  // What graph/decoder_gpu_test.cc demands. Float caches are rounded to halves on their way, which
-  // moves no logit far. Quantized ones are rounded alike on both, but an element beside a border
-  // falls to either side: both are as far from what they would be without.
+  // By what graph/decoder_gpu_test.cc demands of two layers; errors of layers add up at random.
+  // Float caches are rounded to halves on their way, which moves no logit far. Quantized ones are
+  // rounded alike on both, but an element beside a border falls to either side: both are as far
+  // from what they would be without.
   bool ok() const;
 };
 
