@@ -34,6 +34,8 @@ missing=()
 command -v "${CUDACXX:-nvcc}" >/dev/null || missing+=("nvcc (CUDA's toolkit; CUDACXX names it where it is not on PATH)")
 command -v cmake >/dev/null || missing+=("CMake 3.22 or newer")
 if [[ -z $only_bench ]]; then
+  nvidia-smi -L >/dev/null 2>&1 || ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' ||
+    missing+=("an NVIDIA GPU with its driver (nvidia-smi shows none)")
   [[ ${#launcher[@]} == 0 ]] || command -v compute-sanitizer >/dev/null ||
     missing+=("compute-sanitizer (of CUDA's toolkit)")
   if [[ -z "${CMAKE_PREFIX_PATH:-}${GTest_ROOT:-}" ]] &&
