@@ -87,10 +87,10 @@ def models_table(rows):
 
 def check_table(rows):
     cells = [[os.path.basename(row["check"]), row["cache"], str(row["chunk"]), f"{row['difference']:.4f}",
-              f"{row['gpu_error']:.4f}", f"{row['cpu_error']:.4f}", f"{100 * row['top1']:.1f} %",
+              f"{row['gpu_error']:.4f}", "{:.4f} to {:.4f}".format(*row["cpu_errors"]), f"{100 * row['top1']:.1f} %",
               "yes" if row["ok"] else "NO"]
              for row in rows if "check" in row]
-    head = ["model", "cache", "chunk", "largest difference", "GPU's error", "CPU's error", "same top 1",
+    head = ["model", "cache", "chunk", "largest difference", "GPU's error", "CPU's errors", "same top 1",
             "within bounds"]
     return table(head, cells) if cells else ""
 

@@ -33,7 +33,7 @@ MLA = [
 ]
 CHECK = [{"device": "NVIDIA H100", "capability": "9.0"},
          {"check": "/models/a.gguf", "cache": "int4 w20+4", "chunk": 37, "difference": 0.0123, "gpu_error": 0.2,
-          "cpu_error": 0.21, "top1": 0.995, "ok": True}]
+          "cpu_errors": [0.21, 0.23], "top1": 0.995, "ok": True}]
 MACHINE = {"time": "2026-12-01", "commit": "abc", "gpu": "H100 PCIe", "nvidia-smi": "smi", "nvcc": "13.1",
            "system": "Linux"}
 
@@ -63,7 +63,7 @@ class ReportTest(unittest.TestCase):
         self.assertIn("PyTorch: out of memory.", page)
         self.assertIn("| a.gguf | int4 | tokens at depth 2048 | 8 | 1234.6 |", page)
         self.assertIn("| a.gguf | int4 | sessions of 8192 held at once | 77 | - |", page)
-        self.assertIn("| a.gguf | int4 w20+4 | 37 | 0.0123 | 0.2000 | 0.2100 | 99.5 % | yes |", page)
+        self.assertIn("| a.gguf | int4 w20+4 | 37 | 0.0123 | 0.2000 | 0.2100 to 0.2300 | 99.5 % | yes |", page)
         self.assertIn("PyTorch 2.9, CUDA 13.0", page)
         self.assertIn("H100 PCIe", page)
 

@@ -97,7 +97,8 @@ TEST(GpuBenchCases, AModelIsComparedWithTheCpus) {
   const auto told = [](const Parity& p) {
     return testing::Message() << static_cast<int>(p.cache.latent) << " window " << p.cache.residual
                               << " chunk " << p.split << ": " << p.difference << ", " << p.gpu_error
-                              << " beside " << p.cpu_error << ", " << p.top1;
+                              << " beside " << p.least_cpu_error << " to " << p.most_cpu_error
+                              << ", " << p.top1;
   };
   for (const Parity& p : compare(tested::Kernels(), ParityCaches())) {
     EXPECT_TRUE(p.ok()) << told(p);

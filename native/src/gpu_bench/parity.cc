@@ -90,8 +90,8 @@ bool Parity::ok() const {
   if (cache.latent == CacheType::kF32 || cache.latent == CacheType::kF16) {
     return difference < kMostDifference * depth && gpu_error < kMostError * depth;
   }
-  return gpu_error < kErrorRatio * cpu_error + kMostError * depth &&
-         cpu_error < kErrorRatio * gpu_error + kMostError * depth;
+  return gpu_error < kErrorRatio * most_cpu_error + kMostError * depth &&
+         least_cpu_error < kErrorRatio * gpu_error + kMostError * depth;
 }
 
 std::vector<CacheOptions> ParityCaches() {
@@ -119,13 +119,18 @@ Status CompareWithCpu(const std::shared_ptr<const Weights>& weights,
     options.gpu = nullptr;
     const Result<std::vector<float>> cpu = Logits(weights, options, tokens, n);
     if (!cpu.ok()) return cpu.status();
+    options.activations = Activations::kMixed;
+    const Result<std::vector<float>> mixed = Logits(weights, options, tokens, n);
+    if (!mixed.ok()) return mixed.status();
+    options.activations = Activations::kFine;
+    const auto [least, most] = std::minmax({RootMeanSquare(cpu.value(), exact.value()) / spread,
+                                            RootMeanSquare(mixed.value(), exact.value()) / spread});
     options.gpu = model;
     for (const int32_t split : {n, kOddChunk, 1}) {
       const Result<std::vector<float>> gpu = Logits(weights, options, tokens, split);
       if (!gpu.ok()) return gpu.status();
       report({cache, split, weights->shape().layers, Largest(gpu.value(), cpu.value()) / spread,
-              RootMeanSquare(gpu.value(), exact.value()) / spread,
-              RootMeanSquare(cpu.value(), exact.value()) / spread,
+              RootMeanSquare(gpu.value(), exact.value()) / spread, least, most,
               SameTop(gpu.value(), cpu.value(), vocabulary)});
     }
   }

@@ -22,8 +22,9 @@ struct Parity {
   int32_t split;  // tokens that the GPU is given at a time
   int32_t layers;
   double difference;  // the largest |GPU - CPU|
-  // Root mean squares of the distance to the CPU's logits with an f32 cache.
-  double gpu_error, cpu_error;
+  // Root mean squares of the distance to the CPU's logits with an f32 cache. The CPU's least and
+  // most, of either form of activations: where few bits cost much, how much is a matter of luck.
+  double gpu_error, least_cpu_error, most_cpu_error;
   double top1;  // the part of the tokens after which both have the same likeliest one
 
   // By what graph/decoder_gpu_test.cc demands of two layers; errors of layers add up at random.
