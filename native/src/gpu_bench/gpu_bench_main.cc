@@ -1,13 +1,13 @@
 // mla_gpu_bench: what a GPU makes of attention and of whole models, beside its roofline, and
 // whether models decode there as on the CPU. For machines without a JVM; every row is also a line
 // of JSON in the file that --json names.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +20,7 @@
 #include "gpu_bench/gpu_clock.h"
 #include "gpu_bench/parity.h"
 #include "gpu_bench/random_model.h"
+#include "graph/decoder_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "mla/mla.h"
 
@@ -158,12 +159,8 @@ class Bench {
     const auto weights = Get(Weights::Load(Get(GgufFile::Open(path))));
     const int32_t threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
     const auto model = Get(GpuModel::Create(weights, stream_, cuda::kKernels, threads));
-    std::mt19937 random(1);
-    std::vector<int32_t> tokens(
-        static_cast<size_t>(std::min(options_.tokens, weights->shape().context)));
-    for (int32_t& token : tokens) {
-      token = static_cast<int32_t>(random() % static_cast<uint32_t>(weights->shape().vocabulary));
-    }
+    const std::vector<int32_t> tokens =
+        Tokens(std::min(options_.tokens, weights->shape().context), weights->shape().vocabulary, 1);
     std::printf("\n%s: %zu random tokens\n%-12s %6s %12s %9s %17s %7s\n", path.c_str(),
                 tokens.size(), "cache", "chunk", "largest diff", "GPU error", "CPU errors",
                 "top 1");

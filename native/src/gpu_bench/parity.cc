@@ -1,12 +1,12 @@
 #include "gpu_bench/parity.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <utility>
 
 #include "cache/cache_testing.h"
 #include "graph/decoder.h"
+#include "graph/decoder_testing.h"
 
 namespace mla {
 namespace {
@@ -17,8 +17,6 @@ constexpr int32_t kOddChunk = 37;
 // Of two layers.
 constexpr double kMostDifference = 0.05, kMostError = 0.01;
 constexpr double kErrorRatio = 1.1;
-
-const std::atomic<bool> kGoOn = false;
 
 // [tokens][vocabulary].
 Result<std::vector<float>> Logits(const std::shared_ptr<const Weights>& weights,
@@ -53,16 +51,6 @@ double Spread(const std::vector<float>& logits, size_t vocabulary) {
     variances += squares / n - sum / n * (sum / n);
   }
   return std::sqrt(variances / static_cast<double>(logits.size() / vocabulary));
-}
-
-// The largest; NaN where there is one.
-double Largest(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(double{a[i]} - b[i]);
-    if (!(difference <= worst)) worst = difference;
-  }
-  return worst;
 }
 
 double RootMeanSquare(const std::vector<float>& a, const std::vector<float>& b) {

@@ -178,15 +178,6 @@ TEST(DecoderGpu, SlidingWindow) {
   ExpectParity(shape, 7);
 }
 
-double Largest(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(double{a[i]} - b[i]);
-    if (!(difference <= worst)) worst = difference;
-  }
-  return worst;
-}
-
 double RootMeanSquare(const std::vector<std::vector<double>>& expected,
                       const std::vector<float>& found) {
   const size_t vocabulary = expected[0].size();

@@ -1,4 +1,5 @@
-// What tests of decoders share: tokens, models, and how far logits are from the formula's.
+// What tests of decoders share: tokens, models, and how far logits are from the formula's or from
+// others.
 #ifndef MLA_GRAPH_DECODER_TESTING_H_
 #define MLA_GRAPH_DECODER_TESTING_H_
 
@@ -31,6 +32,15 @@ inline double Difference(const std::vector<std::vector<double>>& expected,
   for (size_t i = 0; i < actual.size(); ++i) {
     const double diff = std::abs(expected[i / vocabulary][i % vocabulary] - actual[i]);
     if (!(diff <= worst)) worst = diff;  // keeps a NaN
+  }
+  return worst;
+}
+
+inline double Largest(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(double{a[i]} - b[i]);
+    if (!(difference <= worst)) worst = difference;
   }
   return worst;
 }
