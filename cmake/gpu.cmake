@@ -3,7 +3,7 @@
 set(MLA_CUDA AUTO CACHE STRING "CUDA kernels in the library: ON, OFF, or AUTO where nvcc is found")
 file(GLOB_RECURSE MLA_GPU_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/*.cu)
 
-# Compiles in a third of the time.
+# Fewer kernels to compile where time on a GPU is short.
 option(MLA_CUDA_NATIVE "CUDA kernels for the GPUs of this machine alone, where nvidia-smi shows any" OFF)
 if(MLA_CUDA AND MLA_CUDA_NATIVE AND NOT CMAKE_CUDA_ARCHITECTURES)
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
