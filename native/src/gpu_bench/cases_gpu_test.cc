@@ -110,6 +110,11 @@ TEST(GpuBenchCases, AModelIsComparedWithTheCpus) {
     other.scale *= 1.2f;
     tested::Launch(gpu, other);
   };
+  broken.prompt = [](GpuStream& gpu, const GpuPrompt& prompt) {
+    GpuPrompt other = prompt;
+    other.scale *= 1.2f;
+    tested::Launch(gpu, other);
+  };
   for (const Parity& p : compare(broken, {Of(CacheType::kF16), Of(CacheType::kInt4)})) {
     EXPECT_FALSE(p.ok()) << told(p);
   }

@@ -1,5 +1,5 @@
-// Sessions whose tokens the emulated GPU chooses, against sessions that sample on the host from the
-// same logits: a bias of nothing is enough for the host to do it.
+// Sessions whose tokens the GPU under test chooses, against sessions that sample on the host from
+// the same logits: a bias of nothing is enough for the host to do it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cache/cache_testing.h"
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "graph/decoder_testing.h"
 #include "graph/gpu_model.h"
 #include "runtime/batch.h"
@@ -42,9 +42,9 @@ SamplerOptions OnHost(SamplerOptions options) {
 }
 
 struct Machine {
-  Machine() : emulator(std::make_shared<Emulator>()) {
+  Machine() {
     weights = Weights::Load(TinyModel(Shape(), 3).File()).value();
-    model = GpuModel::Create(weights, emulator, emulated::kKernels, 1).value();
+    model = GpuModel::Create(weights, std::make_shared<TestGpu>(), tested::Kernels(), 1).value();
   }
   DecoderOptions Options(const CacheOptions& cache, int32_t context) const {
     DecoderOptions options;
@@ -58,7 +58,6 @@ struct Machine {
     return Session::Create(weights, Options(cache, context)).value();
   }
 
-  std::shared_ptr<Emulator> emulator;
   std::shared_ptr<const Weights> weights;
   std::shared_ptr<GpuModel> model;
 };

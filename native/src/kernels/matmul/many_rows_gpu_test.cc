@@ -336,7 +336,7 @@ TEST(GpuHeadMatMul, MultipliesHeadsWithTheirMatrices) {
                           out_there.data(), heads * out_head_stride, out_head_stride},
                          nullptr};
       Launch(gpu, call, GpuHeadMatMulBytes(call));
-      const std::vector<float> out = out_there.Read();
+      std::vector<float> out = out_there.Read();
       for (int64_t i = 0; i < s.n * heads; ++i) {
         const float* row = x.data() + i / heads * stride + i % heads * head_stride;
         const int64_t g = i % heads / s.group;
@@ -353,11 +353,13 @@ TEST(GpuHeadMatMul, MultipliesHeadsWithTheirMatrices) {
       for (float& each : out) each = each == kUnwritten ? each : each * 0x1p14f;
       std::vector<float> large = x;
       for (float& each : large) each *= 0x1p14f;
-      std::vector<uint16_t> halves(out.size(), 1);
-      call.x = large.data();
+      const DeviceArray<float> large_there(gpu, large);
+      const DeviceArray<uint16_t> halves_there(gpu, std::vector<uint16_t>(out.size(), 1));
+      call.x = large_there.data();
       call.out = nullptr;
-      call.halves = halves.data();
-      emulated::Launch(gpu, call);
+      call.halves = halves_there.data();
+      Launch(gpu, call, GpuHeadMatMulBytes(call));
+      const std::vector<uint16_t> halves = halves_there.Read();
       for (size_t i = 0; i < out.size(); ++i) {
         const float value = std::clamp(out[i], -65504.0f, 65504.0f);
         ASSERT_EQ(halves[i], out[i] == kUnwritten ? 1 : FloatToHalf(value)) << i;

@@ -1,20 +1,20 @@
-// Prompts' attention on the emulated GPU, against the formula in double precision, which knows
+// Prompts' attention on the GPU under test, against the formula in double precision, which knows
 // neither pieces of a context nor tiles.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cache/page_places.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/matmul/gpu_testing.h"
 #include "kernels/prompt/gpu.h"
-#include "tensor/aligned_buffer.h"
 
 namespace mla::testing_attention {
 namespace {
@@ -34,7 +34,7 @@ bool SharesValues(Kind kind) {
 class Chunk {
  public:
   Chunk(Kind kind, const LayerLayout& layout, const Options& options, int32_t nope_dim,
-        int32_t value_dim, Type type, uint32_t seed, Emulator& gpu)
+        int32_t value_dim, Type type, uint32_t seed, GpuStream& gpu)
       : problem_(layout, options, seed), gpu_(gpu) {
     const LayerLayout& l = problem_.layout;
     const int64_t keys = problem_.longest_key, values = problem_.longest_value;
@@ -50,13 +50,13 @@ class Chunk {
               k_rows_->floats[static_cast<size_t>(i * keys + r)];
         }
       }
-      k_up_ = std::make_unique<TestMatrix>(Type::kF32, l.kv_heads * keys, nope_dim, absorbed);
+      k_up_ = std::make_unique<TestMatrix>(gpu_, Type::kF32, l.kv_heads * keys, nope_dim, absorbed);
       expanded_.k_up = MatrixOf(*k_up_);
     }
     if (SharesValues(kind)) {
       v_up_ = Weights(type, int64_t{l.kv_heads} * value_dim, values, seed + 1);
-      v_floats_ = std::make_unique<TestMatrix>(Type::kF32, int64_t{l.kv_heads} * value_dim, values,
-                                               v_up_->floats);
+      v_floats_ = std::make_unique<TestMatrix>(gpu_, Type::kF32, int64_t{l.kv_heads} * value_dim,
+                                               values, v_up_->floats);
       expanded_.v_up = MatrixOf(*v_floats_);
     }
     std::mt19937 random(seed + 2);
@@ -75,14 +75,16 @@ class Chunk {
   }
 
   std::vector<float> Run() {
-    std::vector<float> out(static_cast<size_t>(problem_.out_size()), Problem::kUnwritten);
+    const DeviceArray<float> out(
+        gpu_, std::vector<float>(static_cast<size_t>(problem_.out_size()), Problem::kUnwritten));
     call.out = out.data();
-    workspace_ = AlignedBuffer(plan->WorkspaceBytes(call.queries, call.tokens) + 256);
-    std::memset(workspace_.data(), 0xff, static_cast<size_t>(workspace_.size()));  // NaN
-    const auto at = reinterpret_cast<uintptr_t>(workspace_.data());
-    call.workspace = workspace_.data() + (256 - at % 256) % 256;
-    emulated::Launch(gpu_, call);
-    return out;
+    const int64_t bytes = plan->WorkspaceBytes(call.queries, call.tokens);
+    const DeviceArray<uint8_t> nan(gpu_, std::vector<uint8_t>(static_cast<size_t>(bytes), 0xff));
+    call.workspace = nan.data();
+    const DeviceArray<float> nope(gpu_, nope_);
+    call.q_nope = expanded_.nope_dim > 0 ? nope.data() : nullptr;
+    tested::Launch(gpu_, call);
+    return out.Read();
   }
   std::vector<float> Reference() const { return problem_.Reference(&expanded_); }
   std::vector<float>& nope() { return nope_; }
@@ -91,10 +93,10 @@ class Chunk {
   GpuPrompt call = {};
 
  private:
-  static std::unique_ptr<TestMatrix> Weights(Type type, int64_t rows, int64_t cols, uint32_t seed) {
+  std::unique_ptr<TestMatrix> Weights(Type type, int64_t rows, int64_t cols, uint32_t seed) {
     std::vector<float> values = mla::Normal(rows * cols, seed);
     for (float& x : values) x /= std::sqrt(static_cast<float>(cols));
-    return std::make_unique<TestMatrix>(type, rows, cols, values);
+    return std::make_unique<TestMatrix>(gpu_, type, rows, cols, values);
   }
   static Matrix MatrixOf(const TestMatrix& w) {
     return {Type::kF32, reinterpret_cast<const uint8_t*>(w.floats.data()), w.gpu.rows, w.gpu.cols};
@@ -104,7 +106,7 @@ class Chunk {
     const AttentionParams& p = problem_.params;
     const CacheView& cache = *p.cache;
     call.plan = &*plan;
-    call.pieces = plan->pieces().data();
+    call.pieces = (pieces_ = {gpu_, plan->pieces()}).data();
     call.first = p.first;
     call.queries = p.queries;
     call.window = p.window;
@@ -114,25 +116,43 @@ class Chunk {
     call.layer = 1;
     call.places = {kLayers, cache.residual > 0 ? 2 * kLayers : kLayers};
     const int32_t pages = (p.first + p.queries + kPageTokens - 1) / kPageTokens;
-    table_.resize(static_cast<size_t>(call.places.Rows(0, pages)));
-    const auto set = [&](int64_t at, const uint8_t* page) {
-      table_[static_cast<size_t>(at)] = const_cast<uint8_t*>(page);
+    std::vector<uint8_t*> table(static_cast<size_t>(call.places.Rows(0, pages)));
+    const auto set = [&](int64_t at, const uint8_t* page, const PagePlaces& places) {
+      if (page == nullptr) return;
+      pages_.emplace_back(gpu_, page, places.page_bytes);
+      table[static_cast<size_t>(at)] = pages_.back().data();
     };
+    const LayerLayout& l = problem_.layout;
+    const CacheOptions options = problem_.options.Cache();
     for (int32_t page = 0; page < pages; ++page) {
-      set(call.places.Rows(call.layer, page), cache.rows.pages[page]);
+      set(call.places.Rows(call.layer, page), cache.rows.pages[page], PlaceRows(options, l));
       if (cache.residual > 0) {
-        set(call.places.Exact(call.layer, page), cache.exact.pages[page]);
+        set(call.places.Exact(call.layer, page), cache.exact.pages[page],
+            PlaceExactRows(options, l, kPageTokens));
       }
     }
-    if (cache.sink > 0) set(call.places.First(call.layer), cache.first.pages[0]);
-    pages_ = table_.data();
-    call.pages = &pages_;
+    if (cache.sink > 0) {
+      set(call.places.First(call.layer), cache.first.pages[0],
+          PlaceExactRows(options, l, cache.sink));
+    }
+    table_ = {gpu_, table};
+    tables_ = {gpu_, {table_.data()}};
+    call.pages = tables_.data();
     if (k_rows_ != nullptr) call.k_up_rows = k_rows_->gpu;
     if (v_up_ != nullptr) call.v_up = v_up_->gpu;
-    call.q_rope = p.q_rope;
+    std::vector<float> rope;
+    for (int64_t row = 0; p.q_rope != nullptr && row < int64_t{p.queries} * l.heads; ++row) {
+      const float* from =
+          p.q_rope + row / l.heads * p.q_rope_stride + row % l.heads * p.q_rope_head_stride;
+      rope.resize(static_cast<size_t>(row / l.heads * p.q_rope_stride +
+                                      row % l.heads * p.q_rope_head_stride),
+                  NAN);
+      rope.insert(rope.end(), from, from + l.rope_dim);
+    }
+    rope_ = {gpu_, rope};
+    call.q_rope = p.q_rope == nullptr ? nullptr : rope_.data();
     call.q_rope_query = p.q_rope_stride;
     call.q_rope_head = p.q_rope_head_stride;
-    call.q_nope = expanded_.nope_dim > 0 ? nope_.data() : nullptr;
     call.q_nope_query = expanded_.q_nope_stride;
     call.q_nope_head = expanded_.q_nope_head_stride;
     call.out_query = p.out_stride;
@@ -141,14 +161,16 @@ class Chunk {
   }
 
   Problem problem_;
-  Emulator& gpu_;
+  GpuStream& gpu_;
   ExpandedParams expanded_{};
   int32_t value_dim_;
   std::unique_ptr<TestMatrix> k_rows_, k_up_, v_up_, v_floats_;
   std::vector<float> nope_;
-  std::vector<uint8_t*> table_;
-  uint8_t* const* pages_ = nullptr;
-  AlignedBuffer workspace_;
+  DeviceArray<GpuExpandPiece> pieces_;
+  std::deque<DeviceArray<uint8_t>> pages_;
+  DeviceArray<uint8_t*> table_;
+  DeviceArray<uint8_t* const*> tables_;
+  DeviceArray<float> rope_;
 };
 
 // Halves of 11 bits of rows, latents, matrices, keys, queries, weights and values, whose errors add
@@ -199,7 +221,7 @@ TEST(GpuPrompt, OfAnyLayoutAgreesWithTheFormula) {
     options.window = Pick<int32_t>(random, {0, 0, 1, 40, 100});
     options.residual = Pick<int32_t>(random, {0, 0, 1, 20, 64, 1000});
     options.sink = Pick<int32_t>(random, {0, 0, 1, 4, 64});
-    Emulator gpu(kOrders[seed % std::size(kOrders)]);
+    TestGpu gpu(kOrders[seed % std::size(kOrders)]);
     Chunk chunk(kind, layout, options, Pick<int32_t>(random, {1, 9, 24}),
                 Pick<int32_t>(random, {1, 9, 32, 70, 130, 144}),
                 Pick<Type>(random, {Type::kF16, Type::kF32, Type::kBF16}), seed, gpu);
@@ -230,7 +252,7 @@ TEST(GpuPrompt, OfModelsShapes) {
     options.queries = 140;
     options.residual = 128;
     options.sink = 4;
-    Emulator gpu(kOrders[turn++ % std::size(kOrders)]);
+    TestGpu gpu(kOrders[turn++ % std::size(kOrders)]);
     Chunk chunk(Kind::kJoint,
                 MakeLayout(Kind::kJoint, s.kv_heads, s.heads_per_kv, s.rope_groups, s.rope_dim,
                            s.latent, 0),
@@ -245,7 +267,7 @@ TEST(GpuPrompt, BrokenQueriesStayVisibleAndAlone) {
     Options options;
     options.type = CacheType::kInt4;
     options.queries = 70;
-    Emulator gpu;
+    TestGpu gpu;
     const LayerLayout layout = MakeLayout(Kind::kJoint, 1, 3, 1, 8, 40, 0);
     Chunk chunk(Kind::kJoint, layout, options, 10, 9, Type::kF16, 4, gpu);
     const std::vector<float> whole = chunk.Run();
@@ -265,7 +287,7 @@ TEST(GpuPrompt, BrokenQueriesStayVisibleAndAlone) {
 
 // Of every query and token.
 TEST(GpuPromptPlan, EveryTokenIsSeenOnceInItsForm) {
-  const Emulator gpu;
+  const TestGpu gpu;
   for (uint32_t seed = 0; seed < 200; ++seed) {
     std::mt19937 random(seed);
     CacheOptions cache;
@@ -316,7 +338,7 @@ TEST(GpuPromptPlan, EveryTokenIsSeenOnceInItsForm) {
 }
 
 TEST(GpuPromptPlan, ScratchIsBounded) {
-  const Emulator gpu;
+  const TestGpu gpu;
   CacheOptions cache;
   cache.latent = cache.rope = CacheType::kInt4;
   cache.residual = 128;
@@ -337,7 +359,7 @@ TEST(GpuPromptPlan, ScratchIsBounded) {
 }
 
 TEST(GpuPromptPlan, KeysThatSharedMemoryDoesNotHoldAreRefused) {
-  const Emulator gpu;
+  const TestGpu gpu;
   const auto plan = [&](int32_t nope_dim) {
     return GpuPromptPlan::Create(MakeLayout(Kind::kJoint, 1, 1, 1, 64, 512, 0), CacheOptions(),
                                  nope_dim, 128, gpu);

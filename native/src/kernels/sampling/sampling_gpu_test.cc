@@ -1,4 +1,4 @@
-// The GPU's choices, on the emulated GPU, against the sampler's definition in plain arithmetic.
+// The choices of the GPU under test, against the sampler's definition in plain arithmetic.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "cuda/emulator_testing.h"
+#include "cuda/gpu_testing.h"
 #include "kernels/sampling/gpu.h"
 #include "runtime/sampler.h"
 #include "runtime/sampler_testing.h"
@@ -23,17 +23,20 @@ std::vector<Choice> Choose(const std::vector<float>& logits,
                            std::vector<float>* copies = nullptr,
                            Emulator::Order order = Emulator::Order::kForward) {
   const size_t rows = draws.size(), vocabulary = logits.size() / rows;
-  std::vector<Choice> choices(rows, {-2, kNan});
-  std::vector<GpuSamplingRow> asked;
+  TestGpu gpu(order);
+  const DeviceArray<float> there(gpu, logits);
+  const DeviceArray<Choice> choices(gpu, std::vector<Choice>(rows, {-2, kNan}));
+  const DeviceArray<float> copied(gpu, copies == nullptr ? std::vector<float>() : *copies);
+  std::vector<GpuSamplingRow> rows_asked;
   for (size_t i = 0; i < rows; ++i) {
-    float* copy = copies == nullptr || i == 1 ? nullptr : copies->data() + i * vocabulary;
-    asked.push_back({draws[i], copy, &choices[i]});
+    float* copy = copies == nullptr || i == 1 ? nullptr : copied.data() + i * vocabulary;
+    rows_asked.push_back({draws[i], copy, choices.data() + i});
   }
-  Emulator gpu(order);
-  emulated::Launch(gpu, {logits.data(), static_cast<int32_t>(rows),
-                         static_cast<int32_t>(vocabulary), asked.data()});
-  EXPECT_TRUE(gpu.Synchronize().ok());
-  return choices;
+  const DeviceArray<GpuSamplingRow> asked(gpu, rows_asked);
+  tested::Launch(gpu, GpuSampling{there.data(), static_cast<int32_t>(rows),
+                                  static_cast<int32_t>(vocabulary), asked.data()});
+  if (copies != nullptr) *copies = copied.Read();
+  return choices.Read();
 }
 
 Choice ChooseOne(const std::vector<float>& logits, const ChoiceRequest& draw = {}) {
@@ -193,10 +196,12 @@ TEST(SamplingGpu, ScoresAreLogProbabilities) {
     logits[damaged] = kNan;
     std::vector<int32_t> tokens;
     for (int32_t i = 0; i < kRows; ++i) tokens.push_back(i * 31 % vocabulary);
-    std::vector<float> scores(kRows, 7);
-    Emulator gpu;
-    emulated::Launch(gpu, {logits.data(), kRows, vocabulary, tokens.data(), scores.data()});
-    ASSERT_TRUE(gpu.Synchronize().ok());
+    TestGpu gpu;
+    const DeviceArray<float> there(gpu, logits);
+    const DeviceArray<int32_t> asked(gpu, tokens);
+    const DeviceArray<float> found(gpu, std::vector<float>(kRows, 7));
+    tested::Launch(gpu, GpuScores{there.data(), kRows, vocabulary, asked.data(), found.data()});
+    const std::vector<float> scores = found.Read();
     for (int32_t i = 0; i < kRows - 1; ++i) {
       const float* row = logits.data() + i * vocabulary;
       double sum = 0;
