@@ -309,6 +309,21 @@ TEST(GpuAttention, RowsLongerThanSharedMemoryComeInPieces) {
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
 }
 
+// Beside one that has only begun.
+TEST(GpuAttention, AContextMayBeVeryLong) {
+  Errors errors;
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4, CacheType::kInt2}) {
+    Options options;
+    options.type = type;
+    options.residual = 128;
+    options.sink = 4;
+    const int32_t first = type == CacheType::kInt4 ? 70000 : 33333;
+    ASSERT_NO_FATAL_FAILURE(Compare(MakeLayout(Kind::kJoint, 1, 2, 1, 4, 8, 0), options, {first, 0},
+                                    21, Emulator::Order::kForward, &errors));
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
 TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
   for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
     const LayerLayout layout = MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);
