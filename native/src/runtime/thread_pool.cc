@@ -33,14 +33,12 @@ void Relax() {
 #endif
 }
 
-// Returns when `word` is no longer `old`; false if that took longer than spinning lasts. Writers
-// must change it by a sequentially consistent operation: a wake-up is left out where nobody sleeps,
-// and a weaker store could pass that check.
-bool AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
+// Returns when `word` is no longer `old`; false if that took longer than spinning lasts.
+bool AwaitChange(SleepingWord& word, uint32_t old, bool spin) {
   if (spin) {
     std::chrono::steady_clock::time_point end{};
     for (uint32_t polls = 1;; ++polls) {
-      if (word.load(std::memory_order_acquire) != old) return true;
+      if (word.Load() != old) return true;
       Relax();
       if (polls % 32 != 0) continue;
       const auto now = std::chrono::steady_clock::now();
@@ -51,8 +49,8 @@ bool AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, bool spin) {
       }
     }
   }
-  if (word.load(std::memory_order_acquire) != old) return true;
-  while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+  if (word.Load() != old) return true;
+  word.Sleep(old);
   return false;
 }
 
@@ -87,7 +85,7 @@ thread_local int64_t* waited_nanos = nullptr;
 
 void CountWaits(int64_t* nanos) { waited_nanos = nanos; }
 
-void Team::Await(const std::atomic<uint32_t>& word, uint32_t old) {
+void Team::Await(SleepingWord& word, uint32_t old) {
   const uint32_t missed = missed_.load(std::memory_order_relaxed);
   const bool spin = spin_ && (missed < kPatience || missed % kProbe == 0);
   if (!AwaitChange(word, old, spin)) {
@@ -109,22 +107,21 @@ void Team::Meet() {
 }
 
 void Team::Arrive() {
-  const uint32_t phase = phase_.load(std::memory_order_relaxed);
+  const uint32_t phase = phase_.Load();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
     Await(phase_, phase);
     return;
   }
   next_.store(0, std::memory_order_relaxed);
   arrived_.store(0, std::memory_order_relaxed);
-  phase_.store(phase + 1, std::memory_order_seq_cst);
-  phase_.notify_all();
+  phase_.Store(phase + 1);
 }
 
 // Workers and the region that runs now. Everything but the queue belongs to the caller whose turn
 // it is and, from the wake-up of a worker until it counts itself out of `running`, to that worker.
 struct ThreadPool::State {
   struct Worker {
-    alignas(64) std::atomic<uint32_t> calls{0};  // regions it was called to
+    alignas(64) SleepingWord calls;  // regions it was called to
   };
   struct Waiter {
     bool turn = false;
@@ -140,7 +137,7 @@ struct ThreadPool::State {
   std::vector<std::unique_ptr<Worker>> workers;  // worker i is member i + 1
   Team team;
   const std::function<void(Team&, int)>* region = nullptr;
-  alignas(64) std::atomic<uint32_t> running{0};  // workers that have not left the region
+  alignas(64) SleepingWord running;  // workers that have not left the region
 
   void Enter() {
     std::unique_lock<std::mutex> lock(mutex);
@@ -189,8 +186,7 @@ struct ThreadPool::State {
   void CallChildren(int member) {
     for (int child = 2 * member + 1; child <= 2 * member + 2 && child < team.size(); ++child) {
       Worker& worker = *workers[child - 1];
-      worker.calls.fetch_add(1, std::memory_order_seq_cst);
-      worker.calls.notify_one();
+      worker.calls.Add(1);
     }
   }
 
@@ -205,18 +201,16 @@ struct ThreadPool::State {
       spin = team.spin_ && team.missed_.load(std::memory_order_relaxed) < kPatience;
       CallChildren(member);
       (*region)(team, member);
-      if (running.fetch_sub(1, std::memory_order_seq_cst) == 1) running.notify_one();
+      running.CountDown();
     }
   }
 
   void Run(const std::function<void(Team&, int)>& work) noexcept {
     region = &work;
-    running.store(static_cast<uint32_t>(team.size() - 1), std::memory_order_relaxed);
+    running.Set(static_cast<uint32_t>(team.size() - 1));
     CallChildren(0);
     work(team, 0);
-    for (uint32_t left; (left = running.load(std::memory_order_acquire)) != 0;) {
-      team.Await(running, left);
-    }
+    for (uint32_t left; (left = running.Load()) != 0;) team.Await(running, left);
   }
 };
 

@@ -11,6 +11,8 @@
 #include <functional>
 #include <memory>
 
+#include "runtime/sleeping_word.h"
+
 namespace mla {
 
 // From now on the calling thread adds the nanoseconds that it waits at its teams' barriers to
@@ -61,7 +63,7 @@ class Team {
   void Meet();
   void Arrive();
   // Returns when `word` is no longer `old`.
-  void Await(const std::atomic<uint32_t>& word, uint32_t old);
+  void Await(SleepingWord& word, uint32_t old);
 
   int size_ = 1;
   // False where members outnumber the cores: a spinning one would keep another from running.
@@ -74,7 +76,7 @@ class Team {
   // whenever all members are between two calls: the last one to reach a barrier clears it.
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};  // barriers passed
+  alignas(64) SleepingWord phase_;  // barriers passed
 };
 
 // Idle workers sleep; they spin for some tens of microseconds first, since the next step of a
