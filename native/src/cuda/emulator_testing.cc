@@ -33,6 +33,16 @@ constexpr uint8_t kPoison = 0xff;  // as floats and as halves: NaN
   std::abort();
 }
 
+// No rounding up: what lies behind the end is ASan's to see. Null: there is no memory.
+void* Poisoned(size_t alignment, int64_t bytes) {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, static_cast<size_t>(std::max<int64_t>(bytes, 1))) != 0) {
+    return nullptr;
+  }
+  std::memset(memory, kPoison, static_cast<size_t>(bytes));
+  return memory;
+}
+
 void Check(const Emulator::Call& call, int most_shared) {
   if (call.threads < kWarp || call.threads > 1024 || call.threads % kWarp != 0) {
     Fail("a block of %d threads, expected whole warps, at most 1024 threads", call.threads);
@@ -305,14 +315,8 @@ Emulator::~Emulator() {
 }
 
 void* Emulator::Allocate(int64_t bytes) {
-  constexpr size_t kAlignment = 256;
-  void* memory = nullptr;
-  // No rounding up: what lies behind the end is ASan's to see.
-  if (posix_memalign(&memory, kAlignment, static_cast<size_t>(std::max<int64_t>(bytes, 1))) != 0) {
-    return nullptr;
-  }
-  std::memset(memory, kPoison, static_cast<size_t>(bytes));
-  memory_.push_back(memory);
+  void* memory = Poisoned(kGpuAlignment, bytes);
+  if (memory != nullptr) memory_.push_back(memory);
   return memory;
 }
 
@@ -325,15 +329,7 @@ void Emulator::Free(void* memory) {
   std::free(memory);
 }
 
-void* Emulator::AllocateHost(int64_t bytes) {
-  constexpr size_t kAlignment = 64;
-  void* memory = nullptr;
-  if (posix_memalign(&memory, kAlignment, static_cast<size_t>(std::max<int64_t>(bytes, 1))) != 0) {
-    return nullptr;
-  }
-  std::memset(memory, kPoison, static_cast<size_t>(bytes));
-  return memory;
-}
+void* Emulator::AllocateHost(int64_t bytes) { return Poisoned(64, bytes); }
 
 void Emulator::FreeHost(void* memory) { std::free(memory); }
 

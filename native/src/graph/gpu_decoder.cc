@@ -119,6 +119,8 @@ Result<Choice> GpuDecoder::AppendAndChoose(int32_t token, const ChoiceRequest& r
   const auto lock = Lock();
   if (Status status = model_->stream().TakeErrors(); !status.ok()) {
     SettleLocked();
+    cache_->SetLength(start);
+    choices_->Turn();
     return status;
   }
   cache_->SetLength(start + 1);

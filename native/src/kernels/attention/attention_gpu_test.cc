@@ -12,6 +12,7 @@
 
 #include "cuda/gpu_testing.h"
 #include "kernels/attention/attention_testing.h"
+#include "kernels/attention/errors_testing.h"
 #include "kernels/attention/gpu.h"
 #include "tensor/status_testing.h"
 
@@ -180,23 +181,6 @@ std::string Describe(const LayerLayout& layout, const Options& options,
 // up at random; one of the largest of thousands.
 constexpr double kMost = 4e-3, kRootMeanSquare = 5e-4;
 
-struct Errors {
-  double squares = 0, count = 0;
-
-  void Add(const std::vector<float>& actual, const std::vector<float>& expected,
-           const std::string& what) {
-    ASSERT_EQ(actual.size(), expected.size());
-    for (size_t i = 0; i < actual.size(); ++i) {
-      const double error = (actual[i] - expected[i]) / (1.0 + std::fabs(expected[i]));
-      ASSERT_LE(std::fabs(error), kMost)
-          << what << " at " << i << ": " << actual[i] << " for " << expected[i];
-      squares += error * error;
-    }
-    count += static_cast<double>(actual.size());
-  }
-  double RootMeanSquare() const { return std::sqrt(squares / count); }
-};
-
 void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
              uint32_t seed, Emulator::Order order, Errors* errors) {
   TestGpu gpu(order);
@@ -214,13 +198,8 @@ void Compare(const LayerLayout& layout, const Options& options, const std::vecto
   }
 }
 
-template <typename T>
-T Pick(std::mt19937& random, const std::vector<T>& from) {
-  return from[std::uniform_int_distribution<size_t>(0, from.size() - 1)(random)];
-}
-
 TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
-  Errors errors;
+  Errors errors(kMost);
   for (uint32_t seed = 0; seed < 100; ++seed) {
     std::mt19937 random(seed);
     const Kind kind = Pick<Kind>(random, {std::begin(kKinds), std::end(kKinds)});
@@ -249,7 +228,7 @@ TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
 }
 
 TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
-  Errors errors;
+  Errors errors(kMost);
   int turn = 0;
   for (const CacheType type : kTypes) {
     for (const int32_t window : {0, 500}) {
@@ -272,7 +251,7 @@ TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
 
 // Those of the benchmarks: a converted 7B model, SmolLM2, and two of DeepSeek's form.
 TEST(GpuAttention, OfModelsShapes) {
-  Errors errors;
+  Errors errors(kMost);
   struct Shape {
     int32_t kv_heads, heads_per_kv, rope_groups, rope_dim, latent;
   };
@@ -292,7 +271,7 @@ TEST(GpuAttention, OfModelsShapes) {
 }
 
 TEST(GpuAttention, RowsLongerThanSharedMemoryComeInPieces) {
-  Errors errors;
+  Errors errors(kMost);
   int turn = 0;
   for (const CacheType type : kTypes) {
     for (const Kind kind : {Kind::kJoint, Kind::kSplit}) {
@@ -311,7 +290,7 @@ TEST(GpuAttention, RowsLongerThanSharedMemoryComeInPieces) {
 
 // Beside one that has only begun.
 TEST(GpuAttention, AContextMayBeVeryLong) {
-  Errors errors;
+  Errors errors(kMost);
   for (const CacheType type : {CacheType::kF16, CacheType::kInt4, CacheType::kInt2}) {
     Options options;
     options.type = type;
@@ -353,7 +332,7 @@ TEST(GpuAttention, ARecordedLaunchFollowsItsSequences) {
   batch.Prepare();
   auto recording = gpu.Record([&] { tested::Launch(gpu, batch.call); });
   ASSERT_TRUE(recording.status().ok());
-  Errors errors;
+  Errors errors(kMost);
   for (const auto& positions : {std::vector<int32_t>{40, 299}, {899, -1}, {900, 300}}) {
     batch.positions = positions;
     batch.WritePositions();
@@ -384,7 +363,7 @@ TEST(GpuAttention, AMissingTokenWouldShow) {
 }
 
 TEST(GpuAttention, LargeAndSmallScoresKeepTheirPrecision) {
-  Errors errors;
+  Errors errors(kMost);
   for (const float by : {1e-20f, 1e-4f, 1e5f, 1e20f}) {
     Options options;
     TestGpu gpu;
@@ -403,7 +382,7 @@ TEST(GpuAttention, LargeAndSmallScoresKeepTheirPrecision) {
 }
 
 TEST(GpuAttention, AnOutlierLeavesOthersTheirPrecision) {
-  Errors errors;
+  Errors errors(kMost);
   for (const CacheType type : kTypes) {
     for (const int32_t window : {0, 50}) {
       Options options;

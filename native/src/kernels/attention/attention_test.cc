@@ -38,11 +38,6 @@ void ExpectClose(const std::vector<float>& actual, const std::vector<float>& exp
   }
 }
 
-template <typename T>
-T Pick(std::mt19937& random, const std::vector<T>& from) {
-  return from[std::uniform_int_distribution<size_t>(0, from.size() - 1)(random)];
-}
-
 LayerLayout RandomLayout(std::mt19937& random) {
   const Kind kind = kKinds[std::uniform_int_distribution<size_t>(0, std::size(kKinds) - 1)(random)];
   const int32_t kv_heads = Pick<int32_t>(random, {1, 2, 3, 4});

@@ -18,6 +18,11 @@
 
 namespace mla::testing_attention {
 
+template <typename T>
+T Pick(std::mt19937& random, const std::vector<T>& from) {
+  return from[std::uniform_int_distribution<size_t>(0, from.size() - 1)(random)];
+}
+
 enum class Kind { kPlain, kJoint, kSplit, kOnlyKey, kOnlyValue, kNone };
 
 // key_length and value_length are a KV head's where heads keep their own slices, and of the one

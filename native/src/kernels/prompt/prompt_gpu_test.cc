@@ -13,6 +13,7 @@
 #include "cache/page_places.h"
 #include "cuda/gpu_testing.h"
 #include "kernels/attention/attention_testing.h"
+#include "kernels/attention/errors_testing.h"
 #include "kernels/matmul/gpu_testing.h"
 #include "kernels/prompt/gpu.h"
 
@@ -177,30 +178,8 @@ class Chunk {
 // up at random; one of the largest of thousands.
 constexpr double kMost = 3e-3, kRootMeanSquare = 2e-4;
 
-struct Errors {
-  double squares = 0, count = 0;
-
-  void Add(const std::vector<float>& actual, const std::vector<float>& expected,
-           const std::string& what) {
-    ASSERT_EQ(actual.size(), expected.size());
-    for (size_t i = 0; i < actual.size(); ++i) {
-      const double error = (actual[i] - expected[i]) / (1.0 + std::fabs(expected[i]));
-      ASSERT_LE(std::fabs(error), kMost)
-          << what << " at " << i << ": " << actual[i] << " for " << expected[i];
-      squares += error * error;
-    }
-    count += static_cast<double>(actual.size());
-  }
-  double RootMeanSquare() const { return std::sqrt(squares / count); }
-};
-
-template <typename T>
-T Pick(std::mt19937& random, const std::vector<T>& from) {
-  return from[std::uniform_int_distribution<size_t>(0, from.size() - 1)(random)];
-}
-
 TEST(GpuPrompt, OfAnyLayoutAgreesWithTheFormula) {
-  Errors errors;
+  Errors errors(kMost);
   for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
     const Kind kind = Pick<Kind>(random, {Kind::kPlain, Kind::kJoint, Kind::kJoint, Kind::kSplit,
@@ -239,7 +218,7 @@ TEST(GpuPrompt, OfAnyLayoutAgreesWithTheFormula) {
 
 // SmolLM2's heads converted, a 7B model's, and DeepSeek's, of several blocks and tiles.
 TEST(GpuPrompt, OfModelsShapes) {
-  Errors errors;
+  Errors errors(kMost);
   struct Shape {
     int32_t kv_heads, heads_per_kv, rope_groups, rope_dim, latent, nope_dim, value_dim;
   };
