@@ -2,15 +2,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 #include <utility>
 #include <vector>
 
-#include "cache/gpu_page_memory.h"
 #include "cache/latent_cache.h"
 #include "gpu_bench/gpu_clock.h"
+#include "gpu_bench/noise_memory.h"
 
 namespace mla {
 namespace {
+
+// Several times what any GPU's own cache holds.
+constexpr double kRotatedBytes = 256 << 20;
+constexpr double kMostLayers = 64;
+
+std::vector<float> Normal(int64_t count) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(std::max<int64_t>(count, 1)));
+  for (float& value : values) value = normal(random);
+  return values;
+}
 
 // Memory of the GPU that goes with the scope.
 class Owned {
@@ -65,11 +78,15 @@ double AttentionCase::MultiplyAdds() const {
 Result<double> TimeAttention(const AttentionCase& what, std::shared_ptr<GpuStream> stream,
                              const GpuKernels& kernels, double least_seconds) {
   const LayerLayout& layout = what.layout;
-  const auto pages = std::make_shared<GpuPageMemory>(stream);
+  // As a model has them: what one layer left in the GPU's cache is gone when it is its turn again.
+  const int32_t layers =
+      static_cast<int32_t>(std::clamp(kRotatedBytes / what.CacheBytes(), 1.0, kMostLayers));
+  const std::vector<LayerLayout> layouts(static_cast<size_t>(layers), layout);
+  const auto pages = std::make_shared<NoiseMemory>(stream);
   std::vector<std::unique_ptr<LatentCache>> caches;
   std::vector<uint8_t* const*> tables;
   for (int32_t i = 0; i < what.batch; ++i) {
-    auto cache = LatentCache::Create(what.cache, {layout}, what.context, pages);
+    auto cache = LatentCache::Create(what.cache, layouts, what.context, pages);
     if (!cache.ok()) return cache.status();
     Status status = cache.value()->Restore(what.context);
     if (status.ok()) status = cache.value()->UpdatePageTable();
@@ -96,11 +113,10 @@ Result<double> TimeAttention(const AttentionCase& what, std::shared_ptr<GpuStrea
   attention.positions = memory.Copy(positions);
   attention.pages = memory.Copy(tables);
   attention.places = caches.front()->page_table_places();
-  attention.layer = 0;
-  attention.q_rope = memory.Zeros<float>(std::max<int64_t>(rows * layout.rope_dim, 1));
+  attention.q_rope = memory.Copy(Normal(rows * layout.rope_dim));
   attention.q_rope_head = layout.rope_dim;
   attention.q_rope_query = attention.q_rope_sequence = int64_t{layout.heads} * layout.rope_dim;
-  attention.q_latent = memory.Zeros<float>(std::max<int64_t>(rows * key, 1));
+  attention.q_latent = memory.Copy(Normal(rows * key));
   attention.q_latent_head = key;
   attention.q_latent_query = attention.q_latent_sequence = int64_t{layout.heads} * key;
   float* out = memory.Zeros<float>(rows * value);
@@ -115,7 +131,10 @@ Result<double> TimeAttention(const AttentionCase& what, std::shared_ptr<GpuStrea
     return NoMemory();
   }
   if (Status status = stream->Synchronize(); !status.ok()) return status;
-  return TimeOnGpu(*stream, least_seconds, [&] { kernels.attention(*stream, attention); });
+  return TimeOnGpu(*stream, least_seconds, [&] {
+    attention.layer = (attention.layer + 1) % layers;
+    kernels.attention(*stream, attention);
+  });
 }
 
 }  // namespace mla

@@ -26,8 +26,8 @@ struct AttentionCase {
   double MultiplyAdds() const;
 };
 
-// Seconds. The caches hold zeros, which take as long as anything else. MLA_OUT_OF_MEMORY where they
-// do not fit.
+// Seconds, over caches of noise; layers take turns where one would stay in the GPU's own cache.
+// MLA_OUT_OF_MEMORY where they do not fit.
 Result<double> TimeAttention(const AttentionCase& what, std::shared_ptr<GpuStream> stream,
                              const GpuKernels& kernels, double least_seconds);
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "cuda/cuda_stream.h"
 #include "gguf/gguf_file.h"
 #include "gpu_bench/attention_case.h"
+#include "gpu_bench/bench_options.h"
 #include "gpu_bench/decoding_case.h"
 #include "gpu_bench/gpu_clock.h"
 #include "gpu_bench/parity.h"
@@ -26,27 +26,6 @@
 
 namespace mla {
 namespace {
-
-constexpr char kUsage[] =
-    "mla_gpu_bench [--device N] [--seconds S] [--json FILE] [--attention] [--random-7b FOLDER]\n"
-    "              [--check] [--tokens N] [MODEL.gguf...]\n"
-    "  --attention         attention of one layer: shapes, caches, batches and contexts\n"
-    "  --random-7b FOLDER  a 7B shape and its conversion to an eighth, written there, then "
-    "decoded\n"
-    "  MODEL.gguf          decoding and prompts of this model\n"
-    "  --check             whether the models named decode as on the CPU instead, with every "
-    "cache;\n"
-    "                      exit status 1 where one does not. --tokens N: of so many (default 200)\n"
-    "  --device N          the GPU (default 0); --seconds S: of a measurement (default 0.2)\n";
-
-struct Options {
-  int32_t device = 0;
-  double seconds = 0.2;
-  std::string json, random_folder;
-  bool attention = false, check = false;
-  int32_t tokens = 200;
-  std::vector<std::string> models;
-};
 
 [[noreturn]] void Fail(const std::string& message) {
   std::fprintf(stderr, "mla_gpu_bench: %s\n", message.c_str());
@@ -59,68 +38,19 @@ T Get(Result<T> result) {
   return std::move(result.value());
 }
 
-Options Read(int count, char** words) {
-  Options options;
-  for (int i = 1; i < count; ++i) {
-    const std::string word = words[i];
-    const auto value = [&]() -> std::string {
-      if (i + 1 == count) Fail(word + " wants a value\n" + kUsage);
-      return words[++i];
-    };
-    if (word == "--help" || word == "-h") {
-      std::fputs(kUsage, stdout);
-      std::exit(0);
-    } else if (word == "--device") {
-      options.device = std::atoi(value().c_str());
-    } else if (word == "--seconds") {
-      options.seconds = std::atof(value().c_str());
-    } else if (word == "--json") {
-      options.json = value();
-    } else if (word == "--attention") {
-      options.attention = true;
-    } else if (word == "--check") {
-      options.check = true;
-    } else if (word == "--tokens") {
-      options.tokens = std::atoi(value().c_str());
-      if (options.tokens < 1) Fail("--tokens wants a number of at least 1");
-    } else if (word == "--random-7b") {
-      options.random_folder = value();
-    } else if (word[0] == '-') {
-      Fail("unknown option " + word + "\n" + kUsage);
-    } else {
-      options.models.push_back(word);
-    }
-  }
-  if (options.check && options.models.empty()) Fail(std::string("--check of no model\n") + kUsage);
-  return options;
-}
-
-const CacheType kTypes[] = {CacheType::kF16, CacheType::kInt8, CacheType::kInt4, CacheType::kInt2};
-
-const char* NameOf(CacheType type) {
-  switch (type) {
-    case CacheType::kF16:
-      return "f16";
-    case CacheType::kInt8:
-      return "int8";
-    case CacheType::kInt4:
-      return "int4";
-    case CacheType::kInt2:
-      return "int2";
-    default:
-      return "f32";
-  }
-}
-
 std::string NameOf(const CacheOptions& cache) {
   const std::string name = NameOf(cache.latent);
   if (cache.residual == 0) return name;
   return name + " w" + std::to_string(cache.residual) + "+" + std::to_string(cache.sink);
 }
 
+bool Asked(const std::vector<int32_t>& list, int32_t number) {
+  return std::find(list.begin(), list.end(), number) != list.end();
+}
+
 class Bench {
  public:
-  explicit Bench(const Options& options)
+  explicit Bench(const GpuBenchOptions& options)
       : options_(options), stream_(Get(cuda::OpenStream(options.device))) {
     if (!options.json.empty()) {
       json_ = std::fopen(options.json.c_str(), "w");
@@ -193,10 +123,11 @@ class Bench {
     std::printf("%-38s %-5s %5s %7s %10s %8s %7s %8s %6s\n", "attention", "cache", "batch",
                 "context", "us", "GB/s", "of copy", "TFLOP/s", "x f16");
     for (const auto& [name, layout] : shapes) {
-      for (const int32_t batch : {1, 8, 32, 64, 128}) {
-        for (const int32_t context : {1024, 8192, 32768, 131072}) {
+      if (!Asked(options_.heads, layout.heads)) continue;
+      for (const int32_t batch : options_.batches) {
+        for (const int32_t context : options_.contexts) {
           double f16 = 0;
-          for (const CacheType type : kTypes) {
+          for (const CacheType type : options_.caches) {
             const AttentionCase one = {name, layout, Of(type), batch, context};
             const Result<double> seconds =
                 TimeAttention(one, stream_, cuda::kKernels, options_.seconds);
@@ -221,15 +152,15 @@ class Bench {
     std::printf("%s: weights %.1f MiB\n%-5s %5s %7s %7s %-8s %12s %9s\n", path.c_str(),
                 static_cast<double>(model->weight_bytes()) / (1 << 20), "cache", "batch", "depth",
                 "prompt", "form", "tokens/s", "of copy");
-    for (const CacheType type : kTypes) {
-      for (const int32_t prompt : {512, 4096}) {
+    for (const CacheType type : options_.caches) {
+      for (const int32_t prompt : options_.prompts) {
         for (const int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
           if (prompt >= context) continue;
           Decode(path, {Of(type), 1, 0, prompt, 0, prefill}, weights, model, type);
         }
       }
-      for (const int32_t batch : {1, 8, 32, 128}) {
-        for (const int32_t depth : {0, 2048, 8000, 32000}) {
+      for (const int32_t batch : options_.batches) {
+        for (const int32_t depth : options_.depths) {
           if (depth + 80 <= context) {
             Decode(path, {Of(type), batch, depth, 0, 64}, weights, model, type);
           }
@@ -291,14 +222,14 @@ class Bench {
         path.c_str(), NameOf(type), one.batch, one.depth, one.prompt, form, speed.value());
   }
 
-  const Options options_;
+  const GpuBenchOptions options_;
   const std::shared_ptr<GpuStream> stream_;
   double copy_ = 0;
   std::FILE* json_ = nullptr;
 };
 
 // The exit status.
-int Main(const Options& options) {
+int Main(const GpuBenchOptions& options) {
   Bench bench(options);
   if (options.check) {
     bool ok = true;
@@ -323,4 +254,14 @@ int Main(const Options& options) {
 }  // namespace
 }  // namespace mla
 
-int main(int count, char** words) { return mla::Main(mla::Read(count, words)); }
+int main(int count, char** words) {
+  const auto options = mla::ReadGpuBenchOptions(count, words);
+  if (!options.ok()) {
+    mla::Fail(options.status().message() + "\n" + mla::GpuBenchUsage());
+  }
+  if (options.value().help) {
+    std::fputs(mla::GpuBenchUsage(), stdout);
+    return 0;
+  }
+  return mla::Main(options.value());
+}
