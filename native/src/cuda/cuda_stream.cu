@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "cuda/cuda_stream.h"
@@ -9,8 +11,15 @@ namespace {
 
 // The oldest that kernels are compiled for: what they ask for is mma.m16n8k16 and cp.async.
 constexpr int kOldestMajor = 8;
-// The only ones that have wgmma.
+// The only ones that have wgmma, and the first whose launches may begin before the earlier ones
+// end.
 constexpr int kHopper = 9;
+
+// MLA_CUDA_PDL=0 has launches follow each other strictly, for comparisons.
+bool MayStartEarly() {
+  static const char* const value = std::getenv("MLA_CUDA_PDL");
+  return value == nullptr || std::string_view(value) != "0";
+}
 
 std::string Version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -74,12 +83,13 @@ class Mark final : public GpuMark {
 
 class Stream final : public GpuStream {
  public:
-  Stream(int device, cudaStream_t stream, int processors, int shared_bytes, bool has_group_mma)
+  Stream(int device, cudaStream_t stream, int processors, int shared_bytes, int major)
       : device_(device),
         stream_(stream),
         processors_(processors),
         shared_bytes_(shared_bytes),
-        has_group_mma_(has_group_mma) {}
+        has_group_mma_(major == kHopper),
+        starts_early_(major >= kHopper && MayStartEarly()) {}
   ~Stream() override {
     Use();
     cudaStreamSynchronize(stream_);
@@ -173,6 +183,7 @@ class Stream final : public GpuStream {
   int processors() const override { return processors_; }
   int shared_bytes() const override { return shared_bytes_; }
   bool has_group_mma() const override { return has_group_mma_; }
+  bool starts_early() const override { return starts_early_; }
   void* native() override {
     Use();
     return stream_;
@@ -196,6 +207,7 @@ class Stream final : public GpuStream {
   const int processors_;
   const int shared_bytes_;
   const bool has_group_mma_;
+  const bool starts_early_;
   Status failed_;
 };
 
@@ -257,9 +269,9 @@ Result<std::unique_ptr<GpuStream>> OpenStream(int32_t device) {
     cudaGetLastError();
     return Failure(error, "opening cuda:" + std::to_string(device) + " (" + chosen.name + ")");
   }
-  return std::unique_ptr<GpuStream>(new Stream(
-      device, stream, Attribute(device, cudaDevAttrMultiProcessorCount),
-      Attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin), chosen.major == kHopper));
+  return std::unique_ptr<GpuStream>(
+      new Stream(device, stream, Attribute(device, cudaDevAttrMultiProcessorCount),
+                 Attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin), chosen.major));
 }
 
 }  // namespace mla::cuda

@@ -24,6 +24,7 @@ struct ReverseArgs {
 
 // Turns a block's values around in shared memory.
 void Reverse(ReverseArgs args) {
+  WaitForEarlier();
   int* shared = reinterpret_cast<int*>(SharedMemory());
   int* values = args.values + BlockX() * BlockThreads();
   shared[ThreadIndex()] = values[ThreadIndex()];
@@ -58,6 +59,7 @@ struct SumArgs {
 };
 
 void Sums(SumArgs args) {
+  WaitForEarlier();
   args.sums[ThreadIndex()] = SumOver(args.values[ThreadIndex()], args.lanes);
 }
 
@@ -82,6 +84,7 @@ struct ProductArgs {
 };
 
 void Product(ProductArgs args) {
+  WaitForEarlier();
   constexpr int kStride = 24;  // halves; 48 bytes
   uint16_t* a = reinterpret_cast<uint16_t*>(SharedMemory());
   uint16_t* b = a + 16 * kStride;
@@ -140,6 +143,7 @@ struct GroupArgs {
 };
 
 void GroupProduct(GroupArgs args) {
+  WaitForEarlier();
   uint8_t* shared = SharedMemory();
   for (int i = ThreadIndex(); i < 128 * 8; i += BlockThreads()) {
     CopyAsync(shared + (i / 8 * 8 + (i % 8 ^ i / 8 % 8)) * 16, args.b + i * 8);
@@ -206,6 +210,7 @@ struct CopyArgs {
 };
 
 void CopyThrough(CopyArgs args) {
+  WaitForEarlier();
   float* shared = reinterpret_cast<float*>(SharedMemory());
   CopyAsync(shared + ThreadIndex() * 4, args.from + ThreadIndex() * 4);
   CommitCopies();
@@ -280,10 +285,12 @@ struct NoArgs {};
 TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
   Emulator gpu;
   const auto half_waits = [](NoArgs) {
+    WaitForEarlier();
     if (ThreadIndex() < 16) SyncBlock();
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, half_waits, {}), "hangs.*waits for the block");
   const auto lanes_differ = [](NoArgs) {
+    WaitForEarlier();
     if (Lane() == 0) {
       SyncWarp();
     } else {
@@ -292,10 +299,15 @@ TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, lanes_differ, {}), "comes to an exchange of values");
   const auto never_waits = [](NoArgs) {
+    WaitForEarlier();
     alignas(16) static const float from[4] = {};
     CopyAsync(SharedMemory(), from);
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 16, never_waits, {}), "copies on their way");
+  const auto impatient = [](NoArgs) {
+    if (ThreadIndex() != 7) WaitForEarlier();
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, impatient, {}), "thread 7 ends .* did not wait");
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 33, 0, half_waits, {}), "33 threads, expected whole warps");
 }
 

@@ -104,7 +104,8 @@ class Emulator::Block {
     std::vector<PendingMma> mmas;
     int64_t mma_group = 0;
     bool mmas_begun = false;
-    bool shown = true;  // what it wrote, to groups that multiply
+    bool shown = true;    // what it wrote, to groups that multiply
+    bool waited = false;  // for earlier launches
     int64_t exchanges = 0;
     void* fake_stack = nullptr;  // ASan's
   };
@@ -170,6 +171,7 @@ thread_local Emulator::Block* Emulator::Block::running = nullptr;
   fiber.mma_group = 0;
   fiber.mmas_begun = false;
   fiber.shown = true;
+  fiber.waited = false;
   fiber.exchanges = 0;
   fiber.fake_stack = nullptr;
   getcontext(&fiber.context);
@@ -237,6 +239,9 @@ void Emulator::Block::Enter() {
   __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack_, &block.scheduler_stack_bytes_);
 #endif
   (*block.kernel_)();
+  if (!block.current_->waited) {
+    Fail("thread %d ends and did not wait for earlier launches", block.current_->state.index);
+  }
   if (!block.current_->copies.empty()) {
     Fail("thread %d ends with copies on their way", block.current_->state.index);
   }
@@ -398,6 +403,8 @@ void Emulator::Launch(Call call) {
 }
 
 const Emulator::ThreadState& Emulator::Thread() { return Block::running->current().state; }
+
+void Emulator::WaitForEarlier() { Block::running->current().waited = true; }
 
 void Emulator::SyncBlock() {
   Block& block = *Block::running;

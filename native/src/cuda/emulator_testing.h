@@ -68,6 +68,7 @@ class Emulator final : public GpuStream {
     uint8_t* shared;
   };
   static const ThreadState& Thread();
+  static void WaitForEarlier();
   static void SyncBlock();
   static void SyncWarp();
   // Every lane's value, until the warp's next exchange but one.

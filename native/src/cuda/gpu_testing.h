@@ -54,6 +54,7 @@ class TestGpu final : public GpuStream {
   int processors() const override;
   int shared_bytes() const override;
   bool has_group_mma() const override { return group_mma_ && stream_->has_group_mma(); }
+  bool starts_early() const override { return stream_->starts_early(); }
   void* native() override { return stream_->native(); }
 
   // Without, it is as older ones are.

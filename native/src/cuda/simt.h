@@ -6,6 +6,10 @@
 // Rules for kernels, which the emulation checks: blocks are one-dimensional, of whole warps; no
 // thread ends before the block's last barrier; all lanes of a warp take part in what is marked
 // "warp"; shared memory is the block's one dynamic piece, of no particular content at first.
+//
+// A launch may begin while the one before it still runs (GpuStream::starts_early). Every thread
+// calls WaitForEarlier before it writes anything, reads what a kernel may have written, or ends; in
+// front of it are only reads of what no kernel writes: weights, tables, a step's inputs.
 #ifndef MLA_CUDA_SIMT_H_
 #define MLA_CUDA_SIMT_H_
 
@@ -149,10 +153,27 @@ MLA_DEVICE float Infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
 MLA_DEVICE uint32_t BitsOfFloat(float x) { return __float_as_uint(x); }
 
-// What other blocks do not write while the kernel runs.
+// Until all that was launched before is done, and what it wrote is there.
+MLA_DEVICE void WaitForEarlier() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// The next launch may begin, as soon as all blocks say so or end.
+MLA_DEVICE void LetLaterStart() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+// What other blocks do not write while the kernel runs. In the order of calls with WaitForEarlier,
+// as __ldg would not be.
 MLA_DEVICE Quad LoadQuad(const void* from) {
-  const uint4 v = __ldg(static_cast<const uint4*>(from));
-  return {{v.x, v.y, v.z, v.w}};
+  Quad quad;
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(quad.word[0]), "=r"(quad.word[1]), "=r"(quad.word[2]), "=r"(quad.word[3])
+               : "l"(__cvta_generic_to_global(from)));
+  return quad;
 }
 
 // Warp: d += a · b, of 16 x 16 and 16 x 8 halves in the fragments of mma.m16n8k16. With g = lane /
@@ -283,10 +304,18 @@ void Launch(GpuStream& stream, Grid grid, int threads, int shared_bytes, void (*
   if (shared_bytes > kAlwaysAllowed) {
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
   }
-  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
-                    static_cast<unsigned>(grid.z));
-  kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared_bytes),
-           static_cast<cudaStream_t>(stream.native())>>>(args);
+  cudaLaunchAttribute early;
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                        static_cast<unsigned>(grid.z));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = static_cast<cudaStream_t>(stream.native());
+  config.attrs = &early;
+  config.numAttrs = stream.starts_early() ? 1 : 0;
+  cudaLaunchKernelEx(&config, kernel, args);
 }
 
 #else
@@ -374,6 +403,9 @@ inline void SinCosPi(float x, float* sin, float* cos) {
 inline float Infinity() { return HUGE_VALF; }
 inline float FloatOfBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t BitsOfFloat(float x) { return std::bit_cast<uint32_t>(x); }
+
+inline void WaitForEarlier() { Emulator::WaitForEarlier(); }
+inline void LetLaterStart() {}
 
 inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from); }
 

@@ -278,6 +278,8 @@ MLA_DEVICE void WritePiece(const GpuAppend& a, const GpuAppendPiece& piece, int 
 
 // A warp has one of a row's parts: a head's query, a piece of the cache's row, or a scalar.
 MLA_KERNEL void Append(const GpuAppend a) {
+  WaitForEarlier();
+  LetLaterStart();
   const int row = BlockY();
   const int position = a.positions[row];
   if (position < 0) return;

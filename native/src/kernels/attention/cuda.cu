@@ -39,6 +39,8 @@ template <int kWarps, int kTiles, int kStrips>
 MLA_KERNEL_OF((Blocks<kWarps, kTiles, kStrips>::kThreads),
               (Blocks<kWarps, kTiles, kStrips>::kCount))
 void Attend(const AttendArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   constexpr int kColumns = kTiles * 8;
   const int sequence = BlockZ(), position = a.call.positions[sequence];
   if (position < 0) return;
@@ -145,6 +147,8 @@ MLA_BOTH int MergeBytes(int splits) { return (splits + kMergeWarps * kMergeEleme
 // Grid: rows (query, head), groups of elements, sequences. A warp adds every eighth split in order,
 // then they are added in the order of warps.
 MLA_KERNEL void Merge(const AttendArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   const int sequence = BlockZ(), position = a.call.positions[sequence];
   if (position < 0) return;
   const int32_t* tables = a.call.tables;

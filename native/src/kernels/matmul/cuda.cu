@@ -128,6 +128,8 @@ struct MatVecArgs {
 // grid walk together.
 template <int kN>
 MLA_KERNEL void MatVec(const MatVecArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   uint8_t* shared = SharedMemory();
   PrepareInput<kN>(a.call.input, a.call.n, a.call.cols, a.integers, a.floats, shared, a.places);
   const int lane = Lane() % a.lanes, at_once = kWarp / a.lanes;
@@ -165,6 +167,8 @@ MLA_KERNEL void MatVec(const MatVecArgs a) {
 }
 
 MLA_KERNEL void Lookup(const GpuLookup a) {
+  WaitForEarlier();
+  LetLaterStart();
   const int64_t row = a.rows[BlockY()], groups = a.w.cols / kGpuGroup;
   float* out = a.out + BlockY() * a.w.cols;
   const int64_t eighths = GpuPaddedCols(a.w.cols) / 8;
@@ -200,6 +204,8 @@ constexpr int kHeadColumns = 8;
 
 // A block has a KV head and some of its rows; its columns are the head's rows of all queries.
 MLA_KERNEL void HeadProduct(const GpuHeadProduct a) {
+  WaitForEarlier();
+  LetLaterStart();
   float* x = reinterpret_cast<float*>(SharedMemory());
   const int64_t rows = a.w.rows / a.kv_heads, padded = GpuPaddedCols(a.w.cols);
   const int g = BlockY(), columns = a.group * a.n;

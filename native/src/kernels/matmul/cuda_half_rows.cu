@@ -18,6 +18,8 @@ MLA_DEVICE float ScaleToHalves(float largest) {
 // A block has a row. It reads it again rather than to hold it: rows are of any length, and in the
 // caches by then.
 MLA_KERNEL void PrepareHalfRows(const HalfRowsArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   float* by_warp = reinterpret_cast<float*>(SharedMemory());
   const int warps = BlockThreads() / kWarp;
   const int64_t i = BlockX() / a.heads, h = BlockX() % a.heads;

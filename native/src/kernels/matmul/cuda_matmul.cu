@@ -267,6 +267,8 @@ MLA_DEVICE void MultiplyByGroups(Chunks<kForm, Shape>& chunks, int row,
 // grid. The price is a chain of Mma as long as a row where the grid is small.
 template <GpuForm kForm, class Shape>
 MLA_KERNEL void MultiplyTile(const MatMulArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   constexpr int kRowTiles = Shape::kRowTiles, kInputTiles = Shape::kInputTiles;
   constexpr bool kFloats = kForm != GpuForm::kInt4 && kForm != GpuForm::kInt8;
   int64_t tile = BlockY();

@@ -8,6 +8,8 @@ constexpr int kWarps = 4;
 
 // A warp has a row of a head.
 MLA_KERNEL void RmsNorm(const GpuRmsNorm a) {
+  WaitForEarlier();
+  LetLaterStart();
   const int row = BlockX() * kWarps + WarpIndex();
   const bool there = row < a.n * a.heads;
   const int i = there ? row / a.heads : 0, h = there ? row % a.heads : 0;

@@ -318,6 +318,8 @@ MLA_DEVICE RowStates<kRowTiles> BeginStates(const PromptArgs& a, const Rows<kRow
 template <int kRowTiles, int kPairs>
 MLA_KERNEL_OF(kThreads, kRowTiles* kPairs > 4 ? 2 : 3)
 void AttendPrompt(const PromptArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   constexpr int kBlockRows = Rows<kRowTiles>::kBlock;
   const PromptShared s = PlacePrompt(a.sizes, kBlockRows, kPairs * 2);
   const int group = a.sizes.group();

@@ -132,6 +132,8 @@ MLA_DEVICE void CopyScalars(const ExpandArgs& a, const PromptTile& tile) {
 // Grid: tiles, pieces and behind them the scalars. Neighbouring lanes have neighbouring tokens of
 // packed rows and neighbouring elements of others, as both lie in pages.
 MLA_KERNEL void Expand(const ExpandArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
   const PromptTile tile = TileOf(a.batch, BlockX());
   if (a.sizes.key_scalar && BlockY() == 0) {
     CopyScalars(a, tile);

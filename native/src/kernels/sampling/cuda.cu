@@ -270,6 +270,8 @@ MLA_DEVICE Row RowOf(const Args& a) {
 }
 
 MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
+  WaitForEarlier();
+  LetLaterStart();
   const GpuSamplingRow asked = a.row[BlockX()];
   Row row = RowOf(a);
   int token = BestOf(row, asked.copy);
@@ -285,6 +287,8 @@ MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
 }
 
 MLA_KERNEL_OF(kThreads, 1) void Score(const GpuScores a) {
+  WaitForEarlier();
+  LetLaterStart();
   Row row = RowOf(a);
   const bool damaged = BestOf(row, nullptr) < 0;
   if (damaged) {
