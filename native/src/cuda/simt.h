@@ -175,6 +175,42 @@ MLA_DEVICE Quad LoadQuad(const void* from) {
                : "l"(__cvta_generic_to_global(from)));
   return quad;
 }
+// The same without a branch; what is not wanted stays as it is.
+MLA_DEVICE void LoadQuad(bool wanted, const void* from, Quad* to) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %5, 0;\n"
+      "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(to->word[0]), "+r"(to->word[1]), "+r"(to->word[2]), "+r"(to->word[3])
+      : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(wanted)));
+}
+
+// The same of what no kernel writes, weights, in front of WaitForEarlier too. Quads pass by the
+// first-level cache.
+MLA_DEVICE void LoadWeights(bool wanted, const void* from, Quad* to) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %5, 0;\n"
+      "@p ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(to->word[0]), "+r"(to->word[1]), "+r"(to->word[2]), "+r"(to->word[3])
+      : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(wanted)));
+}
+MLA_DEVICE void LoadWeight(bool wanted, const uint32_t* from, uint32_t* to) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %2, 0;\n@p ld.global.nc.u32 %0, [%1];\n}"
+               : "+r"(*to)
+               : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(wanted)));
+}
+// Where the GPU can, has so many bytes come to the second-level cache, from 16-byte boundary to
+// 16-byte boundary.
+MLA_DEVICE void Prefetch(const uint8_t* from, int64_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  const size_t begin = __cvta_generic_to_global(from) / 16 * 16;
+  const size_t end = (__cvta_generic_to_global(from) + static_cast<size_t>(bytes)) / 16 * 16;
+  if (begin == end) return;
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(begin),
+               "r"(static_cast<uint32_t>(end - begin)));
+#else
+  (void)from, (void)bytes;
+#endif
+}
 
 // Warp: d += a · b, of 16 x 16 and 16 x 8 halves in the fragments of mma.m16n8k16. With g = lane /
 // 4 and t = lane % 4: a[0..3] hold columns 2t, 2t + 1 of rows g, g + 8, and columns 2t + 8, 2t + 9
@@ -408,6 +444,14 @@ inline void WaitForEarlier() { Emulator::WaitForEarlier(); }
 inline void LetLaterStart() {}
 
 inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from); }
+inline void LoadQuad(bool wanted, const void* from, Quad* to) {
+  if (wanted) *to = LoadQuad(from);
+}
+inline void LoadWeights(bool wanted, const void* from, Quad* to) { LoadQuad(wanted, from, to); }
+inline void LoadWeight(bool wanted, const uint32_t* from, uint32_t* to) {
+  if (wanted) *to = *from;
+}
+inline void Prefetch(const uint8_t*, int64_t) {}
 
 inline void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   Emulator::Mma(d, a, b);

@@ -264,8 +264,15 @@ class Layer {
     GpuProducts gate_up = Products(Normed(weights_.mlp_norm), shape_.embedding);
     AddTo(gate_up, weights_.gate, w_.gate, f);
     AddTo(gate_up, weights_.up, w_.up, f);
-    Multiply(gate_up);
-    GpuProducts down = Products({GpuInput::Kind::kSwiGlu, w_.gate, f, w_.up}, f);
+    GpuInput input = {GpuInput::Kind::kSwiGlu, w_.gate, f, w_.up};
+    if (n_ <= GpuMatVec::kMostRows) {
+      // Once, rather than in every block of the next launch.
+      step_.kernels.mat_vec(step_.stream, {gate_up, true});
+      input = {GpuInput::Kind::kPlain, w_.gate, f};
+    } else {
+      Multiply(gate_up);
+    }
+    GpuProducts down = Products(input, f);
     AddTo(down, weights_.down, w_.hidden, shape_.embedding, true);
     Multiply(down);
   }

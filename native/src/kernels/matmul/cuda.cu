@@ -1,174 +1,174 @@
 #include <algorithm>
+#include <cstdlib>
 
 #include "cuda/simt.h"
 #include "kernels/matmul/gpu.h"
 #include "kernels/matmul/gpu_input.h"
+#include "kernels/matmul/gpu_row.h"
 
 namespace mla::MLA_GPU {
 namespace {
 
-// Eight floats of a row, from a multiple of eight on.
-MLA_DEVICE void LoadEight(const GpuMatrix& w, int64_t row, int64_t eighth, float (&to)[8]) {
-  const int64_t at = row * GpuPaddedCols(w.cols) + eighth * 8;
-  if (w.form == GpuForm::kF32) {
-    MLA_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const Quad quad = LoadQuad(w.values + (at + half * 4) * 4);
-      MLA_UNROLL
-      for (int i = 0; i < 4; ++i) to[half * 4 + i] = FloatOfBits(quad.word[i]);
-    }
-    return;
-  }
-  const Quad quad = LoadQuad(w.values + at * 2);
-  MLA_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const uint16_t low = static_cast<uint16_t>(quad.word[i]);
-    const uint16_t high = static_cast<uint16_t>(quad.word[i] >> 16);
-    const bool half = w.form == GpuForm::kF16;
-    to[2 * i] = half ? HalfToFloat(low) : Bfloat16ToFloat(low);
-    to[2 * i + 1] = half ? HalfToFloat(high) : Bfloat16ToFloat(high);
-  }
-}
-
-// A lane's share of w[row] · x[i], i < kN: every `lanes`-th eight from `lane` on.
-template <int kN>
-MLA_DEVICE void DotFloats(const GpuMatrix& w, int64_t row, const float* x, int lane, int lanes,
-                          float (&sums)[kN]) {
-  const int64_t padded = GpuPaddedCols(w.cols);
-  for (int64_t e = lane; e < padded / 8; e += lanes) {
-    float weights[8];
-    LoadEight(w, row, e, weights);
-    MLA_UNROLL
-    for (int i = 0; i < kN; ++i) {
-      const float* at = x + i * padded + e * 8;
-      MLA_UNROLL
-      for (int j = 0; j < 8; ++j) sums[i] += weights[j] * at[j];
-    }
-  }
-}
-
-// The integers of 16 elements of a row of input: one plane of a group.
-MLA_DEVICE Quad InputQuad(const uint8_t* planes, int plane, int64_t groups, int64_t group) {
-  return *reinterpret_cast<const Quad*>(planes + (plane * groups + group) * 16);
-}
-
-MLA_DEVICE int Word(const Quad& quad, int i) { return static_cast<int>(quad.word[i]); }
-
-// A lane's share of w[row] · x[i]: every `lanes`-th group from `lane` on.
-template <int kN>
-MLA_DEVICE void DotInt4(const GpuMatrix& w, int64_t row, const uint8_t* shared,
-                        const InputPlaces& p, int lane, int lanes, float (&sums)[kN]) {
-  const int64_t groups = w.cols / kGpuGroup;
-  for (int64_t g = lane; g < groups; g += lanes) {
-    const Quad fields = LoadQuad(w.values + (row * groups + g) * 16);
-    const uint32_t numbers = w.scales[row * groups + g];
-    const float scale = HalfToFloat(static_cast<uint16_t>(numbers));
-    const float minimum = HalfToFloat(static_cast<uint16_t>(numbers >> 16));
-    MLA_UNROLL
-    for (int i = 0; i < kN; ++i) {
-      const uint8_t* planes = shared + p.integers + i * groups * 64;
-      int high = 0, low = 0;
-      MLA_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const Quad x_high = InputQuad(planes, half, groups, g);
-        const Quad x_low = InputQuad(planes, 2 + half, groups, g);
-        MLA_UNROLL
-        for (int j = 0; j < 2; ++j) {
-          const uint32_t word = fields.word[half * 2 + j];
-          const int first = static_cast<int>(word & 0x0f0f0f0fu);
-          const int second = static_cast<int>(word >> 4 & 0x0f0f0f0fu);
-          high = Dot4(second, Word(x_high, 2 * j + 1), Dot4(first, Word(x_high, 2 * j), high));
-          low = Dot4(second, Word(x_low, 2 * j + 1), Dot4(first, Word(x_low, 2 * j), low));
-        }
-      }
-      const float* scales = reinterpret_cast<const float*>(shared + p.scales) + i * groups;
-      const float* group_sums = reinterpret_cast<const float*>(shared + p.sums) + i * groups;
-      sums[i] += scale * scales[g] * static_cast<float>(high * 128 + low) + minimum * group_sums[g];
-    }
-  }
-}
-
-template <int kN>
-MLA_DEVICE void DotInt8(const GpuMatrix& w, int64_t row, const uint8_t* shared,
-                        const InputPlaces& p, int lane, int lanes, float (&sums)[kN]) {
-  const int64_t groups = w.cols / kGpuGroup;
-  for (int64_t g = lane; g < groups; g += lanes) {
-    const uint32_t numbers = w.scales[row * groups + g];
-    MLA_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const Quad weights = LoadQuad(w.values + ((row * 2 + half) * groups + g) * 16);
-      const float scale = HalfToFloat(static_cast<uint16_t>(numbers >> (16 * half)));
-      MLA_UNROLL
-      for (int i = 0; i < kN; ++i) {
-        const uint8_t* planes = shared + p.integers + i * groups * 64;
-        const Quad x_high = InputQuad(planes, half, groups, g);
-        const Quad x_low = InputQuad(planes, 2 + half, groups, g);
-        int high = 0, low = 0;
-        MLA_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          high = Dot4(Word(weights, j), Word(x_high, j), high);
-          low = Dot4(Word(weights, j), Word(x_low, j), low);
-        }
-        const float* scales = reinterpret_cast<const float*>(shared + p.scales) + i * groups;
-        sums[i] += scale * scales[g] * static_cast<float>(high * 128 + low);
-      }
-    }
-  }
-}
+constexpr int kMostThreads = 384;  // a block
 
 struct MatVecArgs {
   GpuMatVec call;
   InputPlaces places;
-  int32_t lanes;          // that share a row
-  int64_t rows;           // of all products
+  int32_t rows;           // of all products
+  int32_t lane_bits;      // 2^lane_bits lanes share a row
+  int32_t tiles;          // of as many rows as a warp has at a time
+  int32_t stages;         // in which a lane goes through its share of a row
+  int32_t ahead;          // tiles of a warp that come to the cache before the next one; -1: none
   bool integers, floats;  // what the products need
 };
 
-// Neighbouring lanes share a row; rows of all products are one sequence, which the warps of the
-// grid walk together.
-template <int kN>
-MLA_KERNEL void MatVec(const MatVecArgs a) {
-  WaitForEarlier();
+// A row of one of the products.
+struct ProductRow {
+  bool there;
+  int part, row;
+};
+
+// Lane's row of a tile. Gate's and up's rows take turns, so that neighbours meet.
+MLA_DEVICE ProductRow FindRow(const MatVecArgs& a, int tile) {
+  int row = ((tile * kWarp) >> a.lane_bits) + (Lane() >> a.lane_bits);
+  if (row >= a.rows) return {false, 0, 0};
+  if (a.call.gated) return {true, row & 1, row >> 1};
+  int part = 0;
+  while (row >= static_cast<int>(a.call.products[part].w.rows)) {
+    row -= static_cast<int>(a.call.products[part++].w.rows);
+  }
+  return {true, part, row};
+}
+
+// Forms of weights that kernels are made for; kAny: each matrix its own.
+enum class Forms { kInt4, kInt8, kAny };
+
+template <Forms kForms>
+MLA_DEVICE GpuForm FormOf(const MatVecArgs& a, const ProductRow& at) {
+  return kForms == Forms::kInt4   ? GpuForm::kInt4
+         : kForms == Forms::kInt8 ? GpuForm::kInt8
+                                  : a.call.products[at.part].w.form;
+}
+
+template <Forms kForms>
+MLA_DEVICE WeightRow WeightsOf(const MatVecArgs& a, const ProductRow& at) {
+  WeightRow row = FindWeights(a.call.products[at.part].w, FormOf<kForms>(a, at),
+                              static_cast<int>(a.call.cols), at.row);
+  if (!at.there) row.values = nullptr;
+  return row;
+}
+
+// A tile's weights to the second-level cache, a row by the first of its lanes.
+template <Forms kForms>
+MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int tile) {
+  const ProductRow at = FindRow(a, tile);
+  if (!at.there || (Lane() & ((1 << a.lane_bits) - 1)) != 0) return;
+  const WeightRow row = WeightsOf<kForms>(a, at);
+  const int cols = static_cast<int>(a.call.cols);
+  Prefetch(row.values, ValueBytesOfRow(FormOf<kForms>(a, at), cols));
+  if (kForms != Forms::kAny) {
+    Prefetch(reinterpret_cast<const uint8_t*>(row.scales), cols / kGpuGroup * 4);
+  }
+}
+
+// Warps walk the rows of all products together. As soon as a quad of weights is multiplied the one
+// a stage later is asked for; the first ones, and what the cache is to have, are on their way while
+// earlier launches end. A row's result does not depend on the others, nor on the grid. Where the
+// input is one row, the next launch's block has room beside this one's.
+template <int kN, Forms kForms>
+MLA_KERNEL_OF(kMostThreads, kN == 1 && kForms != Forms::kAny ? 2 : 1)
+void MatVec(const MatVecArgs a) {
   LetLaterStart();
   uint8_t* shared = SharedMemory();
-  PrepareInput<kN>(a.call.input, a.call.n, a.call.cols, a.integers, a.floats, shared, a.places);
-  const int lane = Lane() % a.lanes, at_once = kWarp / a.lanes;
-  const int64_t warps = int64_t{GridX()} * (BlockThreads() / kWarp);
-  const int64_t warp = int64_t{BlockX()} * (BlockThreads() / kWarp) + WarpIndex();
-  for (int64_t first = warp * at_once; first < a.rows; first += warps * at_once) {
-    int64_t row = first + Lane() / a.lanes;
-    const bool there = row < a.rows;
-    int part = 0;
-    while (there && row >= a.call.products[part].w.rows) row -= a.call.products[part++].w.rows;
-    const GpuProduct& product = a.call.products[part];
+  const int cols = static_cast<int>(a.call.cols);
+  const int lanes = 1 << a.lane_bits, lane = Lane() & (lanes - 1);
+  // Neighbours in different blocks, so that what is left at the end is every processor's.
+  const int warps = GridX() * (BlockThreads() / kWarp);
+  int tile = WarpIndex() * GridX() + BlockX();
+  ProductRow row = FindRow(a, tile);
+  WeightRow weights = WeightsOf<kForms>(a, row);
+  Stage stage = {};
+  LoadStage(FormOf<kForms>(a, row), weights, UnitsOf(FormOf<kForms>(a, row), cols), lane, lanes, 0,
+            &stage);
+  for (int i = 0; i <= a.ahead; ++i) PrefetchTile<kForms>(a, tile + i * warps);
+  float by[kInputAhead][4] = {};
+  LoadAhead(a.call.input, cols, by);
+  WaitForEarlier();
+  PrepareInput<kN>(a.call.input, a.call.n, cols, kForms != Forms::kAny || a.integers,
+                   kForms == Forms::kAny && a.floats, shared, a.places, by);
+  const float factor =
+      lane < a.call.n ? FactorOf(a.call.input, lane, cols, shared, a.places) : 1.0f;
+  const PreparedInput input = {shared + a.places.integers,
+                               reinterpret_cast<const float*>(shared + a.places.scales),
+                               reinterpret_cast<const float*>(shared + a.places.sums),
+                               reinterpret_cast<const float*>(shared + a.places.floats)};
+  for (; tile < a.tiles; tile += warps) {
+    const ProductRow now = row;
+    // Its lane's row of the input; a gate's row has the result of both.
+    const bool wanted = now.there && lane < a.call.n;
+    const bool writes = wanted && !(a.call.gated && now.part > 0);
+    float* out = nullptr;
+    float add = 0.0f, bias = 0.0f;
+    if (wanted) {
+      const GpuProduct& product = a.call.products[now.part];
+      if (product.bias != nullptr) bias = product.bias[now.row];
+      if (writes) out = product.out + lane * product.out_stride + now.row;
+      if (writes && product.add) add = *out;
+    }
+    if (a.ahead >= 0) PrefetchTile<kForms>(a, tile + (a.ahead + 1) * warps);
+    const GpuForm form = FormOf<kForms>(a, now);
+    const int form_units = UnitsOf(form, cols);
     float sums[kN] = {};
-    if (there) {
-      if (product.w.form == GpuForm::kInt4) {
-        DotInt4<kN>(product.w, row, shared, a.places, lane, a.lanes, sums);
-      } else if (product.w.form == GpuForm::kInt8) {
-        DotInt8<kN>(product.w, row, shared, a.places, lane, a.lanes, sums);
-      } else {
-        DotFloats<kN>(product.w, row, reinterpret_cast<const float*>(shared + a.places.floats),
-                      lane, a.lanes, sums);
+    for (int s = 0; s < a.stages; ++s) {
+      const bool last = s + 1 == a.stages;
+      if (last) {
+        row = FindRow(a, tile + warps);
+        weights = WeightsOf<kForms>(a, row);
+      }
+      const GpuForm next_form = FormOf<kForms>(a, row);
+      const int next_units = UnitsOf(next_form, cols);
+      MLA_UNROLL
+      for (int i = 0; i < kStageQuads; ++i) {
+        if (now.there) AddQuadOf<kN>(form, stage, form_units, lane, lanes, s, i, input, sums);
+        LoadQuadOf(next_form, weights, next_units, lane, lanes, last ? 0 : s + 1, i, &stage);
       }
     }
     SyncWarp();
-    MLA_UNROLL
-    for (int i = 0; i < kN; ++i) sums[i] = SumOver(sums[i], a.lanes);
-    if (!there || lane != 0) continue;
-    const float bias = product.bias == nullptr ? 0.0f : product.bias[row];
+    float sum = 0.0f;
     MLA_UNROLL
     for (int i = 0; i < kN; ++i) {
-      if (i >= a.call.n) break;
-      float* out = product.out + i * product.out_stride + row;
-      *out = (product.add ? *out : 0.0f) + sums[i] + bias;
+      const float of_row = SumOver(sums[i], lanes);
+      if (lane == i) sum = of_row;
+    }
+    const float value = add + sum * factor + bias;
+    if (a.call.gated) {
+      const float up = ShuffleXor(value, lanes);
+      if (writes) *out = value / (1.0f + Exp(-value)) * up;
+    } else if (writes) {
+      *out = value;
     }
   }
 }
 
+// Eight floats of a row, from a multiple of eight on.
+MLA_DEVICE void LoadEight(const GpuMatrix& w, int64_t row, int64_t eighth, float (&to)[8]) {
+  const int64_t at = row * GpuPaddedCols(w.cols) + eighth * 8;
+  Quad quad = {};
+  if (w.form != GpuForm::kF32) {
+    LoadWeights(true, w.values + at * 2, &quad);
+    return WidenEight(w.form, quad, to);
+  }
+  MLA_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    LoadWeights(true, w.values + (at + half * 4) * 4, &quad);
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) to[half * 4 + i] = FloatOfBits(quad.word[i]);
+  }
+}
+
 MLA_KERNEL void Lookup(const GpuLookup a) {
-  WaitForEarlier();
   LetLaterStart();
+  WaitForEarlier();
   const int64_t row = a.rows[BlockY()], groups = a.w.cols / kGpuGroup;
   float* out = a.out + BlockY() * a.w.cols;
   const int64_t eighths = GpuPaddedCols(a.w.cols) / 8;
@@ -199,74 +199,174 @@ MLA_KERNEL void Lookup(const GpuLookup a) {
   }
 }
 
-// Columns of a KV head's product that a block holds at a time.
-constexpr int kHeadColumns = 8;
+constexpr int kHeadThreads = 128;
 
-// A block has a KV head and some of its rows; its columns are the head's rows of all queries.
-MLA_KERNEL void HeadProduct(const GpuHeadProduct a) {
-  WaitForEarlier();
+struct HeadProductArgs {
+  GpuHeadProduct call;
+  int32_t lane_bits;  // 2^lane_bits lanes share a row
+  int32_t stages;
+};
+
+// A block has a KV head and some of its rows; its columns are the head's rows of all queries,
+// kColumns at a time.
+template <int kColumns>
+MLA_KERNEL_OF(kHeadThreads, 2)
+void HeadProduct(const HeadProductArgs args) {
+  const GpuHeadProduct& a = args.call;
   LetLaterStart();
-  float* x = reinterpret_cast<float*>(SharedMemory());
-  const int64_t rows = a.w.rows / a.kv_heads, padded = GpuPaddedCols(a.w.cols);
+  uint8_t* shared = SharedMemory();
+  const int cols = static_cast<int>(a.w.cols), padded = static_cast<int>(GpuPaddedCols(cols));
+  const int rows = static_cast<int>(a.w.rows) / a.kv_heads;
   const int g = BlockY(), columns = a.group * a.n;
-  for (int begin = 0; begin < columns; begin += kHeadColumns) {
-    SyncBlock();  // x may be in use
-    for (int64_t j = ThreadIndex(); j < kHeadColumns * padded; j += BlockThreads()) {
-      const int column = begin + static_cast<int>(j / padded);
-      const int64_t c = j % padded, head = g * a.group + column % a.group;
-      const bool there = column < columns && c < a.w.cols;
-      x[j] = there ? a.x[column / a.group * a.x_stride + head * a.x_head_stride + c] : 0.0f;
+  const int lanes = 1 << args.lane_bits, lane = Lane() & (lanes - 1);
+  const int at_once = kWarp >> args.lane_bits, warps = GridX() * (kHeadThreads / kWarp);
+  const int first = (WarpIndex() * GridX() + BlockX()) * at_once;
+  const int units = UnitsOf(a.w.form, cols);
+  const auto weights_of = [&](int row) {
+    WeightRow weights = FindWeights(a.w, a.w.form, cols, g * rows + row);
+    if (row >= rows) weights.values = nullptr;
+    return weights;
+  };
+  WeightRow weights = weights_of(first + (Lane() >> args.lane_bits));
+  Stage stage = {};
+  LoadStage(a.w.form, weights, units, lane, lanes, 0, &stage);
+  bool loaded = true;
+  WaitForEarlier();
+  const PreparedInput input = {nullptr, nullptr, nullptr, reinterpret_cast<const float*>(shared)};
+  for (int begin = 0; begin < columns; begin += kColumns) {
+    if (begin > 0) SyncBlock();  // x may be in use
+    for (int j = ThreadIndex(); j < kColumns * padded / 4; j += kHeadThreads) {
+      const int i = j / (padded / 4), c = j % (padded / 4) * 4, column = begin + i;
+      float four[4] = {};
+      if (column < columns) {
+        const int head = g * a.group + column % a.group;
+        const float* row = a.x + column / a.group * a.x_stride + head * a.x_head_stride;
+        LoadFour(row, c, cols, IsWhole(row, cols), four);
+      }
+      StoreFour(four, reinterpret_cast<float*>(shared) + i * padded + c);
     }
     SyncBlock();
-    for (int64_t r = BlockX() * (BlockThreads() / kWarp) + WarpIndex(); r < rows;
-         r += int64_t{GridX()} * (BlockThreads() / kWarp)) {
-      float sums[kHeadColumns] = {};
-      DotFloats<kHeadColumns>(a.w, g * rows + r, x, Lane(), kWarp, sums);
-      SyncWarp();
-      MLA_UNROLL
-      for (int i = 0; i < kHeadColumns; ++i) {
-        const float sum = SumOver(sums[i], kWarp);
-        const int column = begin + i;
-        if (Lane() != 0 || column >= columns) continue;
-        const int64_t head = g * a.group + column % a.group;
-        a.out[column / a.group * a.out_stride + head * a.out_head_stride + r] = sum;
+    for (int tile = first; tile < rows; tile += warps * at_once) {
+      const int row = tile + (Lane() >> args.lane_bits);
+      if (!loaded) weights = weights_of(row);
+      float sums[kColumns] = {};
+      for (int s = 0; s < args.stages; ++s) {
+        if (!loaded) LoadStage(a.w.form, weights, units, lane, lanes, s, &stage);
+        loaded = false;
+        MLA_UNROLL
+        for (int i = 0; i < kStageQuads; ++i) {
+          AddQuadOf<kColumns>(a.w.form, stage, units, lane, lanes, s, i, input, sums);
+        }
       }
+      float sum = 0.0f;
+      MLA_UNROLL
+      for (int i = 0; i < kColumns; ++i) {
+        const float of_column = SumOver(sums[i], lanes);
+        if (lane == i) sum = of_column;
+      }
+      const int column = begin + lane;
+      if (row >= rows || lane >= kColumns || column >= columns) continue;
+      const int head = g * a.group + column % a.group;
+      a.out[column / a.group * a.out_stride + head * a.out_head_stride + row] = sum;
     }
   }
 }
 
 int64_t Groups(int64_t count, int64_t each) { return (count + each - 1) / each; }
 
-// As many lanes to a row as its groups employ.
-int LanesOf(int64_t cols) {
-  const int64_t pieces = Groups(cols, kGpuGroup);
-  int lanes = 4;
-  while (lanes < kWarp && lanes < pieces) lanes *= 2;
-  return lanes;
+// No fewer lanes than rows of the input: each writes one.
+constexpr int kLeastLaneBits = 3;
+static_assert(1 << kLeastLaneBits == GpuMatVec::kMostRows);
+
+// Lanes to a row of so many units: as many as it employs, but where rows are many enough, fewer, of
+// which a lesser share idles.
+int LaneBitsOf(int64_t units, int64_t rows, int most_bits, int processors) {
+  int most = kLeastLaneBits;
+  while (most < most_bits && int64_t{1} << most < units) ++most;
+  const auto spent = [units](int bits) { return Groups(units, int64_t{1} << bits) << bits; };
+  int best = most;
+  for (int bits = most - 1; bits >= kLeastLaneBits; --bits) {
+    constexpr int kLeastThreads = 128;  // a processor
+    const bool enough = rows << bits >= int64_t{kLeastThreads} * processors;
+    if (enough && spent(bits) * 10 <= spent(best) * 9) best = bits;
+  }
+  return best;
+}
+
+// The widest form's.
+int StagesOf(const GpuMatrix& w, int lane_bits) {
+  return static_cast<int>(
+      Groups(UnitsOf(w.form, static_cast<int>(w.cols)), StageUnits(w.form) << lane_bits));
 }
 
 // Rows of the input that a launch takes: no more than shared memory holds.
-int RowsAtOnce(const MatVecArgs& a, int shared_bytes) {
+int RowsAtOnce(const MatVecArgs& a, int threads, int shared_bytes) {
   int n = a.call.n > 4 ? 8 : a.call.n > 2 ? 4 : a.call.n;
-  while (n > 1 && PlaceInput(n, a.call.cols, a.integers, a.floats).bytes > shared_bytes) n /= 2;
+  while (n > 1 && PlaceInput(n, a.call.cols, a.integers, a.floats, threads).bytes > shared_bytes) {
+    n /= 2;
+  }
   return n;
+}
+
+// MLA_CUDA_AHEAD, in KiB, for comparisons.
+int64_t AheadBytes() {
+  static const char* const value = std::getenv("MLA_CUDA_AHEAD");
+  return value == nullptr ? 64 << 10 : std::atoll(value) << 10;
+}
+
+using MatVecKernel = void (*)(MatVecArgs);
+
+template <Forms kForms>
+MatVecKernel KernelOf(int rows) {
+  return rows == 1   ? MatVec<1, kForms>
+         : rows == 2 ? MatVec<2, kForms>
+         : rows == 4 ? MatVec<4, kForms>
+                     : MatVec<8, kForms>;
+}
+
+MatVecKernel KernelOf(const GpuMatVec& call, int rows) {
+  const auto all = [&](GpuForm form) {
+    return std::all_of(call.products, call.products + call.count,
+                       [form](const GpuProduct& product) { return product.w.form == form; });
+  };
+  return all(GpuForm::kInt4)   ? KernelOf<Forms::kInt4>(rows)
+         : all(GpuForm::kInt8) ? KernelOf<Forms::kInt8>(rows)
+                               : KernelOf<Forms::kAny>(rows);
 }
 
 }  // namespace
 
 void Launch(GpuStream& stream, const GpuMatVec& call) {
-  MatVecArgs args = {call, {}, LanesOf(call.cols), 0, false, false};
+  MatVecArgs args = {};
+  args.call = call;
+  int64_t bytes = 0;
   for (int32_t i = 0; i < call.count; ++i) {
-    args.rows += call.products[i].w.rows;
-    (call.products[i].w.quantized() ? args.integers : args.floats) = true;
+    const GpuMatrix& w = call.products[i].w;
+    args.rows += static_cast<int32_t>(w.rows);
+    bytes += GpuValueBytes(w.form, w.rows, w.cols) + GpuScaleBytes(w.form, w.rows, w.cols);
+    (w.quantized() ? args.integers : args.floats) = true;
   }
-  const int at_once = RowsAtOnce(args, stream.shared_bytes());
-  args.places = PlaceInput(at_once, call.cols, args.integers, args.floats);
-  const int64_t rows_a_block = kBlockThreads / args.lanes;
-  // Two blocks a processor: one prepares its input while the other one multiplies.
-  const Grid grid = {static_cast<int>(
-      std::min<int64_t>(Groups(args.rows, rows_a_block), 2 * stream.processors()))};
-  const int shared = static_cast<int>(args.places.bytes);
+  // A gate's row and its up's are neighbours in a warp.
+  args.lane_bits = LaneBitsOf(args.integers ? call.cols / kGpuGroup : Groups(call.cols, 8),
+                              args.rows, call.gated ? 4 : 5, stream.processors());
+  for (int32_t i = 0; i < call.count; ++i) {
+    args.stages = std::max(args.stages, StagesOf(call.products[i].w, args.lane_bits));
+  }
+  args.tiles = static_cast<int32_t>(Groups(args.rows, kWarp >> args.lane_bits));
+  // Every block prepares the input: few large ones, but one for every processor.
+  const bool large = args.tiles >= stream.processors() * (kMostThreads / kWarp);
+  const int threads = large ? kMostThreads : 256;
+  const int64_t warps = threads / kWarp;
+  const Grid grid = {
+      static_cast<int>(std::min<int64_t>(Groups(args.tiles, warps), stream.processors()))};
+  // So much a processor is what comes from memory while the input is prepared.
+  constexpr int kLeastRow = 1024;  // bytes that are worth it
+  const int64_t row = bytes / args.rows, round = (row << (5 - args.lane_bits)) * warps;
+  const int64_t ahead = std::max<int64_t>(AheadBytes() / std::max<int64_t>(round, 1), 1) - 1;
+  args.ahead = row < kLeastRow || AheadBytes() == 0 ? -1 : static_cast<int32_t>(ahead);
+  const int at_once = RowsAtOnce(args, threads, stream.shared_bytes());
+  args.places = PlaceInput(at_once, call.cols, args.integers, args.floats, threads);
+  const auto kernel = KernelOf(call, at_once);
   for (int32_t first = 0; first < call.n; first += at_once) {
     MatVecArgs part = args;
     part.call.n = std::min(at_once, call.n - first);
@@ -275,20 +375,7 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
     for (int32_t i = 0; i < call.count; ++i) {
       part.call.products[i].out += first * call.products[i].out_stride;
     }
-    switch (at_once) {
-      case 1:
-        Launch(stream, grid, kBlockThreads, shared, MatVec<1>, part);
-        break;
-      case 2:
-        Launch(stream, grid, kBlockThreads, shared, MatVec<2>, part);
-        break;
-      case 4:
-        Launch(stream, grid, kBlockThreads, shared, MatVec<4>, part);
-        break;
-      default:
-        Launch(stream, grid, kBlockThreads, shared, MatVec<8>, part);
-        break;
-    }
+    Launch(stream, grid, threads, args.places.bytes, kernel, part);
   }
 }
 
@@ -297,13 +384,27 @@ void Launch(GpuStream& stream, const GpuLookup& args) {
   Launch(stream, {blocks, args.n}, kBlockThreads, 0, Lookup, args);
 }
 
-void Launch(GpuStream& stream, const GpuHeadProduct& args) {
-  const int64_t rows = args.w.rows / args.kv_heads;
+void Launch(GpuStream& stream, const GpuHeadProduct& call) {
+  HeadProductArgs args = {call, kLeastLaneBits, 0};
+  const int64_t rows = call.w.rows / call.kv_heads;
+  while (args.lane_bits < 5 && 1 << args.lane_bits < Groups(call.w.cols, 8)) ++args.lane_bits;
+  args.stages = StagesOf(call.w, args.lane_bits);
+  const int64_t rows_a_block = kHeadThreads >> args.lane_bits;
   const int64_t blocks =
-      std::min(Groups(rows, kBlockThreads / kWarp), Groups(4 * stream.processors(), args.kv_heads));
-  const int shared = static_cast<int>(kHeadColumns * GpuPaddedCols(args.w.cols) * 4);
-  Launch(stream, {static_cast<int>(blocks), args.kv_heads}, kBlockThreads, shared, HeadProduct,
-         args);
+      std::min(Groups(rows, rows_a_block), Groups(4 * stream.processors(), call.kv_heads));
+  const Grid grid = {static_cast<int>(blocks), call.kv_heads};
+  const int columns = call.group * call.n;
+  const auto launch = [&](auto* kernel, int at_once) {
+    const int shared = static_cast<int>(at_once * GpuPaddedCols(call.w.cols) * 4);
+    Launch(stream, grid, kHeadThreads, shared, kernel, args);
+  };
+  if (columns == 1) {
+    launch(&HeadProduct<1>, 1);
+  } else if (columns <= 4) {
+    launch(HeadProduct<4>, 4);
+  } else {
+    launch(HeadProduct<8>, 8);
+  }
 }
 
 }  // namespace mla::MLA_GPU

@@ -52,6 +52,8 @@ struct GpuProducts {
 // elements, others floats; both have float32 sums.
 struct GpuMatVec : GpuProducts {
   static constexpr int kMostRows = 8;
+  // Of a gate and an up-projection, the only two: silu(gate) * up, to the gate's place alone.
+  bool gated = false;
 };
 
 // Of any number of rows; meant for more than GpuMatVec takes. Inputs and weights are rounded to

@@ -16,26 +16,27 @@ namespace mla::MLA_GPU {
 // the low ones.
 constexpr float kMostLevel = 127.0f * 128.0f;
 
-// Where everything is in shared memory, in bytes.
-struct InputPlaces {
-  int64_t integers;  // [n][4 planes], 4 * cols / 2 bytes a row
-  int64_t scales;    // [n][cols / 32] floats
-  int64_t sums;      // [n][cols / 32] floats: of x over the group
-  int64_t floats;    // [n][padded cols]
-  int64_t rms;       // [warps] floats
-  int64_t bytes;
-};
-
 constexpr int kBlockThreads = 256;
 
-MLA_BOTH InputPlaces PlaceInput(int n, int64_t cols, bool integers, bool floats) {
+// Where everything is in shared memory, in bytes.
+struct InputPlaces {
+  int32_t integers;  // [n][4 planes], 4 * cols / 2 bytes a row
+  int32_t scales;    // [n][cols / 32] floats
+  int32_t sums;      // [n][cols / 32] floats: of x over the group
+  int32_t floats;    // [n][padded cols]
+  int32_t squares;   // [n][warps] floats: sums of x²
+  int32_t bytes;
+};
+
+// 16-byte boundaries everywhere.
+MLA_BOTH InputPlaces PlaceInput(int n, int64_t cols, bool integers, bool floats, int threads) {
   InputPlaces p = {};
-  const int64_t groups = integers ? cols / kGpuGroup : 0;
+  const int row = static_cast<int>(cols), groups = integers ? row / 32 : 0;
   p.scales = n * groups * 64;
-  p.sums = p.scales + n * groups * 4;
-  p.floats = (p.sums + n * groups * 4 + 15) / 16 * 16;
-  p.rms = p.floats + (floats ? n * GpuPaddedCols(cols) * 4 : 0);
-  p.bytes = p.rms + kBlockThreads / kWarp * 4;
+  p.sums = p.scales + (n * groups * 4 + 15) / 16 * 16;
+  p.floats = p.sums + (n * groups * 4 + 15) / 16 * 16;
+  p.squares = p.floats + (floats ? n * static_cast<int>(GpuPaddedCols(cols)) * 4 : 0);
+  p.bytes = p.squares + n * (threads / kWarp) * 4;
   return p;
 }
 
@@ -64,22 +65,73 @@ MLA_DEVICE float InputAt(const GpuInput& input, const float* x, const float* by,
   }
 }
 
+// Four elements at a time, and so many of these of a thread at once.
+constexpr int kInputAhead = 2;
+
+// Whether fours of a row are whole, at 16-byte boundaries.
+MLA_DEVICE bool IsWhole(const float* row, int cols) {
+  return cols % 4 == 0 && reinterpret_cast<uintptr_t>(row) % 16 == 0;
+}
+
+// Elements c .. c + 3 of a row; zeros behind its end.
+MLA_DEVICE void LoadFour(const float* row, int c, int cols, bool whole, float (&to)[4]) {
+  Quad quad = {};
+  if (whole) {
+    LoadQuad(c < cols, row + c, &quad);
+  } else {
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (c + i < cols) quad.word[i] = BitsOfFloat(row[c + i]);
+    }
+  }
+  MLA_UNROLL
+  for (int i = 0; i < 4; ++i) to[i] = FloatOfBits(quad.word[i]);
+}
+
+MLA_DEVICE void StoreFour(const float (&four)[4], float* to) {
+  *reinterpret_cast<Quad*>(to) = {
+      {BitsOfFloat(four[0]), BitsOfFloat(four[1]), BitsOfFloat(four[2]), BitsOfFloat(four[3])}};
+}
+
+// Fours number `first` + j * BlockThreads() of a row.
+MLA_DEVICE void LoadFours(const float* row, int first, int cols, bool whole,
+                          float (&to)[kInputAhead][4]) {
+  if (whole) {  // one branch for all
+    MLA_UNROLL
+    for (int j = 0; j < kInputAhead; ++j) {
+      LoadFour(row, (first + j * BlockThreads()) * 4, cols, true, to[j]);
+    }
+  } else {
+    MLA_UNROLL
+    for (int j = 0; j < kInputAhead; ++j) {
+      LoadFour(row, (first + j * BlockThreads()) * 4, cols, false, to[j]);
+    }
+  }
+}
+
 // Eight neighbouring lanes, four elements each: a group. All lanes of a warp call this; those with
 // write false only take part.
-MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int64_t group, int64_t groups,
+MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int group, int groups,
                            uint8_t* planes, float* scales, float* sums) {
-  float largest = 0.0f, broken = 0.0f;
+  // As whole numbers, infinities and NaN are the largest.
+  uint32_t bits = 0;
+  MLA_UNROLL
   for (int i = 0; i < 4; ++i) {
-    largest = Max(largest, Abs(four[i]));
-    broken += four[i] * 0.0f;
+    const uint32_t own = BitsOfFloat(Abs(four[i]));
+    bits = bits > own ? bits : own;
   }
-  largest = MaxOver(largest, 8);
+  MLA_UNROLL
+  for (int mask = 4; mask > 0; mask /= 2) {
+    const uint32_t other = ShuffleXor(bits, mask);
+    bits = bits > other ? bits : other;
+  }
+  const float largest = FloatOfBits(bits);
   // A NaN or an infinity in the group makes it all NaN: a broken activation stays visible.
-  broken = SumOver(broken, 8);
-  const float scale = largest / kMostLevel + broken;
-  const float inverse = scale > 0.0f ? kMostLevel / largest : 0.0f;
+  const float scale = largest * (1.0f / kMostLevel) + largest * 0.0f;
+  const float inverse = scale > 1e-30f ? kMostLevel / largest : 0.0f;
   uint32_t high_word = 0, low_word = 0;
   int total = 0;
+  MLA_UNROLL
   for (int i = 0; i < 4; ++i) {
     const int level = inverse > 0.0f ? RoundToInt(four[i] * inverse) : 0;
     const int high = (level + 64) >> 7, low = level - high * 128;
@@ -87,7 +139,8 @@ MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int64_t group, in
     low_word |= static_cast<uint32_t>(low & 255) << (8 * i);
     total += level;
   }
-  const float sum = SumOver(static_cast<float>(total), 8) * scale;
+  MLA_UNROLL
+  for (int mask = 4; mask > 0; mask /= 2) total += ShuffleXor(total, mask);
   if (!write) return;
   const int part = Lane() % 8;  // of the group, four elements each
   uint32_t* plane =
@@ -96,46 +149,89 @@ MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int64_t group, in
   plane[2 * groups * 4] = low_word;
   if (part == 0) {
     scales[group] = scale;
-    sums[group] = sum;
+    sums[group] = static_cast<float>(total) * scale;
+  }
+}
+
+// What of an input's first fours may be loaded before earlier launches are done: a norm's weights.
+MLA_DEVICE void LoadAhead(const GpuInput& input, int cols, float (&by)[kInputAhead][4]) {
+  if (input.kind == GpuInput::Kind::kNorm) {
+    LoadFours(input.by, ThreadIndex(), cols, IsWhole(input.by, cols), by);
   }
 }
 
 // Whole block; ends with a barrier. Rows n .. kRows - 1 of the integers and floats become zeros.
+// Normed rows lack what FactorOf gives: so they need not be gone through twice. `by`: LoadAhead's.
 template <int kRows>
-MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int64_t cols, bool integers, bool floats,
-                             uint8_t* shared, const InputPlaces& p) {
-  const int64_t groups = cols / kGpuGroup, padded = GpuPaddedCols(cols);
+MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool integers, bool floats,
+                             uint8_t* shared, const InputPlaces& p, float (&by)[kInputAhead][4]) {
+  const int groups = cols / static_cast<int>(kGpuGroup);
+  const int fours = static_cast<int>(GpuPaddedCols(cols)) / 4;
+  const int warps = BlockThreads() / kWarp, at_once = kInputAhead * BlockThreads();
+  const bool normed = input.kind == GpuInput::Kind::kNorm;
+  const bool gated = input.kind == GpuInput::Kind::kSwiGlu;
+  const bool whole =
+      (kRows == 1 || input.stride % 4 == 0) && IsWhole(input.x, cols) && IsWhole(input.by, cols);
+  MLA_UNROLL_BY(1)
   for (int i = 0; i < kRows; ++i) {
     const bool there = i < n;
-    const float* x = input.x + i * input.stride;
-    const float* by =
-        input.kind == GpuInput::Kind::kSwiGlu ? input.by + i * input.stride : input.by;
-    float factor = 1.0f;
-    if (there && input.kind == GpuInput::Kind::kNorm) {
-      factor = InverseRms(x, cols, input.epsilon, reinterpret_cast<float*>(shared + p.rms));
-    }
-    if (floats) {
-      float* to = reinterpret_cast<float*>(shared + p.floats) + i * padded;
-      for (int64_t c = ThreadIndex(); c < padded; c += BlockThreads()) {
-        to[c] = there && c < cols ? InputAt(input, x, by, c, factor) : 0.0f;
+    const float* row = input.x + i * input.stride;
+    const float* row_by = gated ? input.by + i * input.stride : input.by;
+    float squares = 0.0f;
+    MLA_UNROLL_BY(1)
+    for (int first = 0; first < fours; first += at_once) {
+      float x[kInputAhead][4] = {};
+      if (there) {
+        LoadFours(row, first + ThreadIndex(), cols, whole, x);
+        // A norm's are there already where nothing came after them.
+        if (gated || (normed && fours > at_once && (first > 0 || i > 0))) {
+          LoadFours(row_by, first + ThreadIndex(), cols, whole, by);
+        }
+      }
+      MLA_UNROLL
+      for (int j = 0; j < kInputAhead; ++j) {
+        // Whole warps go round together: StoreGroup exchanges values.
+        const int begin = first + j * BlockThreads() + WarpIndex() * kWarp;
+        if (begin >= fours) break;
+        const int at = begin + Lane();
+        MLA_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          float& value = x[j][k];
+          if (normed) {
+            squares += value * value;
+            value *= by[j][k];
+          } else if (gated && there) {
+            value = value / (1.0f + Exp(-value)) * by[j][k];
+          }
+        }
+        if (floats && at < fours) {
+          StoreFour(x[j], reinterpret_cast<float*>(shared + p.floats) + (i * fours + at) * 4);
+        }
+        if (integers) {
+          StoreGroup(x[j], at < fours, at / 8, groups, shared + p.integers + i * groups * 64,
+                     reinterpret_cast<float*>(shared + p.scales) + i * groups,
+                     reinterpret_cast<float*>(shared + p.sums) + i * groups);
+        }
       }
     }
-    if (!integers) continue;
-    uint8_t* planes = shared + p.integers + i * groups * 64;
-    float* scales = reinterpret_cast<float*>(shared + p.scales) + i * groups;
-    float* sums = reinterpret_cast<float*>(shared + p.sums) + i * groups;
-    const int64_t quads = groups * 8;
-    // Whole warps go round together: StoreGroup exchanges values.
-    for (int64_t first = WarpIndex() * kWarp; first < quads; first += BlockThreads()) {
-      const int64_t quad = first + Lane();
-      float four[4] = {};
-      if (there && quad < quads) {
-        for (int j = 0; j < 4; ++j) four[j] = InputAt(input, x, by, quad * 4 + j, factor);
-      }
-      StoreGroup(four, quad < quads, quad / 8, groups, planes, scales, sums);
+    if (!normed) continue;
+    squares = SumOver(squares, kWarp);
+    if (Lane() == 0) {
+      reinterpret_cast<float*>(shared + p.squares)[i * warps + WarpIndex()] = squares;
     }
   }
   SyncBlock();
+}
+
+// What products with row i of the prepared input are multiplied with.
+MLA_DEVICE float FactorOf(const GpuInput& input, int i, int cols, const uint8_t* shared,
+                          const InputPlaces& p) {
+  if (input.kind != GpuInput::Kind::kNorm) return 1.0f;
+  const int warps = BlockThreads() / kWarp;
+  const float* squares = reinterpret_cast<const float*>(shared + p.squares) + i * warps;
+  float sum = 0.0f;
+  for (int w = 0; w < warps; ++w) sum += squares[w];
+  return Rsqrt(sum / static_cast<float>(cols) + input.epsilon);
 }
 
 }  // namespace mla::MLA_GPU

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/gpu_testing.h"
@@ -165,6 +166,48 @@ TEST(GpuMatVec, NormsAndGatesItsInput) {
           const float* input = right.data() + i * cols;
           EXPECT_NEAR(out[i * 26 + r], Dot(row, input, cols),
                       2 * Bound(r < 20 ? Type::kQ8_0 : Type::kF32, row, input, cols));
+        }
+      }
+    }
+  }
+}
+
+// Many rows and few: lanes that share one are then fewer, or more.
+TEST(GpuMatVec, GatesItsResults) {
+  int turn = 0;
+  for (const auto& [gate_type, up_type] :
+       {std::pair(Type::kQ4_0, Type::kQ4_0), std::pair(Type::kQ4_K, Type::kQ6_K),
+        std::pair(Type::kBF16, Type::kF32), std::pair(Type::kQ8_0, Type::kQ8_0)}) {
+    for (const int64_t rows : {5, 70}) {
+      for (const int n : {1, 3, 8}) {
+        const int64_t cols = gate_type == Type::kQ4_K ? 256 : 576;
+        TestGpu gpu(kOrders[turn++ % 3]);
+        const TestMatrix gate(gpu, gate_type, rows, cols, 1), up(gpu, up_type, rows, cols, 2);
+        const std::vector<float> x = Normal(n * cols, 3), bias = Normal(rows, 4);
+        const DeviceArray<float> x_there(gpu, x), bias_there(gpu, bias),
+            out_there(gpu, std::vector<float>(n * (rows + 1), -1.0f));
+        GpuMatVec call;
+        call.input.x = x_there.data();
+        call.input.stride = cols;
+        call.n = n;
+        call.cols = cols;
+        call.Add({gate.gpu, bias_there.data(), out_there.data(), rows + 1, false});
+        call.Add({up.gpu, nullptr, nullptr, 0, false});
+        call.gated = true;
+        tested::Launch(gpu, call);
+        const std::vector<float> out = out_there.Read();
+        for (int i = 0; i < n; ++i) {
+          const float* input = x.data() + i * cols;
+          for (int64_t r = 0; r < rows; ++r) {
+            const float *g = gate.floats.data() + r * cols, *u = up.floats.data() + r * cols;
+            const double gated = Dot(g, input, cols) + bias[r], other = Dot(u, input, cols);
+            const double silu = gated / (1 + std::exp(-gated));
+            // silu's slope is below 1.1.
+            const double bound = 1.1 * Bound(gate_type, g, input, cols) * std::fabs(other) +
+                                 (std::fabs(silu) + 1) * Bound(up_type, u, input, cols);
+            EXPECT_NEAR(out[i * (rows + 1) + r], silu * other, bound) << r << " of " << rows;
+          }
+          EXPECT_EQ(out[i * (rows + 1) + rows], -1.0f);
         }
       }
     }
