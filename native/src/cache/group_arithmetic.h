@@ -58,6 +58,7 @@ struct GroupRange {
 
   MLA_BOTH static GroupRange Of(const float* values, int32_t n) {
     GroupRange range = {values[0], values[0], 0.0f};
+    MLA_BOTH_UNROLL
     for (int32_t i = 0; i < n; ++i) {
       range.low = std::min(range.low, values[i]);
       range.high = std::max(range.high, values[i]);
@@ -80,6 +81,7 @@ struct RangeTrial {
     const float from = middle - Times(0.5f * share, range.high - range.low);
     const float inverse = Inverse(share * (range.high - range.low) / most_level);
     float levels = 0.0f, along = 0.0f, size = 0.0f;
+    MLA_BOTH_UNROLL
     for (int32_t i = 0; i < n; ++i) {
       const float level = RangeLevel(values[i], from, inverse, most_level);
       levels += level;

@@ -5,8 +5,11 @@
 
 #if defined(__CUDACC__)
 #define MLA_BOTH __host__ __device__ __forceinline__
+// Whole, where the count is known when it is compiled.
+#define MLA_BOTH_UNROLL _Pragma("unroll")
 #else
 #define MLA_BOTH inline
+#define MLA_BOTH_UNROLL
 #endif
 
 namespace mla {

@@ -5,8 +5,8 @@
 namespace mla::MLA_GPU {
 namespace {
 
-constexpr int kBlockThreads = 128;
-constexpr int kWarps = kBlockThreads / kWarp;
+// A warp a block: its part is a chain of short steps, at its quickest with a processor for itself.
+constexpr int kBlockThreads = kWarp;
 constexpr int kLanesAGroup = 8;  // of a cache row's elements, for each of the piece's four groups
 constexpr int kGroups = kWarp / kLanesAGroup;
 // A piece's elements, its groups one bank apart: all of a group's lanes read one element at a time.
@@ -31,6 +31,12 @@ MLA_DEVICE Angle AngleOf(const GpuRotation& r, int group, int pair, int position
   return angle;
 }
 
+// The angle of element j of a group.
+MLA_DEVICE Angle AngleOfElement(const GpuRotation& r, int group, int j, int position) {
+  if (j >= r.dims) return {1.0f, 0.0f};
+  return AngleOf(r, group, r.layout == RopeLayout::kHalves ? j % (r.dims / 2) : j / 2, position);
+}
+
 // Which element is a pair's first, and how far on its second.
 MLA_DEVICE int FirstOf(const GpuRotation& r, int pair) {
   return r.layout == RopeLayout::kHalves ? pair : 2 * pair;
@@ -50,7 +56,7 @@ MLA_DEVICE float SumOfSquares(const float* x, int begin, int end) {
   return SumOver(sum, kWarp);
 }
 
-// Warp: a head's query, normed and rotated.
+// Warp: a head's query, normed and rotated. Waits for earlier launches.
 MLA_DEVICE void FinishQuery(const GpuAppend& a, int row, int head, int position) {
   float* q = a.q + row * a.q_stride + head * a.q_head_stride;
   const GpuRotation& r = a.rotation;
@@ -58,6 +64,9 @@ MLA_DEVICE void FinishQuery(const GpuAppend& a, int row, int head, int position)
   const int group = a.rope_groups > 1 ? head / (a.heads / a.rope_groups) : 0;
   const float* weight = nullptr;
   float scale = 1.0f;
+  Angle angle = {1.0f, 0.0f};
+  if (Lane() < pairs) angle = AngleOf(r, group, Lane(), position);
+  WaitForEarlier();
   if (a.q_norm.weight != nullptr) {
     weight = a.q_norm.weight + head * a.q_norm.head_stride;
     float sum = 0.0f;
@@ -74,8 +83,8 @@ MLA_DEVICE void FinishQuery(const GpuAppend& a, int row, int head, int position)
     const int first = FirstOf(r, p), second = first + apart;
     const float by_first = weight == nullptr ? 1.0f : scale * weight[first];
     const float by_second = weight == nullptr ? 1.0f : scale * weight[second];
-    const Angle angle = AngleOf(r, group, p, position);
     float x = q[first], y = q[second];
+    if (p >= kWarp) angle = AngleOf(r, group, p, position);
     if (!a.norm_after_rotation) {
       x *= by_first;
       y *= by_second;
@@ -99,9 +108,9 @@ MLA_DEVICE void FinishQuery(const GpuAppend& a, int row, int head, int position)
   }
 }
 
-// Element j of a rotary group's key, rotated, and multiplied with scale * weight where there are
-// weights.
-MLA_DEVICE float RotaryKey(const GpuAppend& a, const float* k, int group, int j, int position,
+// Element j of a rotary group's key, rotated by its angle, and multiplied with scale * weight where
+// there are weights.
+MLA_DEVICE float RotaryKey(const GpuAppend& a, const float* k, int j, const Angle& angle,
                            const float* weight, float scale) {
   const GpuRotation& r = a.rotation;
   const float by = weight == nullptr ? 1.0f : scale * weight[j];
@@ -115,7 +124,6 @@ MLA_DEVICE float RotaryKey(const GpuAppend& a, const float* k, int group, int j,
     x *= by;
     y *= scale * weight[other];
   }
-  const Angle angle = AngleOf(r, group, pair, position);
   const float turned = is_first ? x * angle.cos - y * angle.sin : y * angle.sin + x * angle.cos;
   return a.norm_after_rotation ? turned * by : turned;
 }
@@ -155,6 +163,16 @@ MLA_DEVICE void WriteFloats(const GpuAppendPiece& piece, const RowArray& to, uin
   }
 }
 
+// A group's range, and what a lane's share of it gives; kCount > 0: of so many elements, held in
+// registers.
+template <int kCount>
+MLA_DEVICE void TryShare(CacheType type, const float* values, int n, int lane, GroupRange* range,
+                         RangeTrial* trial) {
+  const int count = kCount > 0 ? kCount : n;
+  *range = GroupRange::Of(values, count);
+  *trial = RangeTrial::Of(values, count, *range, TriedShare(type, lane), MostLevel(type));
+}
+
 // Of a group's elements, as its eight lanes found it together.
 struct GroupNumbers {
   uint16_t scale, minimum;
@@ -179,8 +197,11 @@ MLA_DEVICE GroupNumbers ScaleGroup(CacheType type, const float* values, int n) {
     GroupRange range = {0.0f, 0.0f, 0.0f};
     RangeTrial mine = {0.0f, 0.0f, 0.0f};
     if (n > 0 && lane < tried) {
-      range = GroupRange::Of(values, n);
-      mine = RangeTrial::Of(values, n, range, TriedShare(type, lane), most_level);
+      if (n == 32) {
+        TryShare<32>(type, values, n, lane, &range, &mine);
+      } else {
+        TryShare<0>(type, values, n, lane, &range, &mine);
+      }
     }
     RangeFit fit = RangeFit::Plain(range, most_level);
     for (int i = 0; i < tried; ++i) {
@@ -195,6 +216,23 @@ MLA_DEVICE GroupNumbers ScaleGroup(CacheType type, const float* values, int n) {
   }
   if (!out.finite) out.scale = out.minimum = kHalfNaN;
   return out;
+}
+
+// The fields of a block's first `count` elements; there is memory for all.
+template <CacheType kType>
+MLA_DEVICE uint32_t PackBlock(const float* values, int count, float minimum, float inverse) {
+  constexpr RowFormat kFormat = {kType, 0, 0, 0, 0};
+  uint32_t word = 0;
+  MLA_UNROLL
+  for (int i = 0; i < kFormat.block_elements(); ++i) {
+    const float there = values[i], value = i < count ? there : minimum;
+    const uint32_t field =
+        kType == CacheType::kInt8
+            ? Int8Field(value, inverse)
+            : static_cast<uint32_t>(RangeLevel(value, minimum, inverse, MostLevel(kType)));
+    word |= (i < count ? field : 0) << kFormat.field_shift(i);
+  }
+  return word;
 }
 
 // Warp.
@@ -220,25 +258,38 @@ MLA_DEVICE void WritePacked(const GpuAppendPiece& piece, uint8_t* page, int slot
   const int elements = format.block_elements();
   uint8_t* row = page + piece.rows.values + slot * format.stride;
   for (int block = lane; block * elements < n; block += kLanesAGroup) {
-    uint32_t word = 0;
-    for (int i = 0; i < elements && block * elements + i < n && numbers.finite; ++i) {
-      const float value = values[block * elements + i];
-      const uint32_t field =
-          format.type == CacheType::kInt8
-              ? Int8Field(value, inverse)
-              : static_cast<uint32_t>(RangeLevel(value, minimum, inverse, MostLevel(format.type)));
-      word |= field << format.field_shift(i);
-    }
+    const int count = numbers.finite ? n - block * elements : 0;
+    const float* from = values + block * elements;
+    const uint32_t word = format.type == CacheType::kInt8
+                              ? PackBlock<CacheType::kInt8>(from, count, minimum, inverse)
+                          : format.type == CacheType::kInt4
+                              ? PackBlock<CacheType::kInt4>(from, count, minimum, inverse)
+                              : PackBlock<CacheType::kInt2>(from, count, minimum, inverse);
     const int64_t at = (piece.begin + begin) / elements + block;
     *reinterpret_cast<uint32_t*>(row + at * kBlockStride) = word;
   }
 }
 
-// Warp: a piece of the row's rotary keys or latents to the pages.
+// Warp: a piece of the row's rotary keys or latents to the pages. What does not hang on earlier
+// launches, where to and by which angles, comes before it waits for them.
 MLA_DEVICE void WritePiece(const GpuAppend& a, const GpuAppendPiece& piece, int row, int position,
                            uint8_t* const* table, float* shared) {
   const float* keys = a.k + row * a.k_stride;
   const float* latents = a.latent + row * a.latent_stride;
+  const int page = position / kPageTokens, slot = position % kPageTokens;
+  uint8_t* rows = table[a.places.Rows(a.layer, page)];
+  uint8_t* exact = a.window ? table[a.places.Exact(a.layer, page)] : nullptr;
+  uint8_t* first = position < a.sink ? table[a.places.First(a.layer)] : nullptr;
+  const bool rotary = piece.rope_group >= 0;
+  constexpr int kAhead = 2;  // of a lane's elements
+  Angle angles[kAhead] = {};
+  MLA_UNROLL
+  for (int j = 0; j < kAhead; ++j) {
+    const int i = Lane() + j * kWarp;
+    if (!rotary || i >= piece.count) continue;
+    angles[j] = AngleOfElement(a.rotation, piece.rope_group, piece.begin + i, position);
+  }
+  WaitForEarlier();
   const float* weight = nullptr;
   float scale = 1.0f;
   if (piece.kv_head >= 0) {
@@ -249,41 +300,46 @@ MLA_DEVICE void WritePiece(const GpuAppend& a, const GpuAppendPiece& piece, int 
   }
   // Floats have no groups; then it is the padding alone that they decide.
   const int group = piece.rows.format.packed() ? piece.rows.format.group : kMostGroup;
-  for (int i = Lane(); i < piece.count; i += kWarp) {
+  const auto place = [&](int i, const Angle& angle) {
     const int j = piece.begin + i;
     float value;
-    if (piece.rope_group >= 0) {
-      value = RotaryKey(a, keys + piece.source, piece.rope_group, j, position, weight, scale);
+    if (rotary) {
+      value = RotaryKey(a, keys + piece.source, j, angle, weight, scale);
     } else {
       value = latents[piece.source + j];
       if (weight != nullptr) value *= scale * weight[piece.weight + j];
     }
     shared[Slot(i, group)] = value;
+  };
+  MLA_UNROLL
+  for (int j = 0; j < kAhead; ++j) {
+    if (Lane() + j * kWarp < piece.count) place(Lane() + j * kWarp, angles[j]);
+  }
+  MLA_UNROLL_BY(1)
+  for (int i = Lane() + kAhead * kWarp; i < piece.count; i += kWarp) {
+    place(i, rotary ? AngleOfElement(a.rotation, piece.rope_group, piece.begin + i, position)
+                    : Angle{1.0f, 0.0f});
   }
   SyncWarp();
-  const int page = position / kPageTokens, slot = position % kPageTokens;
-  uint8_t* rows = table[a.places.Rows(a.layer, page)];
   if (piece.rows.format.packed()) {
     WritePacked(piece, rows, slot, shared);
   } else {
     WriteFloats(piece, piece.rows, rows, slot, shared, group);
   }
-  if (a.window) {
-    WriteFloats(piece, piece.exact, table[a.places.Exact(a.layer, page)], slot, shared, group);
-  }
-  if (position < a.sink) {
-    WriteFloats(piece, piece.first, table[a.places.First(a.layer)], slot, shared, group);
-  }
+  if (exact != nullptr) WriteFloats(piece, piece.exact, exact, slot, shared, group);
+  if (first != nullptr) WriteFloats(piece, piece.first, first, slot, shared, group);
 }
 
 // A warp has one of a row's parts: a head's query, a piece of the cache's row, or a scalar.
 MLA_KERNEL void Append(const GpuAppend a) {
-  WaitForEarlier();
   LetLaterStart();
-  const int row = BlockY();
-  const int position = a.positions[row];
-  if (position < 0) return;
-  int part = BlockX() * kWarps + WarpIndex();
+  // No kernel writes positions, tables and pieces.
+  const int row = BlockY(), position = a.positions[row];
+  if (position < 0) {
+    WaitForEarlier();
+    return;
+  }
+  int part = BlockX();
   const int queries = a.q == nullptr ? 0 : a.heads;
   if (part < queries) {
     FinishQuery(a, row, part, position);
@@ -292,24 +348,23 @@ MLA_KERNEL void Append(const GpuAppend a) {
   part -= queries;
   uint8_t* const* table = a.tables[row];
   if (part < a.piece_count) {
-    float* shared = reinterpret_cast<float*>(SharedMemory()) + WarpIndex() * kPieceFloats;
-    WritePiece(a, a.pieces[part], row, position, table, shared);
+    const GpuAppendPiece piece = a.pieces[part];
+    WritePiece(a, piece, row, position, table, reinterpret_cast<float*>(SharedMemory()));
     return;
   }
   part -= a.piece_count;
-  if (!a.key_scalar || part >= a.kv_heads) return;
-  WriteScalar(a, row, part, position, table[a.places.Rows(a.layer, position / kPageTokens)]);
+  uint8_t* page = table[a.places.Rows(a.layer, position / kPageTokens)];
+  WaitForEarlier();
+  WriteScalar(a, row, part, position, page);
 }
-
-int BlocksFor(int warps) { return (warps + kWarps - 1) / kWarps; }
 
 }  // namespace
 
 void Launch(GpuStream& stream, const GpuAppend& args) {
   const int parts = (args.q == nullptr ? 0 : args.heads) + args.piece_count +
                     (args.key_scalar ? args.kv_heads : 0);
-  const int shared = kWarps * kPieceFloats * static_cast<int>(sizeof(float));
-  Launch(stream, {BlocksFor(parts), args.n}, kBlockThreads, shared, Append, args);
+  const int shared = kPieceFloats * static_cast<int>(sizeof(float));
+  Launch(stream, {parts, args.n}, kBlockThreads, shared, Append, args);
 }
 
 }  // namespace mla::MLA_GPU
