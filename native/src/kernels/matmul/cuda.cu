@@ -18,6 +18,7 @@ struct MatVecArgs {
   int32_t lane_bits;      // 2^lane_bits lanes share a row
   int32_t tiles;          // of as many rows as a warp has at a time
   int32_t stages;         // in which a lane goes through its share of a row
+  int32_t early;          // last rounds in which the next launch may begin
   int32_t ahead;          // tiles of a warp that come to the cache before the next one; -1: none
   bool integers, floats;  // what the products need
 };
@@ -71,6 +72,24 @@ MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int tile) {
   }
 }
 
+// Where a lane's result goes, if it has any, and what is added to it.
+struct Result {
+  float* out = nullptr;
+  float add = 0.0f, bias = 0.0f;
+};
+
+// Lane i has the results of row i of the input; of a gate and its up-projection, the gate's.
+MLA_DEVICE Result ResultOf(const MatVecArgs& a, const ProductRow& at, int lane) {
+  Result result;
+  if (!at.there || lane >= a.call.n) return result;
+  const GpuProduct& product = a.call.products[at.part];
+  if (product.bias != nullptr) result.bias = product.bias[at.row];
+  if (a.call.gated && at.part > 0) return result;
+  result.out = product.out + lane * product.out_stride + at.row;
+  if (product.add) result.add = *result.out;
+  return result;
+}
+
 // Warps walk the rows of all products together. As soon as a quad of weights is multiplied the one
 // a stage later is asked for; the first ones, and what the cache is to have, are on their way while
 // earlier launches end. A row's result does not depend on the others, nor on the grid. Where the
@@ -78,13 +97,17 @@ MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int tile) {
 template <int kN, Forms kForms>
 MLA_KERNEL_OF(kMostThreads, kN == 1 && kForms != Forms::kAny ? 2 : 1)
 void MatVec(const MatVecArgs a) {
-  LetLaterStart();
   uint8_t* shared = SharedMemory();
   const int cols = static_cast<int>(a.call.cols);
   const int lanes = 1 << a.lane_bits, lane = Lane() & (lanes - 1);
   // Neighbours in different blocks, so that what is left at the end is every processor's.
   const int warps = GridX() * (BlockThreads() / kWarp);
   int tile = WarpIndex() * GridX() + BlockX();
+  // Not at once: what the next one asks of memory is to come when this one asks for no more.
+  const auto let_later_start = [&](int at) {
+    if (at + a.early * warps >= a.tiles) LetLaterStart();
+  };
+  let_later_start(tile);
   ProductRow row = FindRow(a, tile);
   WeightRow weights = WeightsOf<kForms>(a, row);
   Stage stage = {};
@@ -94,6 +117,7 @@ void MatVec(const MatVecArgs a) {
   float by[kInputAhead][4] = {};
   LoadAhead(a.call.input, cols, by);
   WaitForEarlier();
+  Result result = ResultOf(a, row, lane);
   PrepareInput<kN>(a.call.input, a.call.n, cols, kForms != Forms::kAny || a.integers,
                    kForms == Forms::kAny && a.floats, shared, a.places, by);
   const float factor =
@@ -104,17 +128,7 @@ void MatVec(const MatVecArgs a) {
                                reinterpret_cast<const float*>(shared + a.places.floats)};
   for (; tile < a.tiles; tile += warps) {
     const ProductRow now = row;
-    // Its lane's row of the input; a gate's row has the result of both.
-    const bool wanted = now.there && lane < a.call.n;
-    const bool writes = wanted && !(a.call.gated && now.part > 0);
-    float* out = nullptr;
-    float add = 0.0f, bias = 0.0f;
-    if (wanted) {
-      const GpuProduct& product = a.call.products[now.part];
-      if (product.bias != nullptr) bias = product.bias[now.row];
-      if (writes) out = product.out + lane * product.out_stride + now.row;
-      if (writes && product.add) add = *out;
-    }
+    let_later_start(tile);
     if (a.ahead >= 0) PrefetchTile<kForms>(a, tile + (a.ahead + 1) * warps);
     const GpuForm form = FormOf<kForms>(a, now);
     const int form_units = UnitsOf(form, cols);
@@ -140,13 +154,13 @@ void MatVec(const MatVecArgs a) {
       const float of_row = SumOver(sums[i], lanes);
       if (lane == i) sum = of_row;
     }
-    const float value = add + sum * factor + bias;
+    float value = result.add + sum * factor + result.bias;
     if (a.call.gated) {
       const float up = ShuffleXor(value, lanes);
-      if (writes) *out = value / (1.0f + Exp(-value)) * up;
-    } else if (writes) {
-      *out = value;
+      value = value / (1.0f + Exp(-value)) * up;
     }
+    if (result.out != nullptr) *result.out = value;
+    result = ResultOf(a, row, lane);
   }
 }
 
@@ -308,10 +322,17 @@ int RowsAtOnce(const MatVecArgs& a, int threads, int shared_bytes) {
   return n;
 }
 
-// MLA_CUDA_AHEAD, in KiB, for comparisons.
+int64_t Knob(const char* value, int64_t kib) {
+  return (value == nullptr ? kib : std::atoll(value)) << 10;
+}
+// Of a processor's memory traffic. MLA_CUDA_AHEAD and MLA_CUDA_EARLY, in KiB, for comparisons.
 int64_t AheadBytes() {
-  static const char* const value = std::getenv("MLA_CUDA_AHEAD");
-  return value == nullptr ? 64 << 10 : std::atoll(value) << 10;
+  static const int64_t bytes = Knob(std::getenv("MLA_CUDA_AHEAD"), 64);
+  return bytes;
+}
+int64_t EarlyBytes() {
+  static const int64_t bytes = Knob(std::getenv("MLA_CUDA_EARLY"), 64);
+  return bytes;
 }
 
 using MatVecKernel = void (*)(MatVecArgs);
@@ -361,9 +382,12 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
       static_cast<int>(std::min<int64_t>(Groups(args.tiles, warps), stream.processors()))};
   // So much a processor is what comes from memory while the input is prepared.
   constexpr int kLeastRow = 1024;  // bytes that are worth it
-  const int64_t row = bytes / args.rows, round = (row << (5 - args.lane_bits)) * warps;
-  const int64_t ahead = std::max<int64_t>(AheadBytes() / std::max<int64_t>(round, 1), 1) - 1;
-  args.ahead = row < kLeastRow || AheadBytes() == 0 ? -1 : static_cast<int32_t>(ahead);
+  const int64_t row = bytes / args.rows;
+  const int64_t round = std::max<int64_t>((row << (5 - args.lane_bits)) * warps, 1);
+  args.ahead = row < kLeastRow || AheadBytes() == 0
+                   ? -1
+                   : static_cast<int32_t>(std::max<int64_t>(AheadBytes() / round, 1) - 1);
+  args.early = static_cast<int32_t>(std::max<int64_t>(EarlyBytes() / round, 1));
   const int at_once = RowsAtOnce(args, threads, stream.shared_bytes());
   args.places = PlaceInput(at_once, call.cols, args.integers, args.floats, threads);
   const auto kernel = KernelOf(call, at_once);

@@ -24,7 +24,7 @@ struct InputPlaces {
   int32_t scales;    // [n][cols / 32] floats
   int32_t sums;      // [n][cols / 32] floats: of x over the group
   int32_t floats;    // [n][padded cols]
-  int32_t squares;   // [n][warps] floats: sums of x²
+  int32_t squares;   // [n][warps] floats: sums of x²; the warps of a block are a multiple of four
   int32_t bytes;
 };
 
@@ -227,10 +227,15 @@ MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool intege
 MLA_DEVICE float FactorOf(const GpuInput& input, int i, int cols, const uint8_t* shared,
                           const InputPlaces& p) {
   if (input.kind != GpuInput::Kind::kNorm) return 1.0f;
-  const int warps = BlockThreads() / kWarp;
-  const float* squares = reinterpret_cast<const float*>(shared + p.squares) + i * warps;
+  const int fours = BlockThreads() / kWarp / 4;
+  const Quad* squares = reinterpret_cast<const Quad*>(shared + p.squares) + i * fours;
   float sum = 0.0f;
-  for (int w = 0; w < warps; ++w) sum += squares[w];
+  MLA_UNROLL_BY(4)
+  for (int q = 0; q < fours; ++q) {
+    const Quad quad = squares[q];
+    sum += (FloatOfBits(quad.word[0]) + FloatOfBits(quad.word[1])) +
+           (FloatOfBits(quad.word[2]) + FloatOfBits(quad.word[3]));
+  }
   return Rsqrt(sum / static_cast<float>(cols) + input.epsilon);
 }
 
