@@ -12,8 +12,15 @@ constexpr int kWarps = kThreads / kWarp;
 constexpr int kAhead = 8;
 
 // exp(x) of x <= 0 in units of 2^-40: sums of up to 2^24 are exact in 64 bits, in any order.
+// Halves are rounded up. By shifts: a GPU converts slowly between types.
 MLA_DEVICE uint64_t Weight(float x) {
-  return static_cast<uint64_t>(static_cast<double>(Exp(x)) * 0x1p40 + 0.5);
+  const uint32_t bits = BitsOfFloat(Exp(x));
+  constexpr int kUnitExponent = 127 + 23 - 40;  // of a float whose last bit is the unit
+  const int up = static_cast<int>(bits >> 23) - kUnitExponent;
+  const uint32_t digits = (bits & 0x7fffffu) | 0x800000u;
+  if (up >= 0) return uint64_t{digits} << up;
+  const int down = -up < 31 ? -up : 31;
+  return (digits + (1u << (down - 1))) >> down;
 }
 constexpr double kWeightUnit = 0x1p-40;
 
@@ -240,17 +247,21 @@ MLA_DEVICE uint64_t EdgeOf(const Row& row, const ChoiceRequest& draw) {
 // Finds row.best, and copies logits unless `copy` is null. The best token, or -1 where logits are
 // damaged.
 MLA_DEVICE int BestOf(Row& row, float* copy) {
-  uint64_t best_key = 0, bad = 0;
+  // A thread meets its tokens in ascending order: of the same logits the first one stays.
+  float best = -Infinity();
+  int best_token = row.n;
+  bool bad = false;
   Each(row, [&](int token, float logit) {
     if (copy != nullptr) copy[token] = logit;
-    bad |= logit < Infinity() ? 0 : 1;
-    const uint64_t key = Key(logit, token);
-    best_key = key > best_key ? key : best_key;
+    bad |= !(logit < Infinity());
+    best_token = logit > best ? token : best_token;
+    best = logit > best ? logit : best;
   });
-  best_key = OverBlock(best_key, [](uint64_t x, uint64_t y) { return x > y ? x : y; });
-  bad = SumOverBlock(bad);
-  row.best = LogitOf(best_key);
-  return bad > 0 || row.best == -Infinity() ? -1 : TokenOf(best_key);
+  constexpr uint64_t kBad = ~uint64_t{0};  // above all keys
+  const uint64_t key = OverBlock(bad ? kBad : Key(best, best_token),
+                                 [](uint64_t x, uint64_t y) { return x > y ? x : y; });
+  row.best = LogitOf(key);
+  return key == kBad || row.best == -Infinity() ? -1 : TokenOf(key);
 }
 
 // ln Σ exp(logit - best).
@@ -270,8 +281,8 @@ MLA_DEVICE Row RowOf(const Args& a) {
 }
 
 MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
-  WaitForEarlier();
   LetLaterStart();
+  WaitForEarlier();
   const GpuSamplingRow asked = a.row[BlockX()];
   Row row = RowOf(a);
   int token = BestOf(row, asked.copy);
@@ -287,8 +298,8 @@ MLA_KERNEL_OF(kThreads, 1) void Sample(const GpuSampling a) {
 }
 
 MLA_KERNEL_OF(kThreads, 1) void Score(const GpuScores a) {
-  WaitForEarlier();
   LetLaterStart();
+  WaitForEarlier();
   Row row = RowOf(a);
   const bool damaged = BestOf(row, nullptr) < 0;
   if (damaged) {
