@@ -5,10 +5,13 @@
 
 #if defined(__CUDACC__)
 #define MLA_BOTH __host__ __device__ __forceinline__
-// Whole, where the count is known when it is compiled.
-#define MLA_BOTH_UNROLL _Pragma("unroll")
 #else
 #define MLA_BOTH inline
+#endif
+// Of a loop on the GPU: whole, where the count is known when it is compiled.
+#if defined(__CUDA_ARCH__)
+#define MLA_BOTH_UNROLL _Pragma("unroll")
+#else
 #define MLA_BOTH_UNROLL
 #endif
 

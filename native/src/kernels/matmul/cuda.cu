@@ -19,7 +19,7 @@ struct MatVecArgs {
   int32_t tiles;          // of as many rows as a warp has at a time
   int32_t stages;         // in which a lane goes through its share of a row
   int32_t early;          // last rounds in which the next launch may begin
-  int32_t ahead;          // tiles of a warp that come to the cache before the next one; -1: none
+  int32_t ahead;          // a warp's first tiles that come to the cache at once
   bool integers, floats;  // what the products need
 };
 
@@ -39,6 +39,14 @@ MLA_DEVICE ProductRow FindRow(const MatVecArgs& a, int tile) {
     row -= static_cast<int>(a.call.products[part++].w.rows);
   }
   return {true, part, row};
+}
+
+// The row that a round of `rows` further, in the sequence of all rows, is the lane's.
+MLA_DEVICE void GoOn(const MatVecArgs& a, int tile, int rows, ProductRow* row) {
+  row->row += a.call.gated ? rows / 2 : rows;
+  if (!row->there || row->row >= static_cast<int>(a.call.products[row->part].w.rows)) {
+    *row = FindRow(a, tile);
+  }
 }
 
 // Forms of weights that kernels are made for; kAny: each matrix its own.
@@ -113,7 +121,7 @@ void MatVec(const MatVecArgs a) {
   Stage stage = {};
   LoadStage(FormOf<kForms>(a, row), weights, UnitsOf(FormOf<kForms>(a, row), cols), lane, lanes, 0,
             &stage);
-  for (int i = 0; i <= a.ahead; ++i) PrefetchTile<kForms>(a, tile + i * warps);
+  for (int i = 0; i < a.ahead; ++i) PrefetchTile<kForms>(a, tile + i * warps);
   float by[kInputAhead][4] = {};
   LoadAhead(a.call.input, cols, by);
   WaitForEarlier();
@@ -123,27 +131,25 @@ void MatVec(const MatVecArgs a) {
   const float factor =
       lane < a.call.n ? FactorOf(a.call.input, lane, cols, shared, a.places) : 1.0f;
   const PreparedInput input = {shared + a.places.integers,
-                               reinterpret_cast<const float*>(shared + a.places.scales),
-                               reinterpret_cast<const float*>(shared + a.places.sums),
+                               reinterpret_cast<const InputGroup*>(shared + a.places.groups),
                                reinterpret_cast<const float*>(shared + a.places.floats)};
   for (; tile < a.tiles; tile += warps) {
     const ProductRow now = row;
     let_later_start(tile);
-    if (a.ahead >= 0) PrefetchTile<kForms>(a, tile + (a.ahead + 1) * warps);
     const GpuForm form = FormOf<kForms>(a, now);
     const int form_units = UnitsOf(form, cols);
     float sums[kN] = {};
     for (int s = 0; s < a.stages; ++s) {
       const bool last = s + 1 == a.stages;
       if (last) {
-        row = FindRow(a, tile + warps);
+        GoOn(a, tile + warps, warps << (5 - a.lane_bits), &row);
         weights = WeightsOf<kForms>(a, row);
       }
       const GpuForm next_form = FormOf<kForms>(a, row);
       const int next_units = UnitsOf(next_form, cols);
       MLA_UNROLL
       for (int i = 0; i < kStageQuads; ++i) {
-        if (now.there) AddQuadOf<kN>(form, stage, form_units, lane, lanes, s, i, input, sums);
+        AddQuadOf<kN>(form, stage, form_units, lane, lanes, s, i, input, sums);
         LoadQuadOf(next_form, weights, next_units, lane, lanes, last ? 0 : s + 1, i, &stage);
       }
     }
@@ -246,7 +252,7 @@ void HeadProduct(const HeadProductArgs args) {
   LoadStage(a.w.form, weights, units, lane, lanes, 0, &stage);
   bool loaded = true;
   WaitForEarlier();
-  const PreparedInput input = {nullptr, nullptr, nullptr, reinterpret_cast<const float*>(shared)};
+  const PreparedInput input = {nullptr, nullptr, reinterpret_cast<const float*>(shared)};
   for (int begin = 0; begin < columns; begin += kColumns) {
     if (begin > 0) SyncBlock();  // x may be in use
     for (int j = ThreadIndex(); j < kColumns * padded / 4; j += kHeadThreads) {
@@ -322,17 +328,22 @@ int RowsAtOnce(const MatVecArgs& a, int threads, int shared_bytes) {
   return n;
 }
 
-int64_t Knob(const char* value, int64_t kib) {
-  return (value == nullptr ? kib : std::atoll(value)) << 10;
+int64_t Knob(const char* value, int64_t otherwise) {
+  return value == nullptr ? otherwise : std::atoll(value);
 }
-// Of a processor's memory traffic. MLA_CUDA_AHEAD and MLA_CUDA_EARLY, in KiB, for comparisons.
+// For comparisons: MLA_CUDA_AHEAD and MLA_CUDA_EARLY, KiB of a processor's memory traffic, and
+// MLA_CUDA_LANES, the most bits of lanes that share a row.
 int64_t AheadBytes() {
-  static const int64_t bytes = Knob(std::getenv("MLA_CUDA_AHEAD"), 64);
-  return bytes;
+  static const int64_t kib = Knob(std::getenv("MLA_CUDA_AHEAD"), 64);
+  return kib << 10;
 }
 int64_t EarlyBytes() {
-  static const int64_t bytes = Knob(std::getenv("MLA_CUDA_EARLY"), 64);
-  return bytes;
+  static const int64_t kib = Knob(std::getenv("MLA_CUDA_EARLY"), 64);
+  return kib << 10;
+}
+int MostLaneBits() {
+  static const int64_t bits = Knob(std::getenv("MLA_CUDA_LANES"), 5);
+  return static_cast<int>(bits);
 }
 
 using MatVecKernel = void (*)(MatVecArgs);
@@ -368,8 +379,9 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
     (w.quantized() ? args.integers : args.floats) = true;
   }
   // A gate's row and its up's are neighbours in a warp.
-  args.lane_bits = LaneBitsOf(args.integers ? call.cols / kGpuGroup : Groups(call.cols, 8),
-                              args.rows, call.gated ? 4 : 5, stream.processors());
+  args.lane_bits =
+      LaneBitsOf(args.integers ? call.cols / kGpuGroup : Groups(call.cols, 8), args.rows,
+                 std::min(call.gated ? 4 : 5, MostLaneBits()), stream.processors());
   for (int32_t i = 0; i < call.count; ++i) {
     args.stages = std::max(args.stages, StagesOf(call.products[i].w, args.lane_bits));
   }
@@ -384,9 +396,7 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
   constexpr int kLeastRow = 1024;  // bytes that are worth it
   const int64_t row = bytes / args.rows;
   const int64_t round = std::max<int64_t>((row << (5 - args.lane_bits)) * warps, 1);
-  args.ahead = row < kLeastRow || AheadBytes() == 0
-                   ? -1
-                   : static_cast<int32_t>(std::max<int64_t>(AheadBytes() / round, 1) - 1);
+  args.ahead = row < kLeastRow ? 0 : static_cast<int32_t>(AheadBytes() / round);
   args.early = static_cast<int32_t>(std::max<int64_t>(EarlyBytes() / round, 1));
   const int at_once = RowsAtOnce(args, threads, stream.shared_bytes());
   args.places = PlaceInput(at_once, call.cols, args.integers, args.floats, threads);

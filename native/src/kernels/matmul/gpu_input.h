@@ -16,13 +16,16 @@ namespace mla::MLA_GPU {
 // the low ones.
 constexpr float kMostLevel = 127.0f * 128.0f;
 
+struct alignas(8) InputGroup {
+  float scale, sum;  // the sum of its elements
+};
+
 constexpr int kBlockThreads = 256;
 
 // Where everything is in shared memory, in bytes.
 struct InputPlaces {
   int32_t integers;  // [n][4 planes], 4 * cols / 2 bytes a row
-  int32_t scales;    // [n][cols / 32] floats
-  int32_t sums;      // [n][cols / 32] floats: of x over the group
+  int32_t groups;    // [n][cols / 32] InputGroup
   int32_t floats;    // [n][padded cols]
   int32_t squares;   // [n][warps] floats: sums of x²; the warps of a block are a multiple of four
   int32_t bytes;
@@ -32,9 +35,8 @@ struct InputPlaces {
 MLA_BOTH InputPlaces PlaceInput(int n, int64_t cols, bool integers, bool floats, int threads) {
   InputPlaces p = {};
   const int row = static_cast<int>(cols), groups = integers ? row / 32 : 0;
-  p.scales = n * groups * 64;
-  p.sums = p.scales + (n * groups * 4 + 15) / 16 * 16;
-  p.floats = p.sums + (n * groups * 4 + 15) / 16 * 16;
+  p.groups = n * groups * 64;
+  p.floats = p.groups + (n * groups * static_cast<int>(sizeof(InputGroup)) + 15) / 16 * 16;
   p.squares = p.floats + (floats ? n * static_cast<int>(GpuPaddedCols(cols)) * 4 : 0);
   p.bytes = p.squares + n * (threads / kWarp) * 4;
   return p;
@@ -112,7 +114,7 @@ MLA_DEVICE void LoadFours(const float* row, int first, int cols, bool whole,
 // Eight neighbouring lanes, four elements each: a group. All lanes of a warp call this; those with
 // write false only take part.
 MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int group, int groups,
-                           uint8_t* planes, float* scales, float* sums) {
+                           uint8_t* planes, InputGroup* numbers) {
   // As whole numbers, infinities and NaN are the largest.
   uint32_t bits = 0;
   MLA_UNROLL
@@ -147,10 +149,7 @@ MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int group, int gr
       reinterpret_cast<uint32_t*>(planes) + (part / 4 * groups + group) * 4 + part % 4;
   plane[0] = high_word;
   plane[2 * groups * 4] = low_word;
-  if (part == 0) {
-    scales[group] = scale;
-    sums[group] = static_cast<float>(total) * scale;
-  }
+  if (part == 0) numbers[group] = {scale, static_cast<float>(total) * scale};
 }
 
 // What of an input's first fours may be loaded before earlier launches are done: a norm's weights.
@@ -209,8 +208,7 @@ MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool intege
         }
         if (integers) {
           StoreGroup(x[j], at < fours, at / 8, groups, shared + p.integers + i * groups * 64,
-                     reinterpret_cast<float*>(shared + p.scales) + i * groups,
-                     reinterpret_cast<float*>(shared + p.sums) + i * groups);
+                     reinterpret_cast<InputGroup*>(shared + p.groups) + i * groups);
         }
       }
     }

@@ -7,6 +7,7 @@
 
 #include "cuda/simt.h"
 #include "kernels/matmul/gpu.h"
+#include "kernels/matmul/gpu_input.h"
 
 namespace mla::MLA_GPU {
 
@@ -89,8 +90,7 @@ MLA_DEVICE void WidenEight(GpuForm form, const Quad& quad, float (&to)[8]) {
 // Rows of a prepared input in shared memory (gpu_input.h).
 struct PreparedInput {
   const uint8_t* integers;
-  const float* scales;
-  const float* sums;
+  const InputGroup* groups;
   const float* floats;
 };
 
@@ -123,8 +123,8 @@ MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, int group, int gro
         low = Dot4(second, Word(x_low, 2 * j + 1), Dot4(first, Word(x_low, 2 * j), low));
       }
     }
-    sums[i] += scale * x.scales[i * groups + group] * static_cast<float>(high * 128 + low) +
-               minimum * x.sums[i * groups + group];
+    const InputGroup of = x.groups[i * groups + group];
+    sums[i] += scale * of.scale * static_cast<float>(high * 128 + low) + minimum * of.sum;
   }
 }
 
@@ -143,7 +143,7 @@ MLA_DEVICE void AddInt8(const Quad& weights, int half, uint32_t numbers, int gro
       high = Dot4(Word(weights, j), Word(x_high, j), high);
       low = Dot4(Word(weights, j), Word(x_low, j), low);
     }
-    sums[i] += scale * x.scales[i * groups + group] * static_cast<float>(high * 128 + low);
+    sums[i] += scale * x.groups[i * groups + group].scale * static_cast<float>(high * 128 + low);
   }
 }
 
@@ -158,27 +158,30 @@ MLA_DEVICE void AddFloats(const float (&weights)[kCount], int element, int padde
   }
 }
 
-// Quad i of a lane's stage of w[row] · x[j], j < kN.
+// Quad i of a lane's stage of w[row] · x[j], j < kN. Lanes behind the row's end add zeros.
 template <int kN>
 MLA_DEVICE void AddQuadOf(GpuForm form, const Stage& weights, int units, int lane, int lanes,
                           int stage, int i, const PreparedInput& x, float (&sums)[kN]) {
   const int quads = QuadsOf(form);
-  const int unit = lane + (stage * (kStageQuads / quads) + i / quads) * lanes;
-  if (unit >= units) return;
-  const Quad& quad = weights.values[i];
+  const int first = (stage * (kStageQuads / quads) + i / quads) * lanes;
+  if (first >= units) return;  // the whole warp
+  const bool there = first + lane < units;
+  const int unit = there ? first + lane : first;
+  const auto number = [&](int j) { return there ? weights.numbers[j] : 0; };
+  const auto word = [&](int j) { return there ? weights.values[i].word[j] : 0; };
   switch (form) {
     case GpuForm::kInt4:
-      return AddInt4<kN>(quad, weights.numbers[i], unit, units, x, sums);
+      return AddInt4<kN>(weights.values[i], number(i), unit, units, x, sums);
     case GpuForm::kInt8:
-      return AddInt8<kN>(quad, i % 2, weights.numbers[i | 1], unit, units, x, sums);
+      return AddInt8<kN>(weights.values[i], i % 2, number(i | 1), unit, units, x, sums);
     case GpuForm::kF32: {
-      const float four[4] = {FloatOfBits(quad.word[0]), FloatOfBits(quad.word[1]),
-                             FloatOfBits(quad.word[2]), FloatOfBits(quad.word[3])};
+      const float four[4] = {FloatOfBits(word(0)), FloatOfBits(word(1)), FloatOfBits(word(2)),
+                             FloatOfBits(word(3))};
       return AddFloats<4, kN>(four, unit * 8 + i % 2 * 4, units * 8, x, sums);
     }
     default: {
       float eight[8];
-      WidenEight(form, quad, eight);
+      WidenEight(form, {{word(0), word(1), word(2), word(3)}}, eight);
       return AddFloats<8, kN>(eight, unit * 8, units * 8, x, sums);
     }
   }
