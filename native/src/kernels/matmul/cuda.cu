@@ -30,8 +30,8 @@ struct ProductRow {
 };
 
 // Lane's row of a tile. Gate's and up's rows take turns, so that neighbours meet.
-MLA_DEVICE ProductRow FindRow(const MatVecArgs& a, int tile) {
-  int row = ((tile * kWarp) >> a.lane_bits) + (Lane() >> a.lane_bits);
+MLA_DEVICE ProductRow FindRow(const MatVecArgs& a, int lane_bits, int tile) {
+  int row = (tile << (5 - lane_bits)) + (Lane() >> lane_bits);
   if (row >= a.rows) return {false, 0, 0};
   if (a.call.gated) return {true, row & 1, row >> 1};
   int part = 0;
@@ -42,10 +42,10 @@ MLA_DEVICE ProductRow FindRow(const MatVecArgs& a, int tile) {
 }
 
 // The row that a round of `rows` further, in the sequence of all rows, is the lane's.
-MLA_DEVICE void GoOn(const MatVecArgs& a, int tile, int rows, ProductRow* row) {
+MLA_DEVICE void GoOn(const MatVecArgs& a, int lane_bits, int tile, int rows, ProductRow* row) {
   row->row += a.call.gated ? rows / 2 : rows;
   if (!row->there || row->row >= static_cast<int>(a.call.products[row->part].w.rows)) {
-    *row = FindRow(a, tile);
+    *row = FindRow(a, lane_bits, tile);
   }
 }
 
@@ -69,9 +69,9 @@ MLA_DEVICE WeightRow WeightsOf(const MatVecArgs& a, const ProductRow& at) {
 
 // A tile's weights to the second-level cache, a row by the first of its lanes.
 template <Forms kForms>
-MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int tile) {
-  const ProductRow at = FindRow(a, tile);
-  if (!at.there || (Lane() & ((1 << a.lane_bits) - 1)) != 0) return;
+MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int lane_bits, int tile) {
+  const ProductRow at = FindRow(a, lane_bits, tile);
+  if (!at.there || (Lane() & ((1 << lane_bits) - 1)) != 0) return;
   const WeightRow row = WeightsOf<kForms>(a, at);
   const int cols = static_cast<int>(a.call.cols);
   Prefetch(row.values, ValueBytesOfRow(FormOf<kForms>(a, at), cols));
@@ -101,13 +101,15 @@ MLA_DEVICE Result ResultOf(const MatVecArgs& a, const ProductRow& at, int lane) 
 // Warps walk the rows of all products together. As soon as a quad of weights is multiplied the one
 // a stage later is asked for; the first ones, and what the cache is to have, are on their way while
 // earlier launches end. A row's result does not depend on the others, nor on the grid. Where the
-// input is one row, the next launch's block has room beside this one's.
-template <int kN, Forms kForms>
+// input is one row, the next launch's block has room beside this one's. kLaneBits: the arguments',
+// known when it is compiled, or 0.
+template <int kN, Forms kForms, int kLaneBits>
 MLA_KERNEL_OF(kMostThreads, kN == 1 && kForms != Forms::kAny ? 2 : 1)
 void MatVec(const MatVecArgs a) {
   uint8_t* shared = SharedMemory();
   const int cols = static_cast<int>(a.call.cols);
-  const int lanes = 1 << a.lane_bits, lane = Lane() & (lanes - 1);
+  const int lane_bits = kLaneBits > 0 ? kLaneBits : a.lane_bits;
+  const int lanes = 1 << lane_bits, lane = Lane() & (lanes - 1);
   // Neighbours in different blocks, so that what is left at the end is every processor's.
   const int warps = GridX() * (BlockThreads() / kWarp);
   int tile = WarpIndex() * GridX() + BlockX();
@@ -116,12 +118,14 @@ void MatVec(const MatVecArgs a) {
     if (at + a.early * warps >= a.tiles) LetLaterStart();
   };
   let_later_start(tile);
-  ProductRow row = FindRow(a, tile);
+  ProductRow row = FindRow(a, lane_bits, tile);
   WeightRow weights = WeightsOf<kForms>(a, row);
   Stage stage = {};
-  LoadStage(FormOf<kForms>(a, row), weights, UnitsOf(FormOf<kForms>(a, row), cols), lane, lanes, 0,
-            &stage);
-  for (int i = 0; i < a.ahead; ++i) PrefetchTile<kForms>(a, tile + i * warps);
+  {
+    const GpuForm form = FormOf<kForms>(a, row);
+    LoadStage(form, StageOf(form, weights, UnitsOf(form, cols), lane), lanes, &stage);
+  }
+  for (int i = 0; i < a.ahead; ++i) PrefetchTile<kForms>(a, lane_bits, tile + i * warps);
   float by[kInputAhead][4] = {};
   LoadAhead(a.call.input, cols, by);
   WaitForEarlier();
@@ -142,15 +146,17 @@ void MatVec(const MatVecArgs a) {
     for (int s = 0; s < a.stages; ++s) {
       const bool last = s + 1 == a.stages;
       if (last) {
-        GoOn(a, tile + warps, warps << (5 - a.lane_bits), &row);
+        GoOn(a, lane_bits, tile + warps, warps << (5 - lane_bits), &row);
         weights = WeightsOf<kForms>(a, row);
       }
       const GpuForm next_form = FormOf<kForms>(a, row);
-      const int next_units = UnitsOf(next_form, cols);
+      const WeightStage next = StageOf(next_form, weights, UnitsOf(next_form, cols),
+                                       FirstUnit(next_form, lane, lanes, last ? 0 : s + 1));
+      const InputStage x = StageOf(input, form_units, FirstUnit(form, lane, lanes, s), lane);
       MLA_UNROLL
       for (int i = 0; i < kStageQuads; ++i) {
-        AddQuadOf<kN>(form, stage, form_units, lane, lanes, s, i, input, sums);
-        LoadQuadOf(next_form, weights, next_units, lane, lanes, last ? 0 : s + 1, i, &stage);
+        AddQuadOf<kN>(form, stage, x, lanes, i, sums);
+        LoadQuadOf(next_form, next, lanes, i, &stage);
       }
     }
     SyncWarp();
@@ -249,7 +255,7 @@ void HeadProduct(const HeadProductArgs args) {
   };
   WeightRow weights = weights_of(first + (Lane() >> args.lane_bits));
   Stage stage = {};
-  LoadStage(a.w.form, weights, units, lane, lanes, 0, &stage);
+  LoadStage(a.w.form, StageOf(a.w.form, weights, units, lane), lanes, &stage);
   bool loaded = true;
   WaitForEarlier();
   const PreparedInput input = {nullptr, nullptr, reinterpret_cast<const float*>(shared)};
@@ -271,11 +277,13 @@ void HeadProduct(const HeadProductArgs args) {
       if (!loaded) weights = weights_of(row);
       float sums[kColumns] = {};
       for (int s = 0; s < args.stages; ++s) {
-        if (!loaded) LoadStage(a.w.form, weights, units, lane, lanes, s, &stage);
+        const int unit = FirstUnit(a.w.form, lane, lanes, s);
+        if (!loaded) LoadStage(a.w.form, StageOf(a.w.form, weights, units, unit), lanes, &stage);
         loaded = false;
+        const InputStage x = StageOf(input, units, unit, lane);
         MLA_UNROLL
         for (int i = 0; i < kStageQuads; ++i) {
-          AddQuadOf<kColumns>(a.w.form, stage, units, lane, lanes, s, i, input, sums);
+          AddQuadOf<kColumns>(a.w.form, stage, x, lanes, i, sums);
         }
       }
       float sum = 0.0f;
@@ -348,22 +356,30 @@ int MostLaneBits() {
 
 using MatVecKernel = void (*)(MatVecArgs);
 
+// Of one row the commonest forms have kernels that know how many lanes share one.
 template <Forms kForms>
-MatVecKernel KernelOf(int rows) {
-  return rows == 1   ? MatVec<1, kForms>
-         : rows == 2 ? MatVec<2, kForms>
-         : rows == 4 ? MatVec<4, kForms>
-                     : MatVec<8, kForms>;
+MatVecKernel KernelOf(int rows, int lane_bits) {
+  if constexpr (kForms != Forms::kAny) {
+    if (rows == 1) {
+      return lane_bits == 3   ? MatVec<1, kForms, 3>
+             : lane_bits == 4 ? MatVec<1, kForms, 4>
+                              : MatVec<1, kForms, 5>;
+    }
+  }
+  return rows == 1   ? MatVec<1, Forms::kAny, 0>
+         : rows == 2 ? MatVec<2, kForms, 0>
+         : rows == 4 ? MatVec<4, kForms, 0>
+                     : MatVec<8, kForms, 0>;
 }
 
-MatVecKernel KernelOf(const GpuMatVec& call, int rows) {
+MatVecKernel KernelOf(const MatVecArgs& a, int rows) {
   const auto all = [&](GpuForm form) {
-    return std::all_of(call.products, call.products + call.count,
+    return std::all_of(a.call.products, a.call.products + a.call.count,
                        [form](const GpuProduct& product) { return product.w.form == form; });
   };
-  return all(GpuForm::kInt4)   ? KernelOf<Forms::kInt4>(rows)
-         : all(GpuForm::kInt8) ? KernelOf<Forms::kInt8>(rows)
-                               : KernelOf<Forms::kAny>(rows);
+  return all(GpuForm::kInt4)   ? KernelOf<Forms::kInt4>(rows, a.lane_bits)
+         : all(GpuForm::kInt8) ? KernelOf<Forms::kInt8>(rows, a.lane_bits)
+                               : KernelOf<Forms::kAny>(rows, a.lane_bits);
 }
 
 }  // namespace
@@ -400,7 +416,7 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
   args.early = static_cast<int32_t>(std::max<int64_t>(EarlyBytes() / round, 1));
   const int at_once = RowsAtOnce(args, threads, stream.shared_bytes());
   args.places = PlaceInput(at_once, call.cols, args.integers, args.floats, threads);
-  const auto kernel = KernelOf(call, at_once);
+  const auto kernel = KernelOf(args, at_once);
   for (int32_t first = 0; first < call.n; first += at_once) {
     MatVecArgs part = args;
     part.call.n = std::min(at_once, call.n - first);

@@ -21,6 +21,8 @@ struct alignas(8) InputGroup {
 };
 
 constexpr int kBlockThreads = 256;
+// What may be read behind the input by lanes that have no group.
+constexpr int kInputSlack = kWarp * 16;
 
 // Where everything is in shared memory, in bytes.
 struct InputPlaces {
@@ -38,7 +40,7 @@ MLA_BOTH InputPlaces PlaceInput(int n, int64_t cols, bool integers, bool floats,
   p.groups = n * groups * 64;
   p.floats = p.groups + (n * groups * static_cast<int>(sizeof(InputGroup)) + 15) / 16 * 16;
   p.squares = p.floats + (floats ? n * static_cast<int>(GpuPaddedCols(cols)) * 4 : 0);
-  p.bytes = p.squares + n * (threads / kWarp) * 4;
+  p.bytes = p.squares + n * (threads / kWarp) * 4 + kInputSlack;
   return p;
 }
 

@@ -54,25 +54,40 @@ MLA_DEVICE WeightRow FindWeights(const GpuMatrix& w, GpuForm form, int cols, int
           w.scales + int64_t{row} * (cols / static_cast<int>(kGpuGroup))};
 }
 
-// Quad i of a lane's stage.
-MLA_DEVICE void LoadQuadOf(GpuForm form, const WeightRow& row, int units, int lane, int lanes,
-                           int stage, int i, Stage* to) {
-  const int quads = QuadsOf(form);
-  const int unit = lane + (stage * (kStageQuads / quads) + i / quads) * lanes;
-  const bool wanted = row.values != nullptr && unit < units;
-  const int quad = form == GpuForm::kInt8 ? i % 2 * units + unit : unit * quads + i % quads;
-  LoadWeights(wanted, row.values + quad * 16, &to->values[i]);
+// A lane's first unit of a stage; the others follow `lanes` units apart.
+MLA_DEVICE int FirstUnit(GpuForm form, int lane, int lanes, int stage) {
+  return lane + stage * StageUnits(form) * lanes;
+}
+
+// Where a lane's stage of a row begins. Everything about quad i is a fixed way from there.
+struct WeightStage {
+  const uint8_t* values;
+  const uint8_t* seconds;  // kInt8: the groups' second halves
+  const uint32_t* scales;
+  int left;  // units from the lane's first one to the row's end; 0: there is no row
+};
+
+MLA_DEVICE WeightStage StageOf(GpuForm form, const WeightRow& row, int units, int first) {
+  const uint8_t* values = row.values + first * (form == GpuForm::kF32 ? 32 : 16);
+  return {values, values + units * 16, row.scales + first,
+          row.values == nullptr ? 0 : units - first};
+}
+
+MLA_DEVICE void LoadQuadOf(GpuForm form, const WeightStage& from, int lanes, int i, Stage* to) {
+  const int step = i / QuadsOf(form) * lanes;
+  const bool wanted = step < from.left;
+  const uint8_t* at = form == GpuForm::kInt8 ? (i % 2 == 0 ? from.values : from.seconds) + step * 16
+                      : form == GpuForm::kF32 ? from.values + step * 32 + i % 2 * 16
+                                              : from.values + step * 16;
+  LoadWeights(wanted, at, &to->values[i]);
   if (form == GpuForm::kInt4 || (form == GpuForm::kInt8 && i % 2 == 1)) {
-    LoadWeight(wanted, row.scales + unit, &to->numbers[i]);
+    LoadWeight(wanted, from.scales + step, &to->numbers[i]);
   }
 }
 
-MLA_DEVICE void LoadStage(GpuForm form, const WeightRow& row, int units, int lane, int lanes,
-                          int stage, Stage* to) {
+MLA_DEVICE void LoadStage(GpuForm form, const WeightStage& from, int lanes, Stage* to) {
   MLA_UNROLL
-  for (int i = 0; i < kStageQuads; ++i) {
-    LoadQuadOf(form, row, units, lane, lanes, stage, i, to);
-  }
+  for (int i = 0; i < kStageQuads; ++i) LoadQuadOf(form, from, lanes, i, to);
 }
 
 // Eight floats of 16 bits each.
@@ -94,26 +109,42 @@ struct PreparedInput {
   const float* floats;
 };
 
-MLA_DEVICE int Word(const Quad& quad, int i) { return static_cast<int>(quad.word[i]); }
+// The same of the input: where a lane's stage of its first row begins.
+struct InputStage {
+  const Quad* planes[4];
+  const InputGroup* groups;
+  const float* floats;
+  int units;      // of a row
+  int left;       // from the lane's first one
+  int warp_left;  // from the first lane's
+};
 
-// The integers of 16 elements of a row of input: one plane of a group.
-MLA_DEVICE Quad InputQuad(const uint8_t* planes, int plane, int groups, int group) {
-  return *reinterpret_cast<const Quad*>(planes + (plane * groups + group) * 16);
+MLA_DEVICE InputStage StageOf(const PreparedInput& x, int units, int first, int lane) {
+  const Quad* planes = reinterpret_cast<const Quad*>(x.integers) + first;
+  return {{planes, planes + units, planes + 2 * units, planes + 3 * units},
+          x.groups + first,
+          x.floats + first * 8,
+          units,
+          units - first,
+          units - first + lane};
 }
 
+MLA_DEVICE int Word(const Quad& quad, int i) { return static_cast<int>(quad.word[i]); }
+
+// `step` units on. Lanes behind the row's end read as the others do, up to kInputSlack bytes behind
+// the input's, and add nothing.
 template <int kN>
-MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, int group, int groups,
-                        const PreparedInput& x, float (&sums)[kN]) {
+MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, const InputStage& x, int step,
+                        float (&sums)[kN]) {
   const float scale = HalfToFloat(static_cast<uint16_t>(numbers));
   const float minimum = HalfToFloat(static_cast<uint16_t>(numbers >> 16));
   MLA_UNROLL
   for (int i = 0; i < kN; ++i) {
-    const uint8_t* planes = x.integers + i * groups * 64;
     int high = 0, low = 0;
     MLA_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const Quad x_high = InputQuad(planes, half, groups, group);
-      const Quad x_low = InputQuad(planes, 2 + half, groups, group);
+      const Quad x_high = x.planes[half][step + i * x.units * 4];
+      const Quad x_low = x.planes[2 + half][step + i * x.units * 4];
       MLA_UNROLL
       for (int j = 0; j < 2; ++j) {
         const uint32_t word = fields.word[half * 2 + j];
@@ -123,67 +154,66 @@ MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, int group, int gro
         low = Dot4(second, Word(x_low, 2 * j + 1), Dot4(first, Word(x_low, 2 * j), low));
       }
     }
-    const InputGroup of = x.groups[i * groups + group];
-    sums[i] += scale * of.scale * static_cast<float>(high * 128 + low) + minimum * of.sum;
+    const InputGroup group = x.groups[step + i * x.units];
+    const float more =
+        scale * group.scale * static_cast<float>(high * 128 + low) + minimum * group.sum;
+    sums[i] += step < x.left ? more : 0.0f;
   }
 }
 
 template <int kN>
-MLA_DEVICE void AddInt8(const Quad& weights, int half, uint32_t numbers, int group, int groups,
-                        const PreparedInput& x, float (&sums)[kN]) {
+MLA_DEVICE void AddInt8(const Quad& weights, int half, uint32_t numbers, const InputStage& x,
+                        int step, float (&sums)[kN]) {
   const float scale = HalfToFloat(static_cast<uint16_t>(numbers >> (16 * half)));
   MLA_UNROLL
   for (int i = 0; i < kN; ++i) {
-    const uint8_t* planes = x.integers + i * groups * 64;
-    const Quad x_high = InputQuad(planes, half, groups, group);
-    const Quad x_low = InputQuad(planes, 2 + half, groups, group);
+    const Quad x_high = x.planes[half][step + i * x.units * 4];
+    const Quad x_low = x.planes[2 + half][step + i * x.units * 4];
     int high = 0, low = 0;
     MLA_UNROLL
     for (int j = 0; j < 4; ++j) {
       high = Dot4(Word(weights, j), Word(x_high, j), high);
       low = Dot4(Word(weights, j), Word(x_low, j), low);
     }
-    sums[i] += scale * x.groups[i * groups + group].scale * static_cast<float>(high * 128 + low);
+    const float more =
+        scale * x.groups[step + i * x.units].scale * static_cast<float>(high * 128 + low);
+    sums[i] += step < x.left ? more : 0.0f;
   }
 }
 
 template <int kCount, int kN>
-MLA_DEVICE void AddFloats(const float (&weights)[kCount], int element, int padded,
-                          const PreparedInput& x, float (&sums)[kN]) {
+MLA_DEVICE void AddFloats(const float (&weights)[kCount], const InputStage& x, int element,
+                          float (&sums)[kN]) {
   MLA_UNROLL
   for (int i = 0; i < kN; ++i) {
-    const Quad* at = reinterpret_cast<const Quad*>(x.floats + i * padded + element);
+    const Quad* at = reinterpret_cast<const Quad*>(x.floats + i * x.units * 8 + element);
     MLA_UNROLL
     for (int j = 0; j < kCount; ++j) sums[i] += weights[j] * FloatOfBits(at[j / 4].word[j % 4]);
   }
 }
 
-// Quad i of a lane's stage of w[row] · x[j], j < kN. Lanes behind the row's end add zeros.
+// Quad i of a lane's stage of w[row] · x[j], j < kN.
 template <int kN>
-MLA_DEVICE void AddQuadOf(GpuForm form, const Stage& weights, int units, int lane, int lanes,
-                          int stage, int i, const PreparedInput& x, float (&sums)[kN]) {
-  const int quads = QuadsOf(form);
-  const int first = (stage * (kStageQuads / quads) + i / quads) * lanes;
-  if (first >= units) return;  // the whole warp
-  const bool there = first + lane < units;
-  const int unit = there ? first + lane : first;
-  const auto number = [&](int j) { return there ? weights.numbers[j] : 0; };
-  const auto word = [&](int j) { return there ? weights.values[i].word[j] : 0; };
+MLA_DEVICE void AddQuadOf(GpuForm form, const Stage& weights, const InputStage& x, int lanes, int i,
+                          float (&sums)[kN]) {
+  const int step = i / QuadsOf(form) * lanes;
+  if (step >= x.warp_left) return;
+  const Quad& quad = weights.values[i];
   switch (form) {
     case GpuForm::kInt4:
-      return AddInt4<kN>(weights.values[i], number(i), unit, units, x, sums);
+      return AddInt4<kN>(quad, weights.numbers[i], x, step, sums);
     case GpuForm::kInt8:
-      return AddInt8<kN>(weights.values[i], i % 2, number(i | 1), unit, units, x, sums);
-    case GpuForm::kF32: {
-      const float four[4] = {FloatOfBits(word(0)), FloatOfBits(word(1)), FloatOfBits(word(2)),
-                             FloatOfBits(word(3))};
-      return AddFloats<4, kN>(four, unit * 8 + i % 2 * 4, units * 8, x, sums);
-    }
-    default: {
+      return AddInt8<kN>(quad, i % 2, weights.numbers[i | 1], x, step, sums);
+    default:
+      if (step >= x.left) return;
+      if (form == GpuForm::kF32) {
+        const float four[4] = {FloatOfBits(quad.word[0]), FloatOfBits(quad.word[1]),
+                               FloatOfBits(quad.word[2]), FloatOfBits(quad.word[3])};
+        return AddFloats<4, kN>(four, x, step * 8 + i % 2 * 4, sums);
+      }
       float eight[8];
-      WidenEight(form, {{word(0), word(1), word(2), word(3)}}, eight);
-      return AddFloats<8, kN>(eight, unit * 8, units * 8, x, sums);
-    }
+      WidenEight(form, quad, eight);
+      return AddFloats<8, kN>(eight, x, step * 8, sums);
   }
 }
 
