@@ -115,7 +115,8 @@ void MatVec(const MatVecArgs a) {
   int tile = WarpIndex() * GridX() + BlockX();
   // Not at once: what the next one asks of memory is to come when this one asks for no more.
   const auto let_later_start = [&](int at) {
-    if (at + a.early * warps >= a.tiles) LetLaterStart();
+    const int of_first_warp = at - WarpIndex() * GridX();
+    if (of_first_warp + a.early * warps >= a.tiles) LetLaterStart();
   };
   let_later_start(tile);
   ProductRow row = FindRow(a, lane_bits, tile);

@@ -171,6 +171,7 @@ MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool intege
   const int warps = BlockThreads() / kWarp, at_once = kInputAhead * BlockThreads();
   const bool normed = input.kind == GpuInput::Kind::kNorm;
   const bool gated = input.kind == GpuInput::Kind::kSwiGlu;
+  const bool plain = !normed && !gated;
   const bool whole =
       (kRows == 1 || input.stride % 4 == 0) && IsWhole(input.x, cols) && IsWhole(input.by, cols);
   MLA_UNROLL_BY(1)
@@ -179,14 +180,20 @@ MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool intege
     const float* row = input.x + i * input.stride;
     const float* row_by = gated ? input.by + i * input.stride : input.by;
     float squares = 0.0f;
+    bool second = false;  // plain ones come in pairs, the second in `by`'s place
     MLA_UNROLL_BY(1)
-    for (int first = 0; first < fours; first += at_once) {
+    for (int first = 0; first < fours; first += at_once, second = !second) {
       float x[kInputAhead][4] = {};
-      if (there) {
+      if (plain && second) {
+        MLA_UNROLL
+        for (int j = 0; j < kInputAhead * 4; ++j) x[j / 4][j % 4] = by[j / 4][j % 4];
+      } else if (there) {
         LoadFours(row, first + ThreadIndex(), cols, whole, x);
         // A norm's are there already where nothing came after them.
         if (gated || (normed && fours > at_once && (first > 0 || i > 0))) {
           LoadFours(row_by, first + ThreadIndex(), cols, whole, by);
+        } else if (plain && first + at_once < fours) {
+          LoadFours(row, first + at_once + ThreadIndex(), cols, whole, by);
         }
       }
       MLA_UNROLL
