@@ -127,12 +127,14 @@ void MatVec(const MatVecArgs a) {
     LoadStage(form, StageOf(form, weights, UnitsOf(form, cols), lane), lanes, &stage);
   }
   for (int i = 0; i < a.ahead; ++i) PrefetchTile<kForms>(a, lane_bits, tile + i * warps);
-  float by[kInputAhead][4] = {};
-  LoadAhead(a.call.input, cols, by);
+  const bool whole = IsWhole<kN>(a.call.input, cols);
+  FirstFours fours = {};
+  LoadAhead(a.call.input, cols, whole, &fours);
   WaitForEarlier();
+  LoadFours(a.call.input.x, ThreadIndex(), cols, whole, fours.x);
   Result result = ResultOf(a, row, lane);
-  PrepareInput<kN>(a.call.input, a.call.n, cols, kForms != Forms::kAny || a.integers,
-                   kForms == Forms::kAny && a.floats, shared, a.places, by);
+  PrepareInput<kN>(a.call.input, a.call.n, cols, whole, kForms != Forms::kAny || a.integers,
+                   kForms == Forms::kAny && a.floats, shared, a.places, fours);
   const float factor =
       lane < a.call.n ? FactorOf(a.call.input, lane, cols, shared, a.places) : 1.0f;
   const PreparedInput input = {shared + a.places.integers,

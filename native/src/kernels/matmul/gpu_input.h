@@ -154,26 +154,36 @@ MLA_DEVICE void StoreGroup(const float (&four)[4], bool write, int group, int gr
   if (part == 0) numbers[group] = {scale, static_cast<float>(total) * scale};
 }
 
-// What of an input's first fours may be loaded before earlier launches are done: a norm's weights.
-MLA_DEVICE void LoadAhead(const GpuInput& input, int cols, float (&by)[kInputAhead][4]) {
+// Whether fours of all rows of an input, and of what they are multiplied with, are whole.
+template <int kRows>
+MLA_DEVICE bool IsWhole(const GpuInput& input, int cols) {
+  return (kRows == 1 || input.stride % 4 == 0) && IsWhole(input.x, cols) && IsWhole(input.by, cols);
+}
+
+// A thread's first fours of an input: a norm's weights may be loaded before earlier launches are
+// done, the first row right behind.
+struct FirstFours {
+  float by[kInputAhead][4], x[kInputAhead][4];
+};
+MLA_DEVICE void LoadAhead(const GpuInput& input, int cols, bool whole, FirstFours* to) {
   if (input.kind == GpuInput::Kind::kNorm) {
-    LoadFours(input.by, ThreadIndex(), cols, IsWhole(input.by, cols), by);
+    LoadFours(input.by, ThreadIndex(), cols, whole, to->by);
   }
 }
 
 // Whole block; ends with a barrier. Rows n .. kRows - 1 of the integers and floats become zeros.
-// Normed rows lack what FactorOf gives: so they need not be gone through twice. `by`: LoadAhead's.
+// Normed rows lack what FactorOf gives: so they need not be gone through twice.
 template <int kRows>
-MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool integers, bool floats,
-                             uint8_t* shared, const InputPlaces& p, float (&by)[kInputAhead][4]) {
+MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool whole, bool integers,
+                             bool floats, uint8_t* shared, const InputPlaces& p,
+                             FirstFours& ahead) {
   const int groups = cols / static_cast<int>(kGpuGroup);
   const int fours = static_cast<int>(GpuPaddedCols(cols)) / 4;
   const int warps = BlockThreads() / kWarp, at_once = kInputAhead * BlockThreads();
   const bool normed = input.kind == GpuInput::Kind::kNorm;
   const bool gated = input.kind == GpuInput::Kind::kSwiGlu;
   const bool plain = !normed && !gated;
-  const bool whole =
-      (kRows == 1 || input.stride % 4 == 0) && IsWhole(input.x, cols) && IsWhole(input.by, cols);
+  float(&by)[kInputAhead][4] = ahead.by;
   MLA_UNROLL_BY(1)
   for (int i = 0; i < kRows; ++i) {
     const bool there = i < n;
@@ -188,7 +198,12 @@ MLA_DEVICE void PrepareInput(const GpuInput& input, int n, int cols, bool intege
         MLA_UNROLL
         for (int j = 0; j < kInputAhead * 4; ++j) x[j / 4][j % 4] = by[j / 4][j % 4];
       } else if (there) {
-        LoadFours(row, first + ThreadIndex(), cols, whole, x);
+        if (i == 0 && first == 0) {
+          MLA_UNROLL
+          for (int j = 0; j < kInputAhead * 4; ++j) x[j / 4][j % 4] = ahead.x[j / 4][j % 4];
+        } else {
+          LoadFours(row, first + ThreadIndex(), cols, whole, x);
+        }
         // A norm's are there already where nothing came after them.
         if (gated || (normed && fours > at_once && (first > 0 || i > 0))) {
           LoadFours(row_by, first + ThreadIndex(), cols, whole, by);
