@@ -11,8 +11,8 @@ namespace {
 
 // The oldest that kernels are compiled for: what they ask for is mma.m16n8k16 and cp.async.
 constexpr int kOldestMajor = 8;
-// The only ones that have wgmma, and the first whose launches may begin before the earlier ones
-// end.
+// The only ones that have wgmma, the oldest with bulk copies, and with launches that begin before
+// the earlier ones end.
 constexpr int kHopper = 9;
 
 // MLA_CUDA_PDL=0 has launches follow each other strictly, for comparisons.
@@ -88,7 +88,7 @@ class Stream final : public GpuStream {
         stream_(stream),
         processors_(processors),
         shared_bytes_(shared_bytes),
-        has_group_mma_(major == kHopper),
+        major_(major),
         starts_early_(major >= kHopper && MayStartEarly()) {}
   ~Stream() override {
     Use();
@@ -182,7 +182,8 @@ class Stream final : public GpuStream {
 
   int processors() const override { return processors_; }
   int shared_bytes() const override { return shared_bytes_; }
-  bool has_group_mma() const override { return has_group_mma_; }
+  bool has_group_mma() const override { return major_ == kHopper; }
+  bool has_bulk_copies() const override { return major_ >= kHopper; }
   bool starts_early() const override { return starts_early_; }
   void* native() override {
     Use();
@@ -206,7 +207,7 @@ class Stream final : public GpuStream {
   const cudaStream_t stream_;
   const int processors_;
   const int shared_bytes_;
-  const bool has_group_mma_;
+  const int major_;
   const bool starts_early_;
   Status failed_;
 };

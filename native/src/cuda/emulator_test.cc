@@ -238,6 +238,48 @@ TEST(Emulator, CopiesArriveWhenTheyAreWaitedFor) {
   }
 }
 
+struct BulkArgs {
+  const float* from;
+  float* to;
+  int turns;
+  bool wait;
+};
+
+// Two halves of 64 floats a turn, by two threads.
+void CopyInBulk(BulkArgs args) {
+  WaitForEarlier();
+  auto* barrier = reinterpret_cast<CopyBarrier*>(SharedMemory());
+  float* shared = reinterpret_cast<float*>(SharedMemory() + 16);
+  if (ThreadIndex() == 0) InitCopyBarrier(barrier);
+  SyncBlock();
+  for (int turn = 0; turn < args.turns; ++turn) {
+    if (ThreadIndex() == 5) ExpectCopies(barrier, 512);
+    if (ThreadIndex() % 16 == 0) {
+      const int half = ThreadIndex() / 16 * 64;
+      CopyBulk(shared + half, args.from + turn * 128 + half, 256, barrier);
+    }
+    SyncBlock();
+    if (args.wait) WaitCopyBarrier(barrier, turn % 2);
+    for (int i = ThreadIndex(); i < 128; i += BlockThreads()) args.to[turn * 128 + i] = shared[i];
+    SyncBlock();
+  }
+}
+
+TEST(Emulator, BulkCopiesArriveInTurns) {
+  alignas(16) float from[3 * 128];
+  std::iota(std::begin(from), std::end(from), 1.0f);
+  for (const Emulator::Order order : kOrders) {
+    Emulator gpu(order);
+    float to[3 * 128] = {};
+    Launch(gpu, {1}, 32, 16 + 512, CopyInBulk, BulkArgs{from, to, 3, true});
+    EXPECT_TRUE(std::equal(std::begin(from), std::end(from), to));
+  }
+  Emulator gpu;
+  float to[128];
+  Launch(gpu, {1}, 32, 16 + 512, CopyInBulk, BulkArgs{from, to, 1, false});
+  for (const float x : to) EXPECT_TRUE(std::isnan(x));
+}
+
 TEST(Emulator, ARecordingKeepsItsArguments) {
   Emulator gpu;
   std::vector<float> values(64, 1.0f), sums(64);
@@ -308,6 +350,22 @@ TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
     if (ThreadIndex() != 7) WaitForEarlier();
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 0, impatient, {}), "thread 7 ends .* did not wait");
+  const auto few_bytes = [](NoArgs) {
+    WaitForEarlier();
+    auto* barrier = reinterpret_cast<CopyBarrier*>(SharedMemory());
+    if (ThreadIndex() == 0) InitCopyBarrier(barrier);
+    if (ThreadIndex() == 0) ExpectCopies(barrier, 16);
+    SyncBlock();
+    WaitCopyBarrier(barrier, 0);
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 16, few_bytes, {}), "other bytes than come");
+  const auto crooked = [](NoArgs) {
+    WaitForEarlier();
+    alignas(16) static const float values[8] = {};
+    auto* barrier = reinterpret_cast<CopyBarrier*>(SharedMemory());
+    if (ThreadIndex() == 0) CopyBulk(SharedMemory() + 16, values + 1, 16, barrier);
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 32, crooked, {}), "16-byte boundaries");
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 33, 0, half_waits, {}), "33 threads, expected whole warps");
 }
 

@@ -128,6 +128,13 @@ class Emulator::Block {
   static thread_local Block* running;
   bool all_shown = true;  // at every barrier yet
   bool copies_at_once = false;
+  struct BulkCopy {
+    uint64_t* barrier;
+    void* to;
+    const void* from;
+    int bytes;
+  };
+  std::vector<BulkCopy> bulk_copies;  // that nobody has waited for
 
  private:
   static void Enter();
@@ -197,6 +204,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
   slots_.assign(warps * 2 * kWarp * kSlotBytes, kPoison);
   kernel_ = &call.kernel;
   all_shown = true;
+  bulk_copies.clear();
   copies_at_once = order == Order::kBackward;
   running = this;
   while (fibers_.size() < threads) {
@@ -497,6 +505,50 @@ void Emulator::WaitCopies(int newest) {
   }
   std::erase_if(thread.copies,
                 [done](const Block::PendingCopy& copy) { return copy.group < done; });
+}
+
+// A copy barrier counts turns in its upper half; the lower one has what this turn is for, and one.
+void Emulator::InitCopyBarrier(uint64_t* barrier) {
+  if (!Block::running->IsShared(barrier, 8) || reinterpret_cast<uintptr_t>(barrier) % 8 != 0) {
+    Fail("thread %d: a barrier outside shared memory or its 8-byte boundaries", Thread().index);
+  }
+  *barrier = 0;
+}
+
+void Emulator::ExpectCopies(uint64_t* barrier, int bytes) {
+  if (static_cast<uint32_t>(*barrier) != 0)
+    Fail("thread %d: a turn is begun twice", Thread().index);
+  *barrier += static_cast<uint64_t>(bytes) + 1;
+}
+
+void Emulator::CopyBulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  Block& block = *Block::running;
+  if (!block.IsShared(shared, bytes) || bytes <= 0 ||
+      (reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global) |
+       static_cast<uintptr_t>(bytes)) %
+              16 !=
+          0) {
+    Fail("thread %d copies in bulk outside shared memory or 16-byte boundaries", Thread().index);
+  }
+  if (block.copies_at_once) std::memcpy(shared, global, static_cast<size_t>(bytes));
+  block.bulk_copies.push_back({barrier, shared, global, bytes});
+}
+
+void Emulator::WaitCopyBarrier(uint64_t* barrier, int parity) {
+  Block& block = *Block::running;
+  if (static_cast<int>(*barrier >> 32 & 1) != parity) return;  // another thread waited
+  uint64_t came = 0;
+  for (const Block::BulkCopy& copy : block.bulk_copies) {
+    if (copy.barrier != barrier) continue;
+    came += static_cast<uint64_t>(copy.bytes);
+    if (!block.copies_at_once) std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+  }
+  if (static_cast<uint32_t>(*barrier) != came + 1) {
+    Fail("thread %d waits for other bytes than come", Thread().index);
+  }
+  std::erase_if(block.bulk_copies,
+                [barrier](const Block::BulkCopy& copy) { return copy.barrier == barrier; });
+  *barrier = ((*barrier >> 32) + 1) << 32;
 }
 
 void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {

@@ -47,6 +47,7 @@ class Emulator final : public GpuStream {
   int processors() const override { return kProcessors; }
   int shared_bytes() const override { return kSharedBytes; }
   bool has_group_mma() const override { return true; }
+  bool has_bulk_copies() const override { return true; }
   void* native() override { return this; }
 
   struct Call {
@@ -82,6 +83,10 @@ class Emulator final : public GpuStream {
   static void CopyAsync(void* shared, const void* global, int bytes);
   static void CommitCopies();
   static void WaitCopies(int newest);
+  static void InitCopyBarrier(uint64_t* barrier);
+  static void ExpectCopies(uint64_t* barrier, int bytes);
+  static void CopyBulk(void* shared, const void* global, int bytes, uint64_t* barrier);
+  static void WaitCopyBarrier(uint64_t* barrier, int parity);
   static void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step);
   static void BeginGroupMmas();
   static void CommitGroupMmas();

@@ -74,6 +74,8 @@ class GpuStream {
   virtual int shared_bytes() const = 0;
   // Whether groups of warps multiply: code for sm_90a, which is compute capability 9.0 alone.
   virtual bool has_group_mma() const { return false; }
+  // Whether memory is copied to shared memory in bulk: compute capability 9.0 and later.
+  virtual bool has_bulk_copies() const { return false; }
   // Whether a launch may begin while the one before it ends (WaitForEarlier of simt.h).
   virtual bool starts_early() const { return false; }
   // What the launchers launch on.

@@ -54,11 +54,13 @@ class TestGpu final : public GpuStream {
   int processors() const override;
   int shared_bytes() const override;
   bool has_group_mma() const override { return group_mma_ && stream_->has_group_mma(); }
+  bool has_bulk_copies() const override { return bulk_copies_ && stream_->has_bulk_copies(); }
   bool starts_early() const override { return stream_->starts_early(); }
   void* native() override { return stream_->native(); }
 
   // Without, it is as older ones are.
   void set_has_group_mma(bool has) { group_mma_ = has; }
+  void set_has_bulk_copies(bool has) { bulk_copies_ = has; }
   int64_t allocated_bytes() const { return allocated_; }
   // Null: it is real.
   Emulator* emulator() { return emulator_; }
@@ -68,7 +70,7 @@ class TestGpu final : public GpuStream {
   Emulator* emulator_ = nullptr;
   const int64_t memory_bytes_;
   int64_t allocated_ = 0;
-  bool group_mma_ = true;
+  bool group_mma_ = true, bulk_copies_ = true;
   std::unordered_map<void*, int64_t> sizes_;
 };
 

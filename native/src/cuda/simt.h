@@ -225,22 +225,26 @@ MLA_DEVICE void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
 }
 
 // Warp: four 8 x 8 matrices of halves from shared memory. Lane i gives the address of row i % 8 of
-// matrix i / 8, 16 bytes at a 16-byte boundary; to[m] gets of matrix m the elements 2t, 2t + 1 of
-// row g (g, t as in Mma).
-MLA_DEVICE void LoadMatrices(uint32_t (&to)[4], const void* row) {
-  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+// matrix i / 8 (or SharedAddress's number of it), 16 bytes at a 16-byte boundary; to[m] gets of
+// matrix m the elements 2t, 2t + 1 of row g (g, t as in Mma).
+MLA_DEVICE void LoadMatrices(uint32_t (&to)[4], int at) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                : "r"(at)
                : "memory");
 }
+MLA_DEVICE void LoadMatrices(uint32_t (&to)[4], const void* row) {
+  LoadMatrices(to, SharedAddress(row));
+}
 // The same with every matrix transposed: elements g of rows 2t, 2t + 1.
-MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
-  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], int at) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                : "r"(at)
                : "memory");
+}
+MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
+  LoadMatricesTransposed(to, SharedAddress(row));
 }
 
 // 16 bytes to shared memory on their way while the thread goes on. Copies of a thread up to a
@@ -260,6 +264,58 @@ template <int kNewest>
 MLA_DEVICE void WaitCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
 }
+
+// Bulk copies: of multiples of 16 bytes between 16-byte boundaries, to shared memory, by one thread
+// for all. A barrier lies in shared memory, is made by one thread, and after a SyncBlock counts in
+// turns: one thread says how many bytes a turn is for, copies that name the barrier bring them, and
+// WaitCopyBarrier ends when all have come, of the turn of this parity, 0 the first time. A slot
+// that was read is copied to after a barrier of threads; one that was stored to, after that and
+// ShowCopies by those who stored. Only where GpuStream::has_bulk_copies.
+struct CopyBarrier {
+  uint64_t state;
+};
+MLA_DEVICE uint32_t BarrierAddress(CopyBarrier* barrier) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
+}
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+MLA_DEVICE void InitCopyBarrier(CopyBarrier* barrier) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(BarrierAddress(barrier)) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+MLA_DEVICE void ExpectCopies(CopyBarrier* barrier, int bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(BarrierAddress(barrier)),
+      "r"(bytes)
+      : "memory");
+}
+MLA_DEVICE void CopyBulk(void* shared, const void* global, int bytes, CopyBarrier* barrier) {
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
+      "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(BarrierAddress(barrier))
+      : "memory");
+}
+MLA_DEVICE void WaitCopyBarrier(CopyBarrier* barrier, int parity) {
+  uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n.reg .pred done;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, done;\n}"
+        : "=r"(done)
+        : "r"(BarrierAddress(barrier)), "r"(parity)
+        : "memory");
+  }
+}
+MLA_DEVICE void ShowCopies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+#else
+MLA_DEVICE void InitCopyBarrier(CopyBarrier*) { __trap(); }
+MLA_DEVICE void ExpectCopies(CopyBarrier*, int) { __trap(); }
+MLA_DEVICE void CopyBulk(void*, const void*, int, CopyBarrier*) { __trap(); }
+MLA_DEVICE void WaitCopyBarrier(CopyBarrier*, int) { __trap(); }
+MLA_DEVICE void ShowCopies() {}
+#endif
 
 // Where code for GPUs with a group's Mma is compiled.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -459,8 +515,12 @@ inline void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 inline void LoadMatrices(uint32_t (&to)[4], const void* row) {
   Emulator::LoadMatrices(to, row, false);
 }
+inline void LoadMatrices(uint32_t (&to)[4], int at) { LoadMatrices(to, SharedMemory() + at); }
 inline void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
   Emulator::LoadMatrices(to, row, true);
+}
+inline void LoadMatricesTransposed(uint32_t (&to)[4], int at) {
+  LoadMatricesTransposed(to, SharedMemory() + at);
 }
 
 inline void CopyAsync(void* shared, const void* global) { Emulator::CopyAsync(shared, global, 16); }
@@ -472,6 +532,21 @@ template <int kNewest>
 void WaitCopies() {
   Emulator::WaitCopies(kNewest);
 }
+
+struct CopyBarrier {
+  uint64_t state;
+};
+inline void InitCopyBarrier(CopyBarrier* barrier) { Emulator::InitCopyBarrier(&barrier->state); }
+inline void ExpectCopies(CopyBarrier* barrier, int bytes) {
+  Emulator::ExpectCopies(&barrier->state, bytes);
+}
+inline void CopyBulk(void* shared, const void* global, int bytes, CopyBarrier* barrier) {
+  Emulator::CopyBulk(shared, global, bytes, &barrier->state);
+}
+inline void WaitCopyBarrier(CopyBarrier* barrier, int parity) {
+  Emulator::WaitCopyBarrier(&barrier->state, parity);
+}
+inline void ShowCopies() {}
 
 constexpr bool kHasGroupMma = true;
 inline void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {

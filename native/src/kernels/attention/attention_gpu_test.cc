@@ -181,9 +181,8 @@ std::string Describe(const LayerLayout& layout, const Options& options,
 // up at random; one of the largest of thousands.
 constexpr double kMost = 4e-3, kRootMeanSquare = 5e-4;
 
-void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
-             uint32_t seed, Emulator::Order order, Errors* errors) {
-  TestGpu gpu(order);
+void CompareOn(TestGpu& gpu, const LayerLayout& layout, const Options& options,
+               const std::vector<int32_t>& firsts, uint32_t seed, Errors* errors) {
   Batch batch(layout, options, firsts, seed, gpu);
   const std::vector<std::vector<float>> actual = batch.Run();
   for (size_t i = 0; i < firsts.size(); ++i) {
@@ -195,6 +194,16 @@ void Compare(const LayerLayout& layout, const Options& options, const std::vecto
       continue;
     }
     ASSERT_NO_FATAL_FAILURE(errors->Add(actual[i], batch.problems[i]->Reference(nullptr), what));
+  }
+}
+
+// Whether tiles come in bulk or not.
+void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
+             uint32_t seed, Emulator::Order order, Errors* errors) {
+  for (const bool bulk : {true, false}) {
+    TestGpu gpu(order);
+    gpu.set_has_bulk_copies(bulk);
+    ASSERT_NO_FATAL_FAILURE(CompareOn(gpu, layout, options, firsts, seed, errors));
   }
 }
 

@@ -1,21 +1,19 @@
-// Flash decoding over packed rows. A unit of threads, a block or for short rows a warp, walks the
-// tiles of its split: rows come into shared memory while others are worked on (gpu_tile.h), are
-// scored with tensor cores as tokens by heads (gpu_fragments.h), and summed, weighted, as elements
-// by heads: heads are the narrow side of a product, eight to a column of products, so that few
-// heads waste little. Warps share a tile's scores by strips of elements, its sums by strips of
-// values.
+// Flash decoding over packed rows. A block walks the tiles of its split: rows come into shared
+// memory while others are worked on (gpu_tile.h), are scored with tensor cores as tokens by heads
+// (gpu_scores.h), and summed, weighted, as elements by heads (gpu_sums.h): heads are the narrow
+// side of a product, eight to a column of products, so that few heads waste little. Warps share a
+// tile's scores by tokens and strips of elements, its sums by strips of values. Where all rows are
+// floats their matrices are loaded as they lie, which is a kernel of its own.
 //
-// What bounds it, counted in sm_90's code and not measured: 32 elements of 32 tokens cost a warp,
-// at 16 columns, of int4 87 instructions to score and 85 to sum, of int2 93 and 89, of f16 67 and
-// 92; a third of packed ones' is addresses. A processor issues 4 a clock, and of an H200's memory
-// it gets about 19 bytes a clock. f16 has 2,048 bytes of these in 108 clocks, and 40 of
-// instructions: memory bounds it. int4 with its numbers has 640 in 34, int2 384 in 20: where a row
-// is key and value, 43 and 46 clocks of instructions bound them, 2.5 and 2.4 times as fast as f16;
-// where it is only one of them (plain models), memory bounds int4 and nearly int2.
+// What bounds it, as an H200 showed: not memory, but what a tile costs each warp besides its
+// products - finding it, asking for the next one, barriers, the softmax - at two warps or four a
+// scheduler that have little to hide each other's latency with. So tiles are as long as shared
+// memory allows, and what can be done once for all splits (queries) or by copies in bulk is.
 #include <algorithm>
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_query.h"
 #include "kernels/attention/gpu_scores.h"
 #include "kernels/attention/gpu_shared.h"
 #include "kernels/attention/gpu_softmax.h"
@@ -29,38 +27,38 @@ namespace {
 // How many blocks a processor's registers are for: as many as sums and scores leave room for.
 template <int kWarps, int kTiles, int kStrips>
 struct Blocks {
-  static constexpr int kThreads = kWarps == 1 ? 128 : kWarps * 32;
+  static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kRegisters = 16 * kTiles * kStrips + 8 * kTiles + 80;  // sums, scores, rest
   static constexpr int kCount = kThreads * kRegisters > 32768 ? 1 : 65536 / (kThreads * kRegisters);
 };
 
-// Grid: tasks, groups of splits, sequences.
-template <int kWarps, int kTiles, int kStrips>
+// Grid: tasks, groups of splits, sequences. kPacked: some rows are; else all are floats.
+template <int kWarps, int kTiles, int kStrips, bool kPacked>
 MLA_KERNEL_OF((Blocks<kWarps, kTiles, kStrips>::kThreads),
               (Blocks<kWarps, kTiles, kStrips>::kCount))
 void Attend(const AttendArgs a) {
-  WaitForEarlier();
-  LetLaterStart();
   constexpr int kColumns = kTiles * 8;
-  const int sequence = BlockZ(), position = a.call.positions[sequence];
-  if (position < 0) return;
-  const int unit = kWarps == 1 ? WarpIndex() : 0;
-  const int units = kWarps == 1 ? BlockThreads() / kWarp : 1;
-  const int thread = kWarps == 1 ? Lane() : ThreadIndex();
-  const Shared s = PlaceShared(a.sizes, kColumns, unit);
+  const Shared s = PlaceShared<kPacked>(a.sizes, kColumns);
   const int32_t* from = a.call.tables + a.call.tables[BlockX()];
-  const Work planned = PlanWork(a, *reinterpret_cast<const GpuTask*>(from), sequence, position);
-  if (BlockY() * units >= planned.splits) return;
-  if (ThreadIndex() == 0) *s.work = planned;  // which registers have no room for
   for (int i = ThreadIndex(); i < from[0]; i += BlockThreads()) {
     reinterpret_cast<int32_t*>(s.task)[i] = from[i];
   }
+  const bool bulk = a.sizes.bulk != 0;
+  if (bulk && ThreadIndex() < a.sizes.slots) InitCopyBarrier(s.barriers + ThreadIndex());
+  WaitForEarlier();
+  LetLaterStart();
+  const int sequence = BlockZ(), position = a.call.positions[sequence];
+  if (position < 0) return;
+  const Work planned = PlanWork(a, *reinterpret_cast<const GpuTask*>(from), sequence, position);
+  const int split = BlockY();
+  if (split >= planned.splits) return;
+  if (ThreadIndex() == 0) *s.work = planned;  // which registers have no room for
   SyncBlock();
   const Work& work = *s.work;
-  const int split = BlockY() * units + unit;
   const GpuTask& task = s.the_task();
-  const int begin = split * work.tiles_a_split;  // a unit without tiles ends beyond the queries
+  const int begin = split * work.tiles_a_split;
   const int end = begin + work.tiles_a_split < work.total ? begin + work.tiles_a_split : work.total;
+  LoadQueries<kPacked>(a, s, kColumns, sequence);
   // Pieces come in their order, tile by tile; this is the next one to be asked for.
   struct {
     int tile, piece, slot;
@@ -68,10 +66,11 @@ void Attend(const AttendArgs a) {
   const auto ask = [&] {
     if (next.tile < end) {
       const Tile tile = TileAt(a, task, work, next.tile);
+      if (ThreadIndex() == 0) s.tiles[next.slot] = tile;
       const GpuTileForm& form = task.forms[tile.form];
       const GpuTilePiece& piece = s.Piece(form, next.piece);
-      LoadPiece(piece, reinterpret_cast<const GpuTileLine*>(a.call.tables) + piece.lines,
-                form.tokens, tile, s.slots + next.slot * a.sizes.slot_bytes, thread, kWarps);
+      LoadPiece(piece, s.Runs(piece), form.tokens, tile, s.slots + next.slot * a.sizes.slot_bytes,
+                bulk ? s.barriers + next.slot : nullptr, WarpIndex(), kWarps);
       if (++next.piece == form.pieces) {
         next.piece = 0;
         ++next.tile;
@@ -82,60 +81,71 @@ void Attend(const AttendArgs a) {
   };
   MLA_UNROLL_BY(1)
   for (int i = 1; i < a.sizes.slots; ++i) ask();
-
-  // While the first tiles come.
-  LoadQueries(a, s, kColumns, sequence);
-  for (int c = thread; c < kColumns; c += kWarps * kWarp) {
+  for (int c = ThreadIndex(); c < kColumns; c += kWarps * kWarp) {
     s.maxima[c] = -Infinity();
     s.totals[c] = 0.0f;
   }
+  // The queries, all of a block's warps'.
+  if (a.sizes.slots > 2) {
+    WaitCopies<2>();
+  } else if (a.sizes.slots == 2) {
+    WaitCopies<1>();
+  } else {
+    WaitCopies<0>();
+  }
   SyncBlock();
-  if (split >= work.splits) return;
 
   Sums<kTiles, kStrips> sums = {};
   sums.type = CacheType::kF16;
-  int slot = 0;
+  int slot = 0, turn = 0;
   for (int t = begin; t < end; ++t) {
-    const Tile tile = TileAt(a, task, work, t);
-    const GpuTileForm& form = task.forms[tile.form];
-    for (int p = 0; p < form.pieces; ++p) {
+    int p = 0, pieces = 0;
+    do {
       // Behind this barrier all are through with the slot that is asked for next.
       if (a.sizes.slots > 2) {
         WaitCopies<1>();
       } else if (a.sizes.slots == 2) {
         WaitCopies<0>();
       }
-      SyncUnit<kWarps>();
+      SyncBlock();
       ask();
       if (a.sizes.slots == 1) {
         WaitCopies<0>();
-        SyncUnit<kWarps>();
+        SyncBlock();
       }
+      if (bulk) WaitCopyBarrier(s.barriers + slot, turn);
+      const Tile tile = s.tiles[slot];
+      const GpuTileForm& form = task.forms[tile.form];
+      pieces = form.pieces;
       const GpuTilePiece& piece = s.Piece(form, p);
       const uint8_t* memory = s.slots + slot * a.sizes.slot_bytes;
       const TileView view = ViewTile(piece, form.tokens, SharedAddress(memory));
-      slot = slot + 1 == a.sizes.slots ? 0 : slot + 1;
+      if (++slot == a.sizes.slots) {
+        slot = 0;
+        turn ^= 1;
+      }
       if (p < form.score_pieces) {
+        const int pitch = QueryPitch(a.sizes.query_pitch, kPacked);
         if (form.tokens == 16) {
-          ScorePiece<kWarps, kTiles, 1>(s, a.sizes.query_pitch, piece, view, p == 0);
+          ScorePiece<kWarps, kTiles, 1, kPacked>(s, pitch, piece, view, p == 0);
         } else {
-          ScorePiece<kWarps, kTiles, 2>(s, a.sizes.query_pitch, piece, view, p == 0);
+          ScorePiece<kWarps, kTiles, 2, kPacked>(s, pitch, piece, view, p == 0);
         }
         if (p + 1 < form.score_pieces) continue;
-        SyncUnit<kWarps>();
-        Weigh<kWarps, kTiles>(a, s, work, tile, piece, memory, form.tokens);
-        SyncUnit<kWarps>();
+        SyncBlock();
+        Weigh<kWarps, kTiles, kPacked>(a, s, work, tile, piece, memory, form.tokens);
+        SyncBlock();
         Rescale(s, &sums);
       }
       if (piece.value_end > piece.value_begin) {
-        SumPiece<kWarps, kTiles, kStrips>(s, piece, view, &sums);
+        SumPiece<kWarps, kPacked>(s, piece, view, &sums);
       }
-    }
+    } while (++p < pieces);
   }
   WaitCopies<0>();
-  SyncUnit<kWarps>();
-  ChangeType(CacheType::kF16, &sums);
-  Finish<kWarps, kTiles, kStrips>(a, s, work, split, sums);
+  SyncBlock();
+  if constexpr (kPacked) ChangeType(CacheType::kF16, &sums);
+  Finish<kWarps, kPacked>(a, s, work, split, sums);
 }
 
 constexpr int kMergeWarps = 8;
@@ -200,44 +210,61 @@ MLA_KERNEL void Merge(const AttendArgs a) {
 }
 static_assert(kMergeElements == kMergeWarps * kWarp, "a thread an element at the end");
 
-template <int kWarps, int kTiles, int kStrips>
-void LaunchVariant(GpuStream& stream, const AttendArgs& args) {
-  const GpuAttentionPlan& plan = *args.call.plan;
-  const int units = plan.variant().units();
-  const Grid grid = {args.sizes.tasks, (args.splits + units - 1) / units, args.call.sequences};
-  Launch(stream, grid, plan.variant().threads(), plan.shared_bytes(),
-         Attend<kWarps, kTiles, kStrips>, args);
+// Grid: groups of rows (query, head), sequences. A warp a row.
+constexpr int kPrepareWarps = 4;
+MLA_KERNEL void PrepareQueries(const AttendArgs a) {
+  WaitForEarlier();
+  LetLaterStart();
+  const int sequence = BlockY(), row = BlockX() * kPrepareWarps + WarpIndex();
+  if (a.call.positions[sequence] < 0 || row >= a.sizes.queries * a.sizes.heads) return;
+  const int query = row / a.sizes.heads, head = row % a.sizes.heads;
+  uint8_t* to = PreparedQuery(a, sequence, query, head);
+  uint32_t* sums = reinterpret_cast<uint32_t*>(to + a.sizes.query_pitch * 16);
+  PrepareQuery(a, sequence, query, head, to, sums,
+               reinterpret_cast<float*>(sums + a.sizes.query_pitch / 4));
 }
 
-template <int kWarps, int kStrips>
-void LaunchColumns(GpuStream& stream, const AttendArgs& args) {
-  switch (args.call.plan->variant().columns) {
-    case 8:
-      return LaunchVariant<kWarps, 1, kStrips>(stream, args);
-    case 16:
-      return LaunchVariant<kWarps, 2, kStrips>(stream, args);
-    default:
-      if constexpr (kWarps > 1) return LaunchVariant<kWarps, 4, kStrips>(stream, args);
+template <int kWarps, int kColumns, int kStrips>
+bool LaunchVariant(GpuStream& stream, const AttendArgs& args) {
+  const GpuAttentionPlan& plan = *args.call.plan;
+  const GpuAttentionVariant& variant = plan.variant();
+  if (variant.warps != kWarps || variant.columns != kColumns || variant.strips != kStrips) {
+    return false;
   }
+  const Grid grid = {args.sizes.tasks, args.splits, args.call.sequences};
+  const auto launch = [&](auto kernel) {
+    Launch(stream, grid, variant.threads(), plan.shared_bytes(), kernel, args);
+  };
+  if (variant.packed) {
+    launch(Attend<kWarps, kColumns / 8, kStrips, true>);
+  } else {
+    launch(Attend<kWarps, kColumns / 8, kStrips, false>);
+  }
+  return true;
+}
+
+// As gpu_plan.cc chooses.
+void LaunchAttend(GpuStream& stream, const AttendArgs& args) {
+  static_cast<void>(LaunchVariant<4, 8, 1>(stream, args) || LaunchVariant<4, 16, 1>(stream, args) ||
+                    LaunchVariant<4, 32, 1>(stream, args) || LaunchVariant<8, 8, 1>(stream, args) ||
+                    LaunchVariant<8, 16, 1>(stream, args) ||
+                    LaunchVariant<8, 32, 1>(stream, args) ||
+                    LaunchVariant<8, 64, 1>(stream, args) || LaunchVariant<8, 8, 2>(stream, args) ||
+                    LaunchVariant<8, 16, 2>(stream, args) || LaunchVariant<8, 32, 2>(stream, args));
 }
 
 }  // namespace
 
 void Launch(GpuStream& stream, const GpuAttention& call) {
   const GpuAttentionPlan& plan = *call.plan;
-  const AttendArgs args = {call, plan.sizes(), plan.MostSplits(call.bucket, call.window)};
-  const GpuAttentionVariant& variant = plan.variant();
-  if (variant.columns == 64) {
-    LaunchVariant<8, 8, 1>(stream, args);
-  } else if (variant.warps == 1) {
-    LaunchColumns<1, 2>(stream, args);
-  } else if (variant.warps == 4) {
-    LaunchColumns<4, 1>(stream, args);
-  } else if (variant.strips == 1) {
-    LaunchColumns<8, 1>(stream, args);
-  } else {
-    LaunchColumns<8, 2>(stream, args);
+  const AttendArgs args = {call, plan.sizes(), plan.MostSplits(call.bucket, call.window),
+                           plan.PartialBytes(call.sequences, call.bucket, call.window)};
+  if (args.sizes.prepared != 0) {
+    const int rows = args.sizes.queries * args.sizes.heads;
+    Launch(stream, {(rows + kPrepareWarps - 1) / kPrepareWarps, call.sequences},
+           kPrepareWarps * kWarp, 0, PrepareQueries, args);
   }
+  LaunchAttend(stream, args);
   if (args.splits == 1) return;
   const Grid grid = {args.sizes.queries * args.sizes.heads,
                      (args.sizes.value_length + kMergeElements - 1) / kMergeElements,

@@ -5,7 +5,8 @@
 // 4g .. 4g + 3, four of its own in two products' rows g and g + 8 (TokenOf). Queries lie in the
 // order of elements, so that a lane's eight are one load.
 // Sums, elements by tokens: of a strip of 64 elements a lane has four of each half (SumElement), in
-// two products each, of 16 tokens 4t .. 4t + 3.
+// two products each, of 16 tokens 4t .. 4t + 3. Where no rows are packed, matrices are transposed
+// as they are loaded: products have 16 neighbouring elements each, in Mma's own order.
 //
 // A field of int4 or int2 is a half as it lies: in the lowest bits of one it is u * 2^-24,
 // subnormal, which tensor cores multiply exactly; in the next ones it is 2^kBits times that. So two
@@ -35,12 +36,12 @@ MLA_DEVICE int TokenOf(int m, int half, int g) {
 
 // A piece of a tile: addresses in shared memory (SharedAddress).
 struct TileView {
-  int slot, numbers, floats;
-  int tokens, pitch;
+  int slot, numbers;
+  int tokens;
 };
 
 MLA_DEVICE TileView ViewTile(const GpuTilePiece& piece, int tokens, int slot) {
-  return {slot, slot + piece.NumbersAt(tokens), slot + piece.FloatsAt(tokens), tokens, piece.pitch};
+  return {slot, slot + piece.numbers_at, tokens};
 }
 
 template <CacheType kType>
@@ -74,33 +75,28 @@ MLA_DEVICE void PickPair(uint32_t bytes, uint32_t* low, uint32_t* high) {
   }
 }
 
-// Where eight elements from `element` on (a multiple of eight) lie, of blocks that begin at line
-// `at`: int8 has them in two blocks, int2 half a one.
+// Where eight elements from `element` on (a multiple of eight) lie, of blocks whose first line is
+// at `at` in the slot: int8 has them in two blocks, int2 half a one.
 template <CacheType kType>
 struct EightPlace {
   // For four tokens at a time: from `lane` * 4 and a multiple of 16 on.
-  MLA_DEVICE static EightPlace At(const TileView& tile, int at, int element, int lane) {
+  MLA_DEVICE static EightPlace At(const TileView& tile, const GpuTileArray& array, int at,
+                                  int element, int lane) {
     using F = Fields<kType>;
-    constexpr bool kInTwos = kType == CacheType::kInt8;
     EightPlace place = {};
-    MLA_UNROLL
-    for (int i = 0; i < kBlocks; ++i) {
-      const int line = at + static_cast<int>(static_cast<uint32_t>(element) / F::kBlock) + i;
-      const int swizzle = BlockSwizzle(line, kInTwos);
-      place.begin[i] = tile.slot + line * tile.tokens * 4 + (lane ^ (swizzle & 3)) * 16;
-      place.turn[i] = (swizzle & 4) * 16;
-    }
+    const int line = static_cast<int>(static_cast<uint32_t>(element) / F::kBlock);
+    place.begin = tile.slot + at + line * array.pitch + lane * 16;
+    place.pitch = array.pitch;
     place.shift = static_cast<int>(static_cast<uint32_t>(element) % F::kBlock / 2);
     return place;
   }
 
   // [4 tokens] of block `i` from `token` on, a multiple of 16. int2: fields are `shift` bits up.
   MLA_DEVICE Quad Load(int token, int i = 0) const {
-    return LoadShared<Quad>(begin[i] + ((token * 4) ^ turn[i]));
+    return LoadShared<Quad>(begin + token * 4 + i * pitch);
   }
 
-  static constexpr int kBlocks = kType == CacheType::kInt8 ? 2 : 1;
-  int begin[kBlocks], turn[kBlocks];
+  int begin, pitch;
   int shift;  // int2: where elements 8 .. 15 are within a byte
 };
 
@@ -134,7 +130,7 @@ MLA_DEVICE void LoadPackedScores(const TileView& tile, const GpuTileArray& array
   const int g = Lane() / 4, t = Lane() % 4;
   // Its lane is one of 16 tokens: the upper half of lanes has the next 16.
   const auto place =
-      EightPlace<kType>::At(tile, at, array.Eight(strip * kScoreStrip + 8 * t), g & 3);
+      EightPlace<kType>::At(tile, array, at, array.Eight(strip * kScoreStrip + 8 * t), g & 3);
   const int from = token + g / 4 * 16;
   Quad first = place.Load(from);
   if constexpr (kType == CacheType::kInt2) {
@@ -163,13 +159,13 @@ template <int kProducts>
 MLA_DEVICE void LoadHalfScores(const TileView& tile, const GpuTileArray& array, int at, int strip,
                                int token, ScoreFragments<kProducts>* to) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int unit = at + array.Eight(strip * kScoreStrip + 8 * t) / kUnitElements;
+  const int unit = tile.slot + at + array.Eight(strip * kScoreStrip + 8 * t) * 2;
   MLA_UNROLL
   for (int m = 0; m < kProducts; ++m) {
     MLA_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = token + TokenOf<kProducts>(m, half, g);
-      const Quad quad = LoadShared<Quad>(tile.floats + UnitAt(row, unit, tile.pitch) * 16);
+      const Quad quad = LoadShared<Quad>(unit + row * array.pitch);
       to->a[m][0][half] = quad.word[0];
       to->a[m][0][2 + half] = quad.word[1];
       to->a[m][1][half] = quad.word[2];
@@ -196,8 +192,10 @@ constexpr int kPartElements = kValueStrip / 2;
 
 // Of a strip of 64: products 0 and 1 have the first 32, which share their numbers, 2 and 3 the
 // others.
+template <bool kPacked>
 MLA_DEVICE int SumElement(int m, int half) {
   const int g = Lane() / 4;
+  if constexpr (!kPacked) return m * 16 + half * 8 + g;
   return m / 2 * kPartElements + g / 2 * 8 + half * 4 + g % 2 * 2 + m % 2;
 }
 
@@ -223,7 +221,7 @@ struct SumStrip {
     for (int part = 0; part < 2; ++part) {
       const int element = strip * kValueStrip + part * kPartElements;
       to.parts[part] = {
-          EightPlace<kType>::At(tile, array.at, array.Eight(element + Lane() / 8 * 8), t),
+          EightPlace<kType>::At(tile, array, array.at, array.Eight(element + Lane() / 8 * 8), t),
           NumberPlace<kType>::At(tile, array, 4 * t).Of(array, 0, array.Eight(element))};
     }
     to.digits = static_cast<uint32_t>(Lane() / 4 % 2 * 0x2222);
@@ -282,10 +280,9 @@ template <>
 struct SumStrip<CacheType::kF16> {
   MLA_DEVICE static SumStrip At(const TileView& tile, const GpuTileArray& array, int strip) {
     const int element = strip * kValueStrip + Lane() / 8 * 8;
-    return {tile.floats,
-            tile.pitch,
-            {array.at + array.Eight(element) / kUnitElements,
-             array.at + array.Eight(element + kPartElements) / kUnitElements}};
+    return {array.pitch,
+            {tile.slot + array.at + array.Eight(element) * 2,
+             tile.slot + array.at + array.Eight(element + kPartElements) * 2}};
   }
 
   MLA_DEVICE void Load(int token, SumFragments* to) const {
@@ -296,8 +293,7 @@ struct SumStrip<CacheType::kF16> {
       for (int pair = 0; pair < 2; ++pair) {
         const int row = token + 4 * t + 2 * pair;
         const auto word = [&](int i, int half) {
-          return LoadShared<uint32_t>(floats + UnitAt(row + i, units[part], pitch) * 16 +
-                                      (half * 2 + g % 2) * 4);
+          return LoadShared<uint32_t>(units[part] + (row + i) * pitch + (half * 2 + g % 2) * 4);
         };
         MLA_UNROLL
         for (int half = 0; half < 2; ++half) {
@@ -310,8 +306,58 @@ struct SumStrip<CacheType::kF16> {
   }
   MLA_DEVICE FourHalves Weigh(const FourHalves& weights, int, int) const { return weights; }
 
-  int floats, pitch;
+  int pitch;
   int units[2];
+};
+
+// Of floats where no rows are packed.
+struct FloatStrip {
+  MLA_DEVICE static FloatStrip At(const TileView& tile, const GpuTileArray& array, int strip) {
+    const int matrix = Lane() / 8, token = matrix / 2 * 8 + Lane() % 8;
+    FloatStrip to;
+    to.pitch = array.pitch;
+    MLA_UNROLL
+    for (int m = 0; m < 4; ++m) {
+      const int element = strip * kValueStrip + m * 16 + matrix % 2 * 8;
+      to.begin[m] = tile.slot + array.at + array.Eight(element) * 2 + token * array.pitch;
+    }
+    return to;
+  }
+
+  MLA_DEVICE void Load(int token, SumFragments* to) const {
+    MLA_UNROLL
+    for (int m = 0; m < 4; ++m) LoadMatricesTransposed(to->a[m], begin[m] + token * pitch);
+  }
+  MLA_DEVICE FourHalves Weigh(const FourHalves& weights, int, int) const { return weights; }
+
+  int pitch;
+  int begin[4];
+};
+
+// The type's as a kernel has it.
+template <CacheType kType, bool kPacked>
+struct StripOf {
+  using Type = SumStrip<kType>;
+};
+template <CacheType kType>
+struct StripOf<kType, false> {
+  using Type = FloatStrip;
+};
+
+// Weights of 16 tokens as the right operand for strips, of column `g` of eight and tokens from a
+// multiple of 16 on.
+template <bool kPacked>
+struct WeightPlace {
+  MLA_DEVICE explicit WeightPlace(const uint16_t* weights)
+      : begin(SharedAddress(weights + Lane() / 4 * WeightPitch(kPacked) +
+                            Lane() % 4 * (kPacked ? 4 : 2))) {}
+  MLA_DEVICE FourHalves Load(int tile, int token) const {
+    const int at = begin + (tile * 8 * WeightPitch(kPacked) + token) * 2;
+    if constexpr (kPacked) return LoadShared<FourHalves>(at);
+    return {{LoadShared<uint32_t>(at), LoadShared<uint32_t>(at + 16)}};
+  }
+
+  int begin;
 };
 
 // Calls with an array's type as a constant, kF16 for all floats. Packed rows have tiles of two
@@ -320,9 +366,9 @@ template <CacheType kType>
 struct TypeConstant {
   static constexpr CacheType value = kType;
 };
-template <int kProducts, typename Call>
+template <int kProducts, bool kPacked, typename Call>
 MLA_DEVICE void WithType(const GpuTileArray& array, const Call& call) {
-  if constexpr (kProducts == 2) {
+  if constexpr (kProducts == 2 && kPacked) {
     switch (static_cast<CacheType>(array.type)) {
       case CacheType::kInt8:
         return call(TypeConstant<CacheType::kInt8>());

@@ -7,39 +7,124 @@
 namespace mla {
 namespace {
 
-// Elements of a row that are one line.
+constexpr int32_t kUnitBytes = 16;
+
+// Elements of a row that are one line or unit.
 int32_t LineElements(const RowFormat& format) {
   return format.packed() ? format.block_elements() : kUnitElements;
 }
 
-GpuTileArray Describe(const RowArray& row, int32_t length) {
-  GpuTileArray array = {};
-  array.type = static_cast<int32_t>(row.format.type);
-  array.length = length;
-  array.group_shift = row.format.group == 64 ? 6 : 5;
-  array.step = CeilDiv(length, LineElements(row.format));
-  array.number_step = row.format.groups() * row.format.scales_per_group;
-  return array;
+// Shorter copies cost more in bulk than one by one.
+constexpr int32_t kLeastBulkBytes = 64;
+
+// How a whole tile's rows, `bytes` each, come in bulk.
+void PlanBulk(int32_t bytes, GpuTileRun* run) {
+  const bool together = run->source_row == bytes && run->to_row == bytes;
+  run->bulk_rows = together ? 1 : run->rows;
+  run->bulk_bytes = together ? run->rows * bytes : bytes;
+  if (run->bulk_bytes < kLeastBulkBytes) run->bulk_rows = run->bulk_bytes = 0;
+}
+
+// Lanes that share a row of so many chunks.
+int32_t LaneShift(int32_t chunks) {
+  int32_t shift = 0;
+  while (shift < 5 && 1 << shift < chunks) ++shift;
+  return shift;
+}
+
+// Whether `next` goes on where `run` ends, or repeats it a step further: then it is in `run`.
+bool Merged(const GpuTileRun& next, GpuTileRun* run) {
+  if (next.kind != run->kind || next.chunks != run->chunks || next.elements != run->elements ||
+      next.source_row != run->source_row || next.to_row != run->to_row) {
+    return false;
+  }
+  const bool lines = next.kind == kBlocks || next.kind == kScalars || next.kind == kNumbers;
+  if (lines && run->groups == 1 && next.source == run->source + run->rows * run->source_row &&
+      next.to == run->to + run->rows * run->to_row) {
+    run->rows += next.rows;
+    return true;
+  }
+  if (next.rows != run->rows) return false;
+  const int32_t source_step = next.source - run->source, to_step = next.to - run->to;
+  if (run->groups == 1) {
+    run->source_group = source_step;
+    run->to_group = to_step;
+  } else if (source_step != run->groups * run->source_group ||
+             to_step != run->groups * run->to_group) {
+    return false;
+  }
+  ++run->groups;
+  return true;
 }
 
 }  // namespace
 
+void GpuPieceBuilder::AddRun(GpuTileRun run) {
+  run.groups = 1;
+  run.lane_shift = LaneShift(run.chunks);
+  const auto last = std::find_if(runs_.rbegin(), runs_.rend(),
+                                 [&](const GpuTileRun& other) { return other.kind == run.kind; });
+  if (last == runs_.rend() || !Merged(run, &*last)) runs_.push_back(run);
+}
+
 GpuTileArray GpuPieceBuilder::Add(const RowArray& row, int32_t begin, int32_t end) {
-  GpuTileArray array = Describe(row, end - begin);
-  if (row.format.packed()) {
-    array.at = static_cast<int32_t>(blocks_.size());
-    array.numbers = static_cast<int32_t>(numbers_.size());
-    AddBlocks(row, begin, end);
-  } else {
-    array.at = static_cast<int32_t>(units_.size());
-    AddUnits(row, begin, end);
+  const RowFormat& format = row.format;
+  const int32_t lines = CeilDiv(end - begin, LineElements(format));
+  GpuTileArray array = {};
+  array.type = static_cast<int32_t>(format.type);
+  array.length = end - begin;
+  GpuTileRun run = {};
+  array.at = row_bytes_;
+  if (!format.packed()) {
+    // Odd: neighbouring tokens' units meet in no bank.
+    array.pitch = (lines | 1) * kUnitBytes;
+    array.step = tokens_ * array.pitch;
+    const bool floats = format.type == CacheType::kF32;
+    const bool aligned = !floats && row.values % kUnitBytes == 0 && format.stride % kUnitBytes == 0;
+    run.kind = aligned ? kUnits : floats ? kFloats : kHalves;
+    run.source = static_cast<int32_t>(row.values + begin * (floats ? 4 : 2));
+    run.source_row = static_cast<int32_t>(format.stride);
+    run.to = row_bytes_;
+    run.to_row = array.pitch;
+    run.rows = tokens_;
+    run.chunks = lines;
+    run.elements = end - begin;
+    AddRun(run);
+    row_bytes_ += array.step;
+    return array;
   }
+  array.pitch = BlockLinePitch(format.type, tokens_);
+  array.step = lines * array.pitch;
+  array.numbers = numbers_;
+  array.group_shift = format.group == 64 ? 6 : 5;
+  array.number_step = format.groups() * format.scales_per_group;
+  run.kind = kBlocks;
+  run.source = static_cast<int32_t>(row.values + begin / format.block_elements() * kBlockStride);
+  run.source_row = static_cast<int32_t>(kBlockStride);
+  run.to = row_bytes_;
+  run.to_row = array.pitch;
+  run.rows = lines;
+  run.chunks = tokens_ / 4;
+  AddRun(run);
+  row_bytes_ += array.step;
+  const int32_t first_group = begin / format.group;
+  run.kind = kNumbers;
+  run.source_row = kPageTokens * 2;
+  run.source =
+      static_cast<int32_t>(row.scales + first_group * format.scales_per_group * run.source_row);
+  run.to_row = tokens_ * 2;
+  run.to = numbers_ * run.to_row;
+  run.rows = (CeilDiv(end, format.group) - first_group) * format.scales_per_group;
+  run.chunks = tokens_ / 8;
+  AddRun(run);
+  numbers_ += run.rows;
   return array;
 }
 
 GpuTileArray GpuPieceBuilder::From(const RowArray& row, GpuTileArray array, int32_t begin) {
   array.length -= begin;
-  array.at += begin / LineElements(row.format);
+  const int32_t lines = begin / LineElements(row.format);
+  array.at += lines * (row.format.packed() ? array.pitch : kUnitBytes);
   if (row.format.packed()) {
     array.numbers += begin / row.format.group * row.format.scales_per_group;
   }
@@ -47,58 +132,37 @@ GpuTileArray GpuPieceBuilder::From(const RowArray& row, GpuTileArray array, int3
 }
 
 void GpuPieceBuilder::AddScalars(int64_t scalars, int32_t kv_head) {
-  scalars_.push_back({static_cast<int32_t>(scalars + int64_t{kv_head} * kPageTokens * 4),
-                      static_cast<int32_t>(sizeof(float)), 0, 0});
+  GpuTileRun run = {};
+  run.kind = kScalars;
+  run.source_row = kPageTokens * 4;
+  run.source = static_cast<int32_t>(scalars) + kv_head * run.source_row;
+  run.to_row = tokens_ * 4;
+  run.to = piece.scalars++ * run.to_row;
+  run.rows = 1;
+  run.chunks = tokens_ / 4;
+  AddRun(run);
 }
 
 GpuTilePiece GpuPieceBuilder::Counted() const {
   GpuTilePiece counted = piece;
-  counted.blocks = static_cast<int32_t>(blocks_.size());
-  counted.scalars = static_cast<int32_t>(scalars_.size());
-  counted.numbers = static_cast<int32_t>(numbers_.size());
-  counted.units = static_cast<int32_t>(units_.size());
-  counted.pitch = RoundUp(counted.units, 8);  // UnitAt moves units among eight
+  counted.scalars_at = row_bytes_;
+  counted.numbers_at = counted.scalars_at + piece.scalars * tokens_ * 4;
+  counted.bytes = RoundUp(counted.numbers_at + numbers_ * tokens_ * 2, 128);
   return counted;
 }
 
-GpuTilePiece GpuPieceBuilder::Finish(std::vector<GpuTileLine>* lines) const {
+GpuTilePiece GpuPieceBuilder::Finish(std::vector<GpuTileRun>* runs) const {
   GpuTilePiece finished = Counted();
-  finished.lines = static_cast<int32_t>(lines->size());
-  for (const auto* part : {&blocks_, &scalars_, &numbers_, &units_}) {
-    lines->insert(lines->end(), part->begin(), part->end());
+  finished.run = static_cast<int32_t>(runs->size());
+  finished.runs = static_cast<int32_t>(runs_.size());
+  for (GpuTileRun run : runs_) {
+    if (run.kind == kScalars) run.to += finished.scalars_at;
+    if (run.kind == kNumbers) run.to += finished.numbers_at;
+    if (run.kind <= kUnits) PlanBulk(run.chunks * kUnitBytes, &run);
+    finished.bulk_bytes += run.groups * run.bulk_rows * run.bulk_bytes;
+    runs->push_back(run);
   }
   return finished;
-}
-
-void GpuPieceBuilder::AddBlocks(const RowArray& row, int32_t begin, int32_t end) {
-  const RowFormat& format = row.format;
-  const int32_t elements = format.block_elements();
-  const bool in_twos = format.type == CacheType::kInt8;
-  for (int32_t b = begin / elements; b * elements < end; ++b) {
-    const int32_t at = static_cast<int32_t>(blocks_.size());
-    blocks_.push_back({static_cast<int32_t>(row.values + b * kBlockStride), kBlockBytes,
-                       BlockSwizzle(at, in_twos), elements});
-  }
-  for (int32_t g = begin / format.group; g * format.group < end; ++g) {
-    for (int32_t i = 0; i < format.scales_per_group; ++i) {
-      const int64_t number = int64_t{g} * format.scales_per_group + i;
-      numbers_.push_back({static_cast<int32_t>(row.scales + number * kPageTokens * 2), 2, 0, 0});
-    }
-  }
-}
-
-void GpuPieceBuilder::AddUnits(const RowArray& row, int32_t begin, int32_t end) {
-  const bool floats = row.format.type == CacheType::kF32;
-  const bool aligned = !floats && row.values % 16 == 0 && row.format.stride % 16 == 0;
-  const int64_t bytes = floats ? 4 : 2;
-  for (int32_t e = begin; e < end; e += kUnitElements) {
-    units_.push_back({static_cast<int32_t>(row.values + e * bytes),
-                      static_cast<int32_t>(row.format.stride),
-                      aligned  ? kAlignedHalves
-                      : floats ? kFloats
-                               : kHalves,
-                      std::min(kUnitElements, end - e)});
-  }
 }
 
 }  // namespace mla

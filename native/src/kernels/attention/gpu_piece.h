@@ -12,6 +12,9 @@ namespace mla {
 
 class GpuPieceBuilder {
  public:
+  // Of tiles of so many tokens.
+  explicit GpuPieceBuilder(int32_t tokens) : tokens_(tokens) {}
+
   // Elements [begin, end) of a row, begin at a strip's beginning.
   GpuTileArray Add(const RowArray& row, int32_t begin, int32_t end);
   // An array of a row from another element on: strip 0 begins there. Before the first: as if it had
@@ -20,20 +23,21 @@ class GpuPieceBuilder {
   // The key scalars of a KV head, at byte `scalars` of a page.
   void AddScalars(int64_t scalars, int32_t kv_head);
 
-  // Bytes of a tile of so many tokens, as far as it is put together.
-  int32_t Bytes(int32_t tokens) const { return Counted().Bytes(tokens); }
-  // The piece, its lines behind those that are there.
-  GpuTilePiece Finish(std::vector<GpuTileLine>* lines) const;
+  // Bytes of a tile, as far as it is put together.
+  int32_t Bytes() const { return Counted().bytes; }
+  // The piece, its runs behind those that are there: piece.run is the first one's index.
+  GpuTilePiece Finish(std::vector<GpuTileRun>* runs) const;
 
   // Strips and arrays are the caller's to set, the rest follows from what is added.
   GpuTilePiece piece = {};
 
  private:
   GpuTilePiece Counted() const;
-  void AddBlocks(const RowArray& row, int32_t begin, int32_t end);
-  void AddUnits(const RowArray& row, int32_t begin, int32_t end);
+  void AddRun(GpuTileRun run);
 
-  std::vector<GpuTileLine> blocks_, scalars_, numbers_, units_;
+  const int32_t tokens_;
+  int32_t row_bytes_ = 0, numbers_ = 0;
+  std::vector<GpuTileRun> runs_;  // `to` of scalars and numbers is within these
 };
 
 }  // namespace mla

@@ -14,7 +14,6 @@ namespace mla {
 namespace {
 
 constexpr int32_t kMostQueries = 8;
-constexpr int32_t kMostSlots = 3;
 
 template <typename T>
 void Append(const T& value, std::vector<int32_t>* to) {
@@ -39,12 +38,11 @@ class Planner {
     const int32_t all = stream_.shared_bytes();
     for (int32_t columns = WantedColumns(); columns >= 8; columns /= 2) {
       variant = VariantFor(columns);
-      if (variant.warps == 1) {
-        if (Fits(all / 4, {32, 16}, 2) || Fits(all / 2, {32, 16}, 2)) return true;
-        variant = {4, columns, 1};
-      }
-      // Two blocks a processor: one scores while the other one waits.
-      if (Fits(all / 2, {64, 32, 16}, 2) || Fits(all, {64, 32, 16}, 2) || Fits(all, {32, 16}, 1)) {
+      // Several blocks a processor, of which one scores while another one waits; but a tile costs
+      // as much to begin with whatever its tokens are.
+      if (variant.warps == 4 && Fits(all / 4, {64}, 2)) return true;
+      if (Fits(all / 2, {64, 32}, 2) || Fits(all, {64, 32}, 2) || Fits(all / 2, {16}, 2) ||
+          Fits(all, {16}, 2) || Fits(all, {32, 16}, 1)) {
         return true;
       }
       for (const int32_t piece : {32 << 10, 16 << 10, 8 << 10}) {
@@ -60,6 +58,7 @@ class Planner {
   int32_t shared_bytes = 0;
   std::vector<int32_t> tables;
 
+  bool packed() const { return rows_.packed(); }
   int32_t key_elements() const { return layout_.rope_dim + longest_key_; }
 
  private:
@@ -72,15 +71,15 @@ class Planner {
   }
 
   GpuAttentionVariant VariantFor(int32_t columns) const {
-    if (columns <= 16 && longest_value_ <= 2 * kValueStrip) return {1, columns, 2};
     if (columns <= 32 && longest_value_ <= 4 * kValueStrip) return {4, columns, 1};
     if (columns > 32 || longest_value_ <= 8 * kValueStrip) return {8, columns, 1};
     return {8, columns, 2};
   }
 
   int32_t ScoreBytes(int32_t tokens) const {
-    const int32_t token_groups = tokens > 32 && variant.warps > 1 ? 2 : 1;  // as SplitScores has it
-    return variant.warps / token_groups * variant.columns * (tokens + 4) * 4;
+    const GpuScoreSplit split =
+        SplitScores(variant.warps, variant.columns / 8, tokens, rows_.packed());
+    return split.strip_groups * variant.columns * (tokens + 4) * 4;
   }
   int32_t QueryUnits() const {
     // An odd number of strips: columns' beginnings alternate between both halves of the banks.
@@ -88,9 +87,13 @@ class Planner {
   }
   // All of a block's shared memory but the slots, as PlaceShared has it.
   int32_t FixedBytes() const {
-    const int32_t unit = sizes.score_bytes + variant.columns * (kWeightPitch * 2 + 3 * 4);
+    const int32_t rest = sizes.score_bytes +
+                         variant.columns * (WeightPitch(rows_.packed()) * 2 + 3 * 4) +
+                         kSlotStateBytes;
     return kWorkBytes + RoundUp(sizes.task_bytes, 128) +
-           variant.columns * (sizes.query_pitch * (16 + 1) + 4) + variant.units() * unit;
+           variant.columns *
+               (QueryPitch(sizes.query_pitch, rows_.packed()) * 16 + sizes.query_pitch + 4) +
+           rest;
   }
 
   // Whether tiles of whole rows fit: of as many tokens as go with two slots or what is wanted.
@@ -108,14 +111,14 @@ class Planner {
   std::vector<GpuPieceBuilder> PiecesOf(const GpuTaskHeads& task, GpuRowForm form, int32_t tokens,
                                         int32_t most_bytes) const {
     if (most_bytes > 0) return rows_.Pieces(task, form, tokens, most_bytes);
-    return {rows_.Whole(task, form)};
+    return {rows_.Whole(task, form, tokens)};
   }
   int32_t LongestPiece(const std::vector<GpuTaskHeads>& tasks, GpuRowForm form, int32_t tokens,
                        int32_t most_bytes) const {
     int32_t longest = 0;
     for (const GpuTaskHeads& task : tasks) {
       for (const GpuPieceBuilder& piece : PiecesOf(task, form, tokens, most_bytes)) {
-        longest = std::max(longest, piece.Bytes(tokens));
+        longest = std::max(longest, piece.Bytes());
       }
     }
     return longest;
@@ -133,6 +136,12 @@ class Planner {
     sizes.sink = rows_.options().sink;
     sizes.value_length = longest_value_;
     sizes.query_pitch = QueryUnits();
+    sizes.rope_length = layout_.rope_dim;
+    // More elements a thread than these take longer than to wait until they are prepared.
+    constexpr int32_t kMostDirect = 24;
+    sizes.prepared =
+        variant.columns * sizes.query_pitch * kUnitElements > kMostDirect * variant.threads();
+    sizes.bulk = stream_.has_bulk_copies();
     sizes.slots = slots;
     int32_t form_tokens[kRowForms] = {tokens, tokens, tokens};
     sizes.slot_bytes = LongestPiece(tasks, kRowsForm, tokens, most_bytes);
@@ -148,7 +157,7 @@ class Planner {
       sizes.score_bytes = std::max(sizes.score_bytes, ScoreBytes(n));
     }
     WriteTables(tasks, form_tokens, most_bytes);
-    shared_bytes = FixedBytes() + variant.units() * slots * sizes.slot_bytes;
+    shared_bytes = FixedBytes() + slots * sizes.slot_bytes;
     SetSplits();
   }
 
@@ -165,9 +174,10 @@ class Planner {
   }
 
   std::vector<int32_t> WriteTask(const GpuTaskHeads& heads, const int32_t (&form_tokens)[kRowForms],
-                                 int32_t most_bytes, int32_t first_line,
-                                 std::vector<GpuTileLine>* lines) const {
-    std::vector<int32_t> columns, pieces;
+                                 int32_t most_bytes) const {
+    std::vector<int32_t> columns;
+    std::vector<GpuTilePiece> pieces;
+    std::vector<GpuTileRun> runs;
     for (int32_t c = 0; c < variant.columns; ++c) Append(ColumnOf(heads, c), &columns);
     const int32_t header = static_cast<int32_t>(sizeof(GpuTask) / 4 + columns.size());
     GpuTask task = {};
@@ -179,39 +189,43 @@ class Planner {
     for (const GpuRowForm form : {kRowsForm, kExactForm, kFirstForm}) {
       GpuTileForm& to = task.forms[form];
       to.tokens = form_tokens[form];
+      while (1 << to.shift < to.tokens) ++to.shift;
       if (!rows_.Has(form)) continue;
-      to.piece = header + static_cast<int32_t>(pieces.size());
+      to.piece = header + static_cast<int32_t>(pieces.size() * sizeof(GpuTilePiece) / 4);
       for (const GpuPieceBuilder& builder : PiecesOf(heads, form, to.tokens, most_bytes)) {
-        GpuTilePiece piece = builder.Finish(lines);
-        piece.lines += first_line;
-        Append(piece, &pieces);
+        const GpuTilePiece piece = builder.Finish(&runs);
+        pieces.push_back(piece);
         if (to.pieces == 0 || piece.score_end > piece.score_begin) ++to.score_pieces;
         ++to.pieces;
       }
     }
-    task.integers = header + static_cast<int32_t>(pieces.size());
-    std::vector<int32_t> all;
-    Append(task, &all);
-    all.insert(all.end(), columns.begin(), columns.end());
-    all.insert(all.end(), pieces.begin(), pieces.end());
-    all.resize(RoundUp<size_t>(all.size(), 4));
+    constexpr int32_t kRunIntegers = static_cast<int32_t>(sizeof(GpuTileRun) / 4);
+    const int32_t first_run =
+        RoundUp(header + static_cast<int32_t>(pieces.size() * sizeof(GpuTilePiece) / 4), 4);
+    task.integers = first_run + static_cast<int32_t>(runs.size()) * kRunIntegers;
+    std::vector<int32_t> all(static_cast<size_t>(task.integers));
+    std::memcpy(all.data(), &task, sizeof task);
+    std::copy(columns.begin(), columns.end(), all.begin() + sizeof task / 4);
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      pieces[i].run = first_run + pieces[i].run * kRunIntegers;
+      std::memcpy(all.data() + header + i * (sizeof pieces[i] / 4), &pieces[i], sizeof pieces[i]);
+    }
+    std::memcpy(all.data() + first_run, runs.data(), runs.size() * sizeof runs[0]);
     return all;
   }
 
-  // Lines first; before them where each task begins and each head's value length; tasks at the end.
+  // Where each task begins, each head's value length and key length, then the tasks.
   void WriteTables(const std::vector<GpuTaskHeads>& tasks, const int32_t (&form_tokens)[kRowForms],
                    int32_t most_bytes) {
-    const size_t header = RoundUp<size_t>(tasks.size() + static_cast<size_t>(layout_.heads), 4);
-    std::vector<GpuTileLine> lines;
+    const size_t header = RoundUp<size_t>(tasks.size() + 2 * static_cast<size_t>(layout_.heads), 4);
     std::vector<std::vector<int32_t>> written;
     for (const GpuTaskHeads& task : tasks) {
-      written.push_back(
-          WriteTask(task, form_tokens, most_bytes, static_cast<int32_t>(header / 4), &lines));
+      written.push_back(WriteTask(task, form_tokens, most_bytes));
       sizes.task_bytes =
           std::max(sizes.task_bytes, static_cast<int32_t>(written.back().size()) * 4);
     }
     tables.clear();
-    int32_t at = static_cast<int32_t>(header + lines.size() * sizeof(GpuTileLine) / 4);
+    int32_t at = static_cast<int32_t>(header);
     for (const auto& task : written) {
       tables.push_back(at);
       at += static_cast<int32_t>(task.size());
@@ -219,22 +233,27 @@ class Planner {
     for (int32_t h = 0; h < layout_.heads; ++h) {
       tables.push_back(layout_.value_length(h / HeadsPerKv()));
     }
+    for (int32_t h = 0; h < layout_.heads; ++h) {
+      tables.push_back(layout_.key_length(h / HeadsPerKv()));
+    }
     tables.resize(header);
-    for (const GpuTileLine& line : lines) Append(line, &tables);
     for (const auto& task : written) tables.insert(tables.end(), task.begin(), task.end());
   }
 
-  // A split costs its queries, and halves of sums that are written and read again: a quarter of
-  // what its tokens cost, as long as no more splits come of it than run at once.
+  // A split costs its queries, and halves of sums that are written and read again; a processor
+  // that has no split costs all that it could do. So short splits, down to a few tiles, as long as
+  // they cost no more than a third of their tokens, and no more of them than run at once.
   void SetSplits() {
+    constexpr int64_t kLeast = 2 * kPageTokens, kMost = 4 * kPageTokens;
+    constexpr int64_t kTokenBytes = 384;  // a token of shorter rows takes as long as this one
     const int64_t overhead =
-        int64_t{variant.columns} * (sizes.query_pitch * 16 / variant.units() + 4 * longest_value_);
+        int64_t{variant.columns} * (sizes.query_pitch * 16 + 4 * longest_value_);
     const int64_t page_bytes = rows_.places(kRowsForm).page_bytes;
-    const int64_t token = std::max<int64_t>(1, page_bytes / kPageTokens / sizes.tasks);
-    const int64_t tokens = RoundUp<int64_t>(4 * overhead / token, kPageTokens);
-    sizes.least_split = static_cast<int32_t>(std::clamp<int64_t>(tokens, kPageTokens, 1024));
+    const int64_t token = std::max(kTokenBytes, page_bytes / kPageTokens / sizes.tasks);
+    const int64_t tokens = RoundUp<int64_t>(3 * overhead / token, kPageTokens);
+    sizes.least_split = static_cast<int32_t>(std::clamp(tokens, kLeast, kMost));
     const int32_t side_by_side = std::min(4, std::max(1, stream_.shared_bytes() / shared_bytes));
-    const int32_t units = stream_.processors() * side_by_side * variant.units();
+    const int32_t units = stream_.processors() * side_by_side;
     sizes.most_splits = std::max(1, units / sizes.tasks);
   }
 
@@ -264,6 +283,7 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
   }
   GpuAttentionPlan plan;
   plan.variant_ = planner.variant;
+  plan.variant_.packed = planner.packed();
   plan.sizes_ = planner.sizes;
   plan.shared_bytes_ = planner.shared_bytes;
   plan.tables_ = std::move(planner.tables);
@@ -275,10 +295,15 @@ int32_t GpuAttentionPlan::MostSplits(int32_t bucket, int32_t window) const {
   return sizes_.Splits(static_cast<int32_t>(std::clamp<int64_t>(in_window, 1, bucket)));
 }
 
-int64_t GpuAttentionPlan::WorkspaceBytes(int32_t sequences, int32_t bucket, int32_t window) const {
+int64_t GpuAttentionPlan::PartialBytes(int32_t sequences, int32_t bucket, int32_t window) const {
   const int64_t splits = MostSplits(bucket, window);
   if (splits == 1) return 0;
   return int64_t{sequences} * splits * sizes_.queries * sizes_.heads * sizes_.partial_floats() * 4;
+}
+
+int64_t GpuAttentionPlan::WorkspaceBytes(int32_t sequences, int32_t bucket, int32_t window) const {
+  const int64_t queries = sizes_.prepared != 0 ? int64_t{sizes_.queries} * sizes_.heads : 0;
+  return PartialBytes(sequences, bucket, window) + sequences * queries * sizes_.query_bytes();
 }
 
 }  // namespace mla

@@ -23,12 +23,12 @@ namespace mla {
 
 // What the kernel is compiled for.
 struct GpuAttentionVariant {
-  int32_t warps;    // that share a tile: 1 (four units a block), 4 or 8
-  int32_t columns;  // 8, 16, 32 or 64
-  int32_t strips;   // of values that a warp sums
+  int32_t warps;        // that share a tile: 1 (four units a block), 4 or 8
+  int32_t columns;      // 8, 16, 32 or 64
+  int32_t strips;       // of values that a warp sums
+  bool packed = false;  // some rows are
 
-  int32_t threads() const { return warps == 1 ? 128 : warps * 32; }
-  int32_t units() const { return warps == 1 ? 4 : 1; }
+  int32_t threads() const { return warps * 32; }
   int32_t value_length() const { return warps * strips * kValueStrip; }
 };
 
@@ -42,6 +42,9 @@ struct GpuAttentionSizes {
   int32_t slots, slot_bytes;
   int32_t task_bytes;   // the longest task's integers
   int32_t query_pitch;  // units of eight halves a column
+  int32_t prepared;     // whether queries become halves once for all splits
+  int32_t rope_length;
+  int32_t bulk;         // whether tiles come in bulk
   int32_t score_bytes;  // of a unit's scores
   int32_t least_split;  // tokens
   int32_t most_splits;
@@ -50,6 +53,10 @@ struct GpuAttentionSizes {
   constexpr int32_t Splits(int32_t seen) const {
     const int32_t splits = (seen + least_split - 1) / least_split;
     return splits < most_splits ? splits : most_splits;
+  }
+  // Of a prepared query (gpu_query.h).
+  constexpr int32_t query_bytes() const {
+    return query_pitch * 16 + (query_pitch + 4 + 15) / 16 * 16;
   }
   // A split's result: maximum, total, two unused, then weighted means as halves, each of which is
   // 2^-12 of itself off at most.
@@ -65,7 +72,9 @@ class GpuAttentionPlan {
 
   // For the GPU's memory, 16-byte aligned.
   const std::vector<int32_t>& tables() const { return tables_; }
+  // Splits' results, then prepared queries.
   int64_t WorkspaceBytes(int32_t sequences, int32_t bucket, int32_t window) const;
+  int64_t PartialBytes(int32_t sequences, int32_t bucket, int32_t window) const;
 
   // For the launch.
   const GpuAttentionVariant& variant() const { return variant_; }

@@ -1,10 +1,12 @@
-// How a query becomes halves, and in what powers of two scores and weights are.
+// How a query becomes halves, once for all splits, and in what powers of two scores and weights
+// are.
 #ifndef MLA_KERNELS_ATTENTION_GPU_QUERY_H_
 #define MLA_KERNELS_ATTENTION_GPU_QUERY_H_
 
 #include <cstdint>
 
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_work.h"
 
 namespace mla::MLA_GPU {
 
@@ -94,6 +96,36 @@ MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint
     }
   }
   return FloatOfBits(exponent << 23);
+}
+
+// A prepared query in the workspace: [query_pitch] units of halves, [query_pitch / 4] sums of its
+// strips, and the factor that makes a product with it a score, in powers of two.
+MLA_DEVICE uint8_t* PreparedQuery(const AttendArgs& a, int sequence, int query, int head) {
+  const int64_t row = (int64_t{sequence} * a.sizes.queries + query) * a.sizes.heads + head;
+  return static_cast<uint8_t*>(a.call.workspace) + a.query_begin + row * a.sizes.query_bytes();
+}
+
+// One warp: a query's halves, sums and factor to where they are wanted.
+MLA_DEVICE void PrepareQuery(const AttendArgs& a, int sequence, int query, int head, uint8_t* to,
+                             uint32_t* sums, float* factor) {
+  const GpuAttention& call = a.call;
+  QueryRow row = {nullptr, nullptr, 0, 0, 0};
+  if (a.sizes.rope_length > 0) {
+    row.rope = call.q_rope + sequence * call.q_rope_sequence + query * call.q_rope_query +
+               head * call.q_rope_head;
+    row.rope_length = a.sizes.rope_length;
+    row.rope_elements = (row.rope_length + kScoreStrip - 1) / kScoreStrip * kScoreStrip;
+  }
+  row.key_length = call.tables[a.sizes.tasks + a.sizes.heads + head];
+  if (row.key_length > 0) {
+    row.latent = call.q_latent + sequence * call.q_latent_sequence + query * call.q_latent_query +
+                 head * call.q_latent_head;
+  }
+  const int elements = a.sizes.query_pitch * kUnitElements;
+  uint32_t* halves = reinterpret_cast<uint32_t*>(to);
+  const float by = row.aligned() ? LoadQuery<true>(row, elements, halves, sums)
+                                 : LoadQuery<false>(row, elements, halves, sums);
+  if (Lane() == 0) *factor = by * (call.scale * kLog2E);
 }
 
 }  // namespace mla::MLA_GPU

@@ -13,17 +13,6 @@
 
 namespace mla::MLA_GPU {
 
-// Into how many groups of warps a tile's tokens, then its strips are cut.
-struct ScoreSplit {
-  int token_groups, strip_groups;
-};
-
-template <int kWarps>
-MLA_DEVICE ScoreSplit SplitScores(int tokens) {
-  const int groups = tokens > 32 && kWarps > 1 ? 2 : 1;
-  return {groups, kWarps / groups};
-}
-
 // What a warp scores: tokens from `token` on, with queries of columns that begin at these.
 struct ScoreBlock {
   const TileView& tile;
@@ -52,6 +41,46 @@ MLA_DEVICE void FitQuery(Quad* query) {
   constexpr uint32_t kBy = kType == CacheType::kInt4 ? 0x2c002c00u : 0x34003400u;  // 1/16, 1/4
   MLA_UNROLL
   for (int i = 2; i < 4; ++i) query->word[i] = MulAddHalves(query->word[i], kBy, 0);
+}
+
+// Where no rows are packed: matrices as they lie.
+template <int kTiles, int kProducts>
+MLA_DEVICE void ScoreFloats(const ScoreBlock& block, const GpuTileArray& array,
+                            const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
+  const int matrix = Lane() / 8, row = Lane() % 8;
+  // Of 16 tokens two units, and of eight columns four.
+  const int tokens =
+      block.tile.slot + array.at + (block.token + matrix % 2 * 8 + row) * array.pitch;
+  const int queries = SharedAddress(block.queries) +
+                      (row * block.query_pitch + range.query_strip * 4 + matrix) * 16;
+  MLA_UNROLL_BY(1)
+  for (int i = range.begin; i < range.end; i += range.step) {
+    const int group = range.GroupOf(i), strip = i - group * range.strips;
+    uint32_t rows[kProducts][2][4];
+    MLA_UNROLL
+    for (int step = 0; step < 2; ++step) {
+      const int element = strip * kScoreStrip + step * 16 + matrix / 2 * 8;
+      const int at = tokens + group * array.step + array.Eight(element) * 2;
+      MLA_UNROLL
+      for (int m = 0; m < kProducts; ++m) LoadMatrices(rows[m][step], at + m * 16 * array.pitch);
+    }
+    MLA_UNROLL
+    for (int n = 0; n < kTiles; ++n) {
+      const GpuColumn* columns = block.columns + n * 8;
+      if (range.grouped && (columns[0].rope > group || columns[7].rope < group)) continue;
+      uint32_t query[4];
+      LoadMatrices(query, queries + (n * 8 * block.query_pitch + strip * 4) * 16);
+      if (range.grouped && columns[Lane() / 4].rope != group) {
+        MLA_UNROLL
+        for (int j = 0; j < 4; ++j) query[j] = 0;
+      }
+      MLA_UNROLL
+      for (int m = 0; m < kProducts; ++m) {
+        Mma(scores[m][n], rows[m][0], {query[0], query[1]});
+        Mma(scores[m][n], rows[m][1], {query[2], query[3]});
+      }
+    }
+  }
 }
 
 template <CacheType kType, int kTiles, int kProducts>
@@ -153,17 +182,21 @@ MLA_DEVICE void ScoreMinima(const ScoreBlock& block, const GpuTileArray& array,
 }
 
 // All of a range.
-template <CacheType kType, int kTiles, int kProducts>
+template <CacheType kType, bool kPacked, int kTiles, int kProducts>
 MLA_DEVICE void ScoreRange(const ScoreBlock& block, const GpuTileArray& array,
                            const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
-  ScoreStrips<kType, kTiles, kProducts>(block, array, range, scores);
-  if constexpr (HasMinima(kType)) {
+  if constexpr (kPacked) {
+    ScoreStrips<kType, kTiles, kProducts>(block, array, range, scores);
+  } else {
+    ScoreFloats<kTiles, kProducts>(block, array, range, scores);
+  }
+  if constexpr (kPacked && HasMinima(kType)) {
     ScoreMinima<kType, kTiles>(block, array, range, scores);
   }
 }
 
 // Every step-th strip of a piece from `strip` on, rotary ones first.
-template <int kTiles, int kProducts>
+template <int kTiles, int kProducts, bool kPacked>
 MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const ScoreBlock& block,
                           int strip, int step, float (&scores)[kProducts][kTiles][4]) {
   const int strips = task.rope_strips(), all_rope = strips * task.rope_groups;
@@ -171,16 +204,16 @@ MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const 
     const GpuTileArray rope = piece.rope;
     const int end = piece.score_end < all_rope ? piece.score_end : all_rope;
     const StripRange range = {strip, end, step, strips, task.rope_groups > 1, 0};
-    WithType<kProducts>(rope, [&](auto type) {
-      ScoreRange<decltype(type)::value, kTiles, kProducts>(block, rope, range, scores);
+    WithType<kProducts, kPacked>(rope, [&](auto type) {
+      ScoreRange<decltype(type)::value, kPacked, kTiles, kProducts>(block, rope, range, scores);
     });
-    strip += (end - strip + step - 1) / step * step;
+    strip += (end - strip + step - 1) & -step;  // a power of two
   }
   if (strip >= piece.score_end) return;
   const GpuTileArray key = piece.key;
   const StripRange range = {strip - all_rope, piece.score_end - all_rope, step, 0, false, strips};
-  WithType<kProducts>(key, [&](auto type) {
-    ScoreRange<decltype(type)::value, kTiles, kProducts>(block, key, range, scores);
+  WithType<kProducts, kPacked>(key, [&](auto type) {
+    ScoreRange<decltype(type)::value, kPacked, kTiles, kProducts>(block, key, range, scores);
   });
 }
 
@@ -195,40 +228,45 @@ MLA_DEVICE void AddToShared(float* to, const float (&four)[4], bool first) {
 }
 
 // Products of 8 columns to where they belong: `to` is the first one's for the tokens at hand.
-template <int kProducts>
+template <int kProducts, bool kPacked>
 MLA_DEVICE void StoreScores(const float (&scores)[kProducts][4], float* to, int pitch, bool first) {
   const int g = Lane() / 4, t = Lane() % 4;
   MLA_UNROLL
   for (int j = 0; j < 2; ++j) {
     float* column = to + (2 * t + j) * pitch;
-    if constexpr (kProducts == 2) {
+    if constexpr (kProducts == 2 && kPacked) {
       AddToShared(column + 4 * g, {scores[0][j], scores[0][2 + j], scores[1][j], scores[1][2 + j]},
                   first);
     } else {
       MLA_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        float& score = column[TokenOf<1>(0, half, g)];
-        score = first ? scores[0][2 * half + j] : score + scores[0][2 * half + j];
+      for (int m = 0; m < kProducts; ++m) {
+        MLA_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const int token = kPacked ? TokenOf<1>(m, half, g) : 16 * m + 8 * half + g;
+          float& score = column[token];
+          score = first ? scores[m][2 * half + j] : score + scores[m][2 * half + j];
+        }
       }
     }
   }
 }
 
-// One unit: a piece's part of the products of a tile, added to what is there but for the first.
-template <int kWarps, int kTiles, int kProducts>
+// Whole block: a piece's part of the products of a tile, added to what is there but for the first.
+template <int kWarps, int kTiles, int kProducts, bool kPacked>
 MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece& piece,
                            const TileView& tile, bool first) {
-  // Of more columns at a time the sums' registers have no room; rows are widened for each.
-  constexpr int kAtOnce = kTiles < 8 ? kTiles : 2;
-  const int warp = kWarps == 1 ? 0 : WarpIndex();
-  const ScoreSplit split = SplitScores<kWarps>(tile.tokens);
+  constexpr int kAtOnce = ScoreTiles(kTiles, kPacked);
+  const int warp = WarpIndex();
+  const GpuScoreSplit split = SplitScores(kWarps, kTiles, tile.tokens, kPacked);
   const int strips = warp % split.strip_groups;
+  const int of_columns = warp / split.strip_groups;
   const int pitch = tile.tokens + 4;
   MLA_UNROLL_BY(1)
-  for (int token = warp / split.strip_groups * (kProducts * 16); token < tile.tokens;
+  for (int token = of_columns / split.column_groups * (kProducts * 16); token < tile.tokens;
        token += split.token_groups * (kProducts * 16)) {
     MLA_UNROLL_BY(1)
-    for (int column = 0; column < kTiles * 8; column += kAtOnce * 8) {
+    for (int column = of_columns % split.column_groups * (kAtOnce * 8); column < kTiles * 8;
+         column += split.column_groups * (kAtOnce * 8)) {
       const ScoreBlock block = {tile,
                                 token,
                                 s.columns() + column,
@@ -236,15 +274,15 @@ MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece&
                                 query_pitch,
                                 s.query_sums + column * (query_pitch / 4)};
       float scores[kProducts][kAtOnce][4] = {};
-      ScoreRows<kAtOnce, kProducts>(s.the_task(), piece, block, piece.score_begin + strips,
-                                    split.strip_groups, scores);
+      ScoreRows<kAtOnce, kProducts, kPacked>(s.the_task(), piece, block, piece.score_begin + strips,
+                                             split.strip_groups, scores);
       float* to = s.scores + (strips * kTiles * 8 + column) * pitch + token;
       MLA_UNROLL
       for (int n = 0; n < kAtOnce; ++n) {
         float of[kProducts][4];
         MLA_UNROLL
         for (int i = 0; i < kProducts * 4; ++i) of[i / 4][i % 4] = scores[i / 4][n][i % 4];
-        StoreScores<kProducts>(of, to + n * 8 * pitch, pitch, first);
+        StoreScores<kProducts, kPacked>(of, to + n * 8 * pitch, pitch, first);
       }
     }
   }

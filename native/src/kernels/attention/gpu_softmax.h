@@ -13,77 +13,74 @@
 
 namespace mla::MLA_GPU {
 
-// One unit. Eight lanes a column: scores of a tile to weights; maxima, totals, and what earlier
-// sums are to be multiplied with.
-template <int kWarps, int kTiles>
-MLA_DEVICE void Weigh(const AttendArgs& a, const Shared& s, const Work& work, const Tile& tile,
-                      const GpuTilePiece& piece, const uint8_t* slot, int tokens) {
-  const int warp = kWarps == 1 ? 0 : WarpIndex();
-  const int groups = SplitScores<kWarps>(tokens).strip_groups;
-  const int pitch = tokens + 4, columns = kTiles * 8;
-  for (int first = warp * 4; first < columns; first += kWarps * 4) {
-    const int c = first + Lane() / 8, part = Lane() % 8;
-    const GpuColumn column = s.columns()[c];
-    const Tokens seen = Seen(a, tile.form, work.position + column.query);
-    const float factor = s.factors[c];
-    float x[2][4];
-    float largest = -Infinity();
+// Whole block, kLanes lanes a column, four tokens each: scores of a tile to weights; maxima,
+// totals, and what earlier sums are to be multiplied with.
+template <int kWarps, int kTiles, bool kPacked, int kLanes>
+MLA_DEVICE void WeighColumns(const AttendArgs& a, const Shared& s, const Work& work,
+                             const Tile& tile, const GpuTilePiece& piece, const uint8_t* slot) {
+  constexpr int kTokens = kLanes * 4, kPitch = kTokens + 4, kColumns = kTiles * 8;
+  constexpr int kAtOnce = kWarp / kLanes;
+  constexpr int kGroups = SplitScores(kWarps, kTiles, kTokens, kPacked).strip_groups;
+  const int warp = WarpIndex();
+  const int part = Lane() % kLanes, token = 4 * part;
+  const bool whole = a.sizes.queries == 1 && tile.begin == 0 && tile.end == kTokens;
+  MLA_UNROLL_BY(1)
+  for (int first = warp * kAtOnce; first < kColumns; first += kWarps * kAtOnce) {
+    const int c = first + Lane() / kLanes;
+    const GpuColumn& column = s.columns()[c];
+    const uint8_t* scores = reinterpret_cast<const uint8_t*>(s.scores + c * kPitch + token);
+    float x[4] = {};
     MLA_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      const int token = 32 * j + 4 * part;
+    for (int k = 0; k < kGroups; ++k) {
+      const Quad quad = LoadShared(scores + k * (kColumns * kPitch * 4));
       MLA_UNROLL
-      for (int i = 0; i < 4; ++i) x[j][i] = 0.0f;
-      if (token < tokens) {
-        for (int k = 0; k < groups; ++k) {
-          const Quad quad = LoadShared(
-              reinterpret_cast<const uint8_t*>(s.scores + (k * columns + c) * pitch + token));
-          MLA_UNROLL
-          for (int i = 0; i < 4; ++i) x[j][i] += FloatOfBits(quad.word[i]);
-        }
-        Quad scalars = {};
-        if (piece.scalars > 0) {
-          const int line = piece.blocks + column.kv_head;
-          scalars = LoadShared(slot + (line * (tokens / 4) + token / 4) * 16);
-        }
-        MLA_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int position = tile.first + token + i;
-          const bool there = position >= seen.begin && position < seen.end;
-          const float scalar = piece.scalars > 0 ? FloatOfBits(scalars.word[i]) : 1.0f;
-          x[j][i] = there ? x[j][i] * factor * scalar : -Infinity();
-          largest = Max(largest, x[j][i]);
-        }
-      } else {
-        MLA_UNROLL
-        for (int i = 0; i < 4; ++i) x[j][i] = -Infinity();
-      }
+      for (int i = 0; i < 4; ++i) x[i] += FloatOfBits(quad.word[i]);
     }
-    largest = MaxOver(largest, 8);
-    const float before = s.maxima[c], maximum = before > largest ? before : largest;
-    const float base = maximum == -Infinity() ? 0.0f : maximum - kHeadroom;
-    float total = 0.0f;
+    const float factor = s.factors[c];
     MLA_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      const int token = 32 * j + 4 * part;
-      float weight[4];
+    for (int i = 0; i < 4; ++i) x[i] *= factor;
+    if (piece.scalars > 0) {
+      const Quad scalars =
+          LoadShared(slot + piece.scalars_at + (column.kv_head * kTokens + token) * 4);
+      MLA_UNROLL
+      for (int i = 0; i < 4; ++i) x[i] *= FloatOfBits(scalars.word[i]);
+    }
+    if (!whole) {
+      const Tokens seen = Seen(a, tile.form, work.position + column.query);
       MLA_UNROLL
       for (int i = 0; i < 4; ++i) {
-        weight[i] = Exp2(x[j][i] - base);
-        total += weight[i];
-      }
-      if (token < tokens) {
-        uint32_t* to = reinterpret_cast<uint32_t*>(s.weights + c * kWeightPitch + token);
-        to[0] = PackHalves(weight[0], weight[1]);
-        to[1] = PackHalves(weight[2], weight[3]);
+        const int position = tile.first + token + i;
+        if (position < seen.begin || position >= seen.end) x[i] = -Infinity();
       }
     }
-    total = SumOver(total, 8);
+    const float largest = MaxOver(Max(Max(x[0], x[1]), Max(x[2], x[3])), kLanes);
+    const float before = s.maxima[c], maximum = before > largest ? before : largest;
+    const float base = maximum == -Infinity() ? 0.0f : maximum - kHeadroom;
+    float weight[4];
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) weight[i] = Exp2(x[i] - base);
+    uint32_t* to = reinterpret_cast<uint32_t*>(s.weights + c * WeightPitch(kPacked) + token);
+    to[0] = PackHalves(weight[0], weight[1]);
+    to[1] = PackHalves(weight[2], weight[3]);
+    const float total = SumOver(weight[0] + weight[1] + (weight[2] + weight[3]), kLanes);
     if (part == 0) {
       const float rescale = before == -Infinity() ? 0.0f : Exp2(before - maximum);
       s.rescale[c] = rescale;
       s.maxima[c] = maximum;
       s.totals[c] = s.totals[c] * rescale + total;
     }
+  }
+}
+
+template <int kWarps, int kTiles, bool kPacked>
+MLA_DEVICE void Weigh(const AttendArgs& a, const Shared& s, const Work& work, const Tile& tile,
+                      const GpuTilePiece& piece, const uint8_t* slot, int tokens) {
+  if (tokens == 64) {
+    WeighColumns<kWarps, kTiles, kPacked, 16>(a, s, work, tile, piece, slot);
+  } else if (tokens == 32) {
+    WeighColumns<kWarps, kTiles, kPacked, 8>(a, s, work, tile, piece, slot);
+  } else {
+    WeighColumns<kWarps, kTiles, kPacked, 4>(a, s, work, tile, piece, slot);
   }
 }
 

@@ -101,7 +101,7 @@ template <CacheType kType, int kWarps, int kStrips>
 MLA_DEVICE MinimaPlace PlaceMinima(const TileView& tile, const GpuTileArray& array, int begin,
                                    int end) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int strip = (kWarps == 1 ? 0 : WarpIndex()) + kWarps * (g / 2);
+  const int strip = WarpIndex() + kWarps * (g / 2);
   const int element = array.Eight(strip * kValueStrip + g % 2 * kPartElements);
   const auto numbers = NumberPlace<kType>::At(tile, array, 4 * t);
   return {g < 2 * kStrips && strip >= begin && strip < end,
@@ -124,31 +124,29 @@ MLA_DEVICE void SumMinima(const MinimaPlace& place, int token, const FourHalves 
 }
 
 // Of the warp's strips, that are kStrips at most, as far as they are in [begin, end).
-template <CacheType kType, int kWarps, int kTiles, int kStrips>
+template <CacheType kType, bool kPacked, int kWarps, int kTiles, int kStrips>
 MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileArray& array,
                           int begin, int end, Sums<kTiles, kStrips>* sums) {
-  const int warp = kWarps == 1 ? 0 : WarpIndex();
-  const int g = Lane() / 4, t = Lane() % 4;
-  const int weights_at = SharedAddress(s.weights + g * kWeightPitch + 4 * t);
+  const int warp = WarpIndex();
+  const WeightPlace<kPacked> place(s.weights);
   MinimaPlace minima = {};
   if constexpr (HasMinima(kType)) {
     minima = PlaceMinima<kType, kWarps, kStrips>(tile, array, begin, end);
   }
-  SumStrip<kType> rows[kStrips];
+  using Strip = typename StripOf<kType, kPacked>::Type;
+  Strip rows[kStrips];
   bool there[kStrips];
   MLA_UNROLL
   for (int i = 0; i < kStrips; ++i) {
     const int strip = warp + kWarps * i;
     there[i] = strip >= begin && strip < end;
-    rows[i] = SumStrip<kType>::At(tile, array, strip);
+    rows[i] = Strip::At(tile, array, strip);
   }
   MLA_UNROLL_BY(1)
   for (int token = 0; token < tile.tokens; token += 16) {
     FourHalves weights[kTiles];
     MLA_UNROLL
-    for (int n = 0; n < kTiles; ++n) {
-      weights[n] = LoadShared<FourHalves>(weights_at + (n * 8 * kWeightPitch + token) * 2);
-    }
+    for (int n = 0; n < kTiles; ++n) weights[n] = place.Load(n, token);
     MLA_UNROLL
     for (int i = 0; i < kStrips; ++i) {
       if (!there[i]) continue;
@@ -170,15 +168,14 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
   }
 }
 
-template <int kWarps, int kTiles, int kStrips>
+template <int kWarps, bool kPacked, int kTiles, int kStrips>
 MLA_DEVICE void SumPiece(const Shared& s, const GpuTilePiece& piece, const TileView& tile,
                          Sums<kTiles, kStrips>* sums) {
   const GpuTileArray value = piece.value;
-  WithType<2>(value, [&](auto type) {
+  WithType<2, kPacked>(value, [&](auto type) {
     constexpr CacheType kType = decltype(type)::value;
-    ChangeType(kType == CacheType::kInt8 ? CacheType::kF16 : kType, sums);
-    SumStrips<decltype(type)::value, kWarps>(s, tile, value, piece.value_begin, piece.value_end,
-                                             sums);
+    if constexpr (kPacked) ChangeType(kType == CacheType::kInt8 ? CacheType::kF16 : kType, sums);
+    SumStrips<kType, kPacked, kWarps>(s, tile, value, piece.value_begin, piece.value_end, sums);
   });
 }
 
@@ -200,15 +197,45 @@ MLA_DEVICE void StoreTwo(float* to, float first, float second, int n) {
   if (n >= 2) to[1] = second;
 }
 
+// A lane's means of a strip and a column. Whole units are written, which the merge reads.
+template <bool kPacked, typename Mean>
+MLA_DEVICE void StoreMeans(const Mean& mean, int first, int length, float* out, uint16_t* partial) {
+  MLA_UNROLL
+  for (int pair = 0; pair < 4; ++pair) {
+    // Packed rows' products have neighbours in twos.
+    const int m = kPacked ? pair / 2 * 2 : pair, half = pair % 2;
+    if constexpr (kPacked) {
+      const int element = first + SumElement<true>(m, half);
+      if (element / kUnitElements * kUnitElements >= length) continue;
+      if (partial == nullptr) {
+        StoreTwo(out + element, mean(m, half), mean(m + 1, half), length - element);
+      } else {
+        reinterpret_cast<uint32_t*>(partial)[element / 2] =
+            PackHalves(mean(m, half), mean(m + 1, half));
+      }
+    } else {
+      MLA_UNROLL
+      for (int upper = 0; upper < 2; ++upper) {
+        const int element = first + SumElement<false>(m, upper);
+        if (element / kUnitElements * kUnitElements >= length) continue;
+        if (partial != nullptr) {
+          partial[element] = FloatToHalf(mean(m, upper));
+        } else if (element < length) {
+          out[element] = mean(m, upper);
+        }
+      }
+    }
+  }
+}
+
 // Weighted means, to where they belong: of a sequence with one split these are the results.
-template <int kWarps, int kTiles, int kStrips>
+template <int kWarps, bool kPacked, int kTiles, int kStrips>
 MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, int split,
                        const Sums<kTiles, kStrips>& sums) {
   const GpuTask& task = s.the_task();
   const GpuAttention& call = a.call;
-  const int warp = kWarps == 1 ? 0 : WarpIndex();
+  const int warp = WarpIndex();
   const int g = Lane() / 4, t = Lane() % 4;
-  const bool whole = work.splits == 1;
   MLA_UNROLL
   for (int n = 0; n < kTiles; ++n) {
     MLA_UNROLL
@@ -219,8 +246,8 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
       const float total = s.totals[c];
       const float by = total == 0.0f ? 0.0f : 1.0f / total;  // zero: a split that saw nothing
       float* out = nullptr;
-      uint32_t* partial = nullptr;
-      if (whole) {
+      uint16_t* partial = nullptr;
+      if (work.splits == 1) {
         out = call.out + work.sequence * call.out_sequence + column.query * call.out_query +
               column.head * call.out_head + task.value_begin;
       } else {
@@ -229,24 +256,13 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
           row[0] = s.maxima[c];
           row[1] = total;
         }
-        partial = reinterpret_cast<uint32_t*>(row + 4) + task.value_begin / 2;
+        partial = reinterpret_cast<uint16_t*>(row + 4) + task.value_begin;
       }
       MLA_UNROLL
       for (int i = 0; i < kStrips; ++i) {
-        MLA_UNROLL
-        for (int pair = 0; pair < 4; ++pair) {  // of neighbours, by products' pairs and halves
-          const int m = pair / 2 * 2, half = pair % 2;
-          const int element = (warp + kWarps * i) * kValueStrip + SumElement(m, half);
-          // Whole units are written, which the merge reads.
-          if (element / kUnitElements * kUnitElements >= task.value_length) continue;
-          const float first = sums.of[i][m][n][2 * half + j] * by;
-          const float second = sums.of[i][m + 1][n][2 * half + j] * by;
-          if (whole) {
-            StoreTwo(out + element, first, second, task.value_length - element);
-          } else {
-            partial[element / 2] = PackHalves(first, second);
-          }
-        }
+        const auto mean = [&](int m, int half) { return sums.of[i][m][n][2 * half + j] * by; };
+        StoreMeans<kPacked>(mean, (warp + kWarps * i) * kValueStrip, task.value_length, out,
+                            partial);
       }
     }
   }

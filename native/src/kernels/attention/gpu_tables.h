@@ -5,50 +5,87 @@
 
 #include <cstdint>
 
+#include "cache/row_format.h"
+
 namespace mla {
 
 // Rows are scored 32 elements and summed 64 elements at a time.
 inline constexpr int32_t kScoreStrip = 32;
 inline constexpr int32_t kValueStrip = 64;
 inline constexpr int32_t kUnitElements = 8;  // halves of 16 bytes
+inline constexpr int32_t kMostSlots = 3;     // of tiles in shared memory
 
-// Softmax weights of a tile, halves from a column to the next: lanes of four columns read theirs
-// without meeting in a bank.
-inline constexpr int32_t kWeightPitch = 80;
+// Softmax weights of a tile, halves from a column to the next: lanes that read eight bytes of four
+// columns, or where no rows are packed four bytes of eight, meet in no bank.
+constexpr int32_t WeightPitch(bool packed) { return packed ? 80 : 72; }
 
-// What a block's shared memory has for its work (gpu_work.h).
+// Units from a column's query to the next one's in shared memory. Prepared queries are an odd
+// number of strips apart: lanes read four units of a column; where no rows are packed, one of
+// eight.
+constexpr int32_t QueryPitch(int32_t prepared, bool packed) { return prepared + (packed ? 0 : 1); }
+
+// How a unit's warps share a tile's scores: by tokens, then by eights of columns, `at_once` of them
+// at a time, then by strips, whose parts are added.
+struct GpuScoreSplit {
+  int32_t token_groups, column_groups, strip_groups;
+};
+// Of more columns at a time than these the sums' registers have no room; rows are unpacked for
+// each.
+constexpr int32_t ScoreTiles(int32_t tiles, bool packed) {
+  return tiles < 8 ? tiles : packed ? 2 : 4;
+}
+constexpr GpuScoreSplit SplitScores(int32_t warps, int32_t tiles, int32_t tokens, bool packed) {
+  const int32_t by_token = tokens > 32 && warps > 1 ? 2 : 1;
+  const int32_t wanted = tiles / ScoreTiles(tiles, packed), left = warps / by_token;
+  const int32_t by_column = wanted < left ? wanted : left;
+  return {by_token, by_column, left / by_column};
+}
+
+// What a block's shared memory has for its work (gpu_work.h), and a unit's for its slots: which
+// tiles they hold, and barriers of their copies.
 inline constexpr int32_t kWorkBytes = 128;
+inline constexpr int32_t kTileBytes = 32;
+inline constexpr int32_t kSlotStateBytes = 128;
+static_assert(kMostSlots * (kTileBytes + 8) <= kSlotStateBytes);
 
 // Where a row comes from: CacheView's pages.
 enum GpuRowForm : int32_t { kRowsForm, kExactForm, kFirstForm, kRowForms };
 
-// One of a piece's lines: what a tile's tokens have of a block of a packed row (4 bytes each), of
-// its numbers (2 bytes), of the key scalars (4 bytes), or of eight elements of a row of floats.
-struct alignas(16) GpuTileLine {
-  int32_t source;    // token 0's byte in the page
-  int32_t stride;    // bytes from token to token
-  int32_t kind;      // of floats: a LineKind; of a packed row's blocks: see BlockSwizzle
-  int32_t elements;  // of floats: that are there, of eight
+// What of a page goes to shared memory in one way, 16 bytes (a chunk) at a time.
+enum GpuRunKind : int32_t {
+  kBlocks,   // rows are lines: what a page's tokens have of a packed row's block, 4 bytes each
+  kScalars,  // lines of key scalars, 4 bytes a token, of the page of rows in any form
+  kNumbers,  // lines of packed rows' numbers, 2 bytes a token; zeros of tokens not asked for
+  kUnits,    // rows are tokens, a chunk eight halves; zeros of tokens not asked for
+  kHalves,   // the same of halves at no 16-byte boundary
+  kFloats    // the same of floats, which become halves
 };
-enum LineKind : int32_t {
-  kAlignedHalves,  // 16 bytes at a 16-byte boundary
-  kHalves,
-  kFloats
+struct alignas(16) GpuTileRun {
+  int32_t kind;
+  // Bytes in the page: where token 0's first row begins, from a row, a group to the next.
+  int32_t source, source_row, source_group;
+  int32_t to, to_row, to_group;  // the same in the slot, of the tile's first token
+  int32_t rows, chunks, groups;  // [groups][rows][chunks]
+  int32_t lane_shift;            // 2^ of it lanes share a row
+  int32_t elements;              // of a row of halves or floats
+  // Of a whole tile in bulk: [groups][bulk_rows] copies of so many bytes; 0: not in bulk.
+  int32_t bulk_rows, bulk_bytes;
+  int32_t unused[2];
 };
 
-// Lines lie in shared memory as [line][tokens][4 bytes], so that neighbouring tokens are read at
-// once. Lanes read pairs of chunks (16 bytes) from four neighbouring lines, or four chunks from
-// two: moved by this, they never meet in a bank. Lines of int8 are read in twos.
-constexpr int32_t BlockSwizzle(int32_t line, bool in_twos) {
-  const int32_t key = in_twos ? line >> 1 : line;
-  return (key & 1) << 2 | (key & 2);
+// From a line of blocks to the next in shared memory, of tiles of 32 or 64 tokens: lanes read a
+// chunk of four neighbouring lines (int8: in twos, of every other line) or two each of two, which
+// then never meet in a bank.
+constexpr int32_t BlockLinePitch(CacheType type, int32_t tokens) {
+  return tokens * 4 + (type == CacheType::kInt8 ? 16 : 32);
 }
 
 // A row's place in a piece.
 struct GpuTileArray {
   int32_t type;         // CacheType
   int32_t length;       // elements from strip 0 on
-  int32_t at;           // packed: the line, floats: the unit where strip 0 begins
+  int32_t at;           // byte of the slot where strip 0 begins, of the first line or token
+  int32_t pitch;        // bytes from a line to the next; of floats, from a token to the next
   int32_t numbers;      // packed: the line of numbers where strip 0 begins
   int32_t group_shift;  // packed: 2^ of it elements share numbers
   int32_t step;         // from `at` of a rotary group to the next one's
@@ -63,25 +100,22 @@ struct GpuTileArray {
   }
 };
 
-// What is brought into shared memory at once: [blocks and key scalars][tokens][4 bytes],
-// [numbers][tokens] halves, [tokens][pitch] units of eight halves.
+// What is brought into shared memory at once: lines of blocks, [tokens][pitch] of rows of halves,
+// [key scalars][tokens][4 bytes], [numbers][tokens] halves.
 struct GpuTilePiece {
-  int32_t lines;  // its first, in lines from the tables' beginning
-  int32_t blocks, scalars, numbers, units;
-  int32_t pitch;
+  int32_t run, runs;               // its first, in integers from the task's beginning; how many
+  int32_t scalars_at, numbers_at;  // bytes in the slot
+  int32_t bytes;                   // of all
+  int32_t bulk_bytes;              // that come in bulk; 0: none
+  int32_t scalars;                 // lines
   int32_t score_begin, score_end;  // strips: of all rotary groups, then of the key
   int32_t value_begin, value_end;  // strips
   GpuTileArray rope, key, value;
-
-  constexpr int32_t NumbersAt(int32_t tokens) const { return (blocks + scalars) * tokens * 4; }
-  constexpr int32_t FloatsAt(int32_t tokens) const {
-    return (NumbersAt(tokens) + numbers * tokens * 2 + 127) / 128 * 128;
-  }
-  constexpr int32_t Bytes(int32_t tokens) const { return FloatsAt(tokens) + tokens * pitch * 16; }
 };
 
 struct GpuTileForm {
   int32_t tokens;  // of a tile: 16, 32 or 64; 32 or 64 where rows are packed
+  int32_t shift;   // 2^ of it
   int32_t piece;   // its first, in integers from the task's beginning
   int32_t pieces;  // one, or where rows are too long: those that are scored, then those summed
   int32_t score_pieces;
@@ -96,7 +130,7 @@ struct GpuColumn {
 };
 
 // A block's heads, and which of their values' elements. Behind it [columns of the plan] GpuColumns,
-// in the order of the KV heads, and the pieces.
+// in the order of the KV heads, the pieces, and at a multiple of 16 bytes their runs.
 struct GpuTask {
   int32_t integers;  // of all of that
   int32_t rope_groups, rope_length;

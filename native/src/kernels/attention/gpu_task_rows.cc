@@ -64,9 +64,10 @@ void GpuTaskRows::AddScalars(const GpuTaskHeads& task, GpuPieceBuilder* builder)
   for (const int32_t g : task.kv_heads) builder->AddScalars(places_[kRowsForm].scalars, g);
 }
 
-GpuPieceBuilder GpuTaskRows::Whole(const GpuTaskHeads& task, GpuRowForm form) const {
+GpuPieceBuilder GpuTaskRows::Whole(const GpuTaskHeads& task, GpuRowForm form,
+                                   int32_t tokens) const {
   const Rows rows = RowsOf(task, form);
-  GpuPieceBuilder builder;
+  GpuPieceBuilder builder(tokens);
   GpuTilePiece& piece = builder.piece;
   AddRope(rows, &builder);
   AddScalars(task, &builder);
@@ -87,17 +88,17 @@ std::vector<GpuPieceBuilder> GpuTaskRows::Pieces(const GpuTaskHeads& task, GpuRo
   const Rows rows = RowsOf(task, form);
   // How many elements of a row fit beside `taken` bytes, in whole strips.
   const auto room = [&](const RowArray& row, int32_t taken) {
-    GpuPieceBuilder one;
+    GpuPieceBuilder one(tokens);
     one.Add(row, 0, kValueStrip);
     constexpr int32_t kBetween = 256;  // what alignment may take
-    return (bytes - taken - kBetween) / one.Bytes(tokens) * kValueStrip;
+    return (bytes - taken - kBetween) / one.Bytes() * kValueStrip;
   };
-  std::vector<GpuPieceBuilder> pieces(1);
+  std::vector<GpuPieceBuilder> pieces(1, GpuPieceBuilder(tokens));
   AddRope(rows, &pieces[0]);
   for (int32_t begin = 0; begin < rows.key_length();) {
-    int32_t most = begin == 0 ? room(*rows.key, pieces[0].Bytes(tokens)) : 0;
+    int32_t most = begin == 0 ? room(*rows.key, pieces[0].Bytes()) : 0;
     if (most < kValueStrip && pieces.back().piece.score_end > 0) {
-      pieces.emplace_back().piece.score_begin = rows.rope_strips() + begin / kScoreStrip;
+      pieces.emplace_back(tokens).piece.score_begin = rows.rope_strips() + begin / kScoreStrip;
     }
     if (most < kValueStrip) most = std::max(room(*rows.key, 0), kValueStrip);
     const int32_t end = std::min(rows.key_length(), begin + most);
@@ -111,7 +112,7 @@ std::vector<GpuPieceBuilder> GpuTaskRows::Pieces(const GpuTaskHeads& task, GpuRo
   const int32_t most = std::max(room(*rows.value, 0), kValueStrip);
   for (int32_t begin = 0; begin < task.value_length; begin += most) {
     const int32_t end = std::min(task.value_length, begin + most);
-    GpuPieceBuilder& builder = pieces.emplace_back();
+    GpuPieceBuilder& builder = pieces.emplace_back(tokens);
     const GpuTileArray array =
         builder.Add(*rows.value, task.value_begin + begin, task.value_begin + end);
     builder.piece.value = GpuPieceBuilder::From(*rows.value, array, -begin);

@@ -25,8 +25,8 @@ class GpuTaskRows {
 
   int32_t RopeGroups(const GpuTaskHeads& task) const;
 
-  // Tiles of whole rows: one piece. A value that is the key is there once.
-  GpuPieceBuilder Whole(const GpuTaskHeads& task, GpuRowForm form) const;
+  // Tiles of whole rows of so many tokens: one piece. A value that is the key is there once.
+  GpuPieceBuilder Whole(const GpuTaskHeads& task, GpuRowForm form, int32_t tokens) const;
   // Rows too long for that: rotary rows and keys in as many pieces as tiles of `tokens` need so
   // that none is longer than `bytes`, then values. A piece has one strip of values at least and,
   // the first one, all rotary rows, whatever these need.

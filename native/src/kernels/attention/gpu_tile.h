@@ -19,12 +19,7 @@ struct Tile {
   const uint8_t* page;     // of the form
   const uint8_t* scalars;  // the page of the key scalars
 };
-
-// Where unit u of token `row` is among the floats of a tile: lanes read four neighbouring units of
-// rows 4 apart, or two of rows 16 apart.
-MLA_DEVICE int UnitAt(int row, int unit, int pitch) {
-  return row * pitch + (unit ^ ((row >> 2 & 1) << 2 | (row >> 3 & 1) << 1));
-}
+static_assert(sizeof(Tile) == kTileBytes);
 
 MLA_DEVICE void StoreShared(uint8_t* to, const Quad& quad) { *reinterpret_cast<Quad*>(to) = quad; }
 MLA_DEVICE Quad LoadShared(const uint8_t* from) { return *reinterpret_cast<const Quad*>(from); }
@@ -67,63 +62,119 @@ MLA_DEVICE Quad MaskNumbers(Quad quad, int begin, int end) {
   return quad;
 }
 
-// The calling unit of `warps` warps, `thread` of them: asks for a piece of a tile, as a group of
-// copies that the caller commits; what comes otherwise is there at the next barrier.
-MLA_DEVICE void LoadPiece(const GpuTilePiece& piece, const GpuTileLine* lines, int tokens,
-                          const Tile& tile, uint8_t* slot, int thread, int warps) {
-  const int threads = warps * kWarp;
-  const int offset = tile.first % kPageTokens;
-  // Blocks and key scalars, four tokens a chunk. Fields of other tokens mean nothing.
-  const int chunks = tokens / 4, shift = tokens == 64 ? 4 : tokens == 32 ? 3 : 2;
-  const int block_chunks = (piece.blocks + piece.scalars) * chunks;
-  for (int i = thread; i < block_chunks; i += threads) {
-    const int line = i >> shift, chunk = i & (chunks - 1);
-    if (chunk * 4 + 4 <= tile.begin || chunk * 4 >= tile.end) continue;
-    const Quad at = LoadQuad(lines + line);
-    const uint8_t* page = line < piece.blocks ? tile.page : tile.scalars;
-    const int swizzle = static_cast<int>(at.word[2]);
-    CopyAsync(slot + (line * chunks + (chunk ^ swizzle)) * 16,
-              page + static_cast<int>(at.word[0]) + (offset + chunk * 4) * 4);
-  }
-  uint8_t* numbers = slot + piece.NumbersAt(tokens);
-  const GpuTileLine* number_lines = lines + piece.blocks + piece.scalars;
-  for (int i = thread; i < piece.numbers * (chunks / 2); i += threads) {
-    const int line = i >> (shift - 1), chunk = i & (chunks / 2 - 1);
-    const int begin = tile.begin - chunk * 8, end = tile.end - chunk * 8;
-    uint8_t* to = numbers + i * 16;
-    if (begin >= 8 || end <= 0) {
-      StoreShared(to, {});
-      continue;
+// A run's [groups][rows] of which a warp of `warps` has every so many, lanes sharing them: calls
+// with each row and where it comes from and goes to.
+template <typename Call>
+MLA_DEVICE void ForRows(const GpuTileRun& run, const uint8_t* from, uint8_t* to, int warp,
+                        int warps, const Call& call) {
+  const int at_once = kWarp >> run.lane_shift, lane_row = Lane() >> run.lane_shift;
+  const int blocks = (run.rows + at_once - 1) >> (5 - run.lane_shift);
+  MLA_UNROLL_BY(1)
+  for (int group = 0, block = warp;; block += warps) {
+    while (block >= blocks) {
+      block -= blocks;
+      ++group;
     }
-    const Quad at = LoadQuad(number_lines + line);
-    const uint8_t* from = tile.page + static_cast<int>(at.word[0]) + (offset + chunk * 8) * 2;
-    if (begin <= 0 && end >= 8) {
-      CopyAsync(to, from);
-    } else {
-      StoreShared(to, MaskNumbers(LoadQuad(from), begin, end));
+    if (group >= run.groups) break;
+    const int row = block * at_once + lane_row;
+    if (row < run.rows) {
+      call(row, from + group * run.source_group + row * run.source_row,
+           to + group * run.to_group + row * run.to_row);
     }
   }
-  // Rows of floats, a warp each.
-  uint8_t* floats = slot + piece.FloatsAt(tokens);
-  const GpuTileLine* unit_lines = number_lines + piece.numbers;
-  if (piece.units == 0) return;
-  for (int row = thread / kWarp; row < tokens; row += warps) {
-    const bool there = row >= tile.begin && row < tile.end;
-    for (int unit = Lane(); unit < piece.units; unit += kWarp) {
-      uint8_t* to = floats + UnitAt(row, unit, piece.pitch) * 16;
-      if (!there) {
-        StoreShared(to, {});
-        continue;
-      }
-      const Quad at = LoadQuad(unit_lines + unit);
-      const uint8_t* from = tile.page + static_cast<int>(at.word[0]) +
-                            int64_t{offset + row} * static_cast<int>(at.word[1]);
-      if (at.word[2] == kAlignedHalves) {
-        CopyAsync(to, from);
+}
+
+// Lines of tokens, four or eight a chunk.
+template <int kTokenBytes>
+MLA_DEVICE void LoadLines(const GpuTileRun& run, const Tile& tile, const uint8_t* from, uint8_t* to,
+                          int warp, int warps) {
+  constexpr int kTokens = 16 / kTokenBytes;
+  const int lanes = 1 << run.lane_shift, first = Lane() & (lanes - 1);
+  from += run.source + tile.first % kPageTokens * kTokenBytes;
+  ForRows(run, from, to + run.to, warp, warps, [&](int, const uint8_t* line, uint8_t* slot) {
+    MLA_UNROLL_BY(1)
+    for (int chunk = first; chunk < run.chunks; chunk += lanes) {
+      const int begin = tile.begin - chunk * kTokens, end = tile.end - chunk * kTokens;
+      if (kTokenBytes == 4) {
+        // Fields of tokens that nobody asks for mean nothing.
+        if (begin < kTokens && end > 0) CopyAsync(slot + chunk * 16, line + chunk * 16);
+      } else if (begin <= 0 && end >= kTokens) {
+        CopyAsync(slot + chunk * 16, line + chunk * 16);
       } else {
-        StoreShared(to,
-                    GatherUnit(from, static_cast<int>(at.word[2]), static_cast<int>(at.word[3])));
+        Quad numbers = {};
+        if (begin < kTokens && end > 0) {
+          numbers = MaskNumbers(LoadQuad(line + chunk * 16), begin, end);
+        }
+        StoreShared(slot + chunk * 16, numbers);
       }
+    }
+  });
+}
+
+// Rows of floats.
+MLA_DEVICE void LoadUnits(const GpuTileRun& run, const Tile& tile, uint8_t* to, int warp,
+                          int warps) {
+  const int lanes = 1 << run.lane_shift, first = Lane() & (lanes - 1);
+  const uint8_t* from = tile.page + run.source + tile.first % kPageTokens * run.source_row;
+  ForRows(run, from, to + run.to, warp, warps, [&](int token, const uint8_t* row, uint8_t* slot) {
+    const bool there = token >= tile.begin && token < tile.end;
+    MLA_UNROLL_BY(1)
+    for (int chunk = first; chunk < run.chunks; chunk += lanes) {
+      uint8_t* unit = slot + chunk * 16;
+      if (!there) {
+        StoreShared(unit, {});
+      } else if (run.kind == kUnits) {
+        CopyAsync(unit, row + chunk * 16);
+      } else {
+        const int bytes = run.kind == kFloats ? 4 : 2;
+        StoreShared(unit, GatherUnit(row + chunk * kUnitElements * bytes, run.kind,
+                                     run.elements - chunk * kUnitElements));
+      }
+    }
+  });
+}
+
+// A whole tile's, a warp's share: copies are a warp's, one after the other.
+MLA_DEVICE void LoadBulk(const GpuTileRun& run, const Tile& tile, uint8_t* to, CopyBarrier* barrier,
+                         int warp, int warps) {
+  const int token_bytes = run.kind == kUnits ? run.source_row : run.kind == kNumbers ? 2 : 4;
+  const uint8_t* from = (run.kind == kScalars ? tile.scalars : tile.page) + run.source +
+                        tile.first % kPageTokens * token_bytes;
+  to += run.to;
+  MLA_UNROLL_BY(1)
+  for (int group = 0, row = warp; group < run.groups; ++group) {
+    MLA_UNROLL_BY(1)
+    for (; row < run.bulk_rows; row += warps) {
+      CopyBulk(to + group * run.to_group + row * run.to_row,
+               from + group * run.source_group + row * run.source_row, run.bulk_bytes, barrier);
+    }
+    row -= run.bulk_rows;
+  }
+}
+
+// The calling unit of `warps` warps, `warp` of them: asks for a piece of a tile. In bulk where
+// there is a barrier and the tile is whole, else as a group of copies that the caller commits; what
+// comes otherwise is there at the next barrier of threads.
+MLA_DEVICE void LoadPiece(const GpuTilePiece& piece, const GpuTileRun* runs, int tokens,
+                          const Tile& tile, uint8_t* slot, CopyBarrier* barrier, int warp,
+                          int warps) {
+  const bool bulk =
+      barrier != nullptr && piece.bulk_bytes > 0 && tile.begin == 0 && tile.end == tokens;
+  if (barrier != nullptr && warp == 0 && Lane() == 0) {
+    ExpectCopies(barrier, bulk ? piece.bulk_bytes : 0);
+  }
+  if (bulk) ShowCopies();
+  MLA_UNROLL_BY(1)
+  for (int i = 0; i < piece.runs; ++i) {
+    const GpuTileRun run = runs[i];
+    if (bulk && run.bulk_rows > 0) {
+      if (Lane() == 0) LoadBulk(run, tile, slot, barrier, warp, warps);
+    } else if (run.kind >= kUnits) {
+      LoadUnits(run, tile, slot, warp, warps);
+    } else if (run.kind == kNumbers) {
+      LoadLines<2>(run, tile, tile.page, slot, warp, warps);
+    } else {
+      LoadLines<4>(run, tile, run.kind == kScalars ? tile.scalars : tile.page, slot, warp, warps);
     }
   }
 }

@@ -16,7 +16,8 @@ namespace mla::MLA_GPU {
 struct AttendArgs {
   GpuAttention call;
   GpuAttentionSizes sizes;
-  int32_t splits;  // most of a sequence
+  int32_t splits;       // most of a sequence
+  int64_t query_begin;  // of prepared queries in the workspace, which begins with splits' results
 };
 
 using Tokens = GpuTokens;
@@ -41,10 +42,10 @@ MLA_DEVICE Work PlanWork(const AttendArgs& a, const GpuTask& task, int sequence,
   MLA_UNROLL
   for (int form = 0; form < kRowForms; ++form) {
     const int begin = Seen(a, form, position).begin, end = Seen(a, form, last).end;
-    const int tokens = task.forms[form].tokens;
+    const int shift = task.forms[form].shift;
     if (begin < end && task.forms[form].pieces > 0) {
-      work.first_tile[form] = begin / tokens;
-      work.tiles[form] = (end - 1) / tokens - begin / tokens + 1;
+      work.first_tile[form] = begin >> shift;
+      work.tiles[form] = ((end - 1) >> shift) - (begin >> shift) + 1;
       work.total += work.tiles[form];
     }
   }
