@@ -25,7 +25,9 @@ constexpr char kUsage[] =
     "Fewer cases, where time is short; lists have commas, an empty one leaves the cases out:\n"
     "  --cache f16,int8,int4,int2  --batch 1,8,32,64,128\n"
     "  --heads 9,16,32,128  --context 1024,8192,32768,131072    of --attention\n"
-    "  --depth 0,2048,8000,32000  --prompt 512,4096              of models\n";
+    "  --depth 0,2048,8000,32000  --prompt 512,4096  --sessions 32768    of models: tokens "
+    "before,\n"
+    "                      of prompts, of each of as many sessions as the memory holds\n";
 
 constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
                                 CacheType::kInt4, CacheType::kInt2};
@@ -73,11 +75,10 @@ bool ReadList(std::string_view text, bool (*read)(std::string_view, T*), std::ve
 
 Result<GpuBenchOptions> ReadGpuBenchOptions(int count, const char* const* words) {
   GpuBenchOptions options;
-  const std::pair<const char*, std::vector<int32_t>*> lists[] = {{"--batch", &options.batches},
-                                                                 {"--heads", &options.heads},
-                                                                 {"--context", &options.contexts},
-                                                                 {"--depth", &options.depths},
-                                                                 {"--prompt", &options.prompts}};
+  const std::pair<const char*, std::vector<int32_t>*> lists[] = {
+      {"--batch", &options.batches},    {"--heads", &options.heads},
+      {"--context", &options.contexts}, {"--depth", &options.depths},
+      {"--prompt", &options.prompts},   {"--sessions", &options.sessions}};
   const std::pair<const char*, std::string*> texts[] = {{"--json", &options.json},
                                                         {"--random-7b", &options.random_folder}};
   const std::pair<const char*, bool*> flags[] = {{"--attention", &options.attention},

@@ -26,6 +26,7 @@ struct GpuBenchOptions {
   std::vector<int32_t> contexts = {1024, 8192, 32768, 131072};
   std::vector<int32_t> depths = {0, 2048, 8000, 32000};
   std::vector<int32_t> prompts = {512, 4096};
+  std::vector<int32_t> sessions = {32768};  // tokens of each of as many as the memory holds
 };
 
 // MLA_INVALID_ARGUMENT names what cannot be read.

@@ -14,13 +14,14 @@ Result<GpuBenchOptions> Read(std::vector<const char*> words) {
 
 TEST(GpuBenchOptions, ListsChooseCases) {
   const auto options = Read({"--attention", "--heads", "16,128", "--cache", "int4", "--depth", "0",
-                             "a.gguf", "--prompt", "", "b.gguf"});
+                             "a.gguf", "--prompt", "", "b.gguf", "--sessions", "100"});
   ASSERT_TRUE(options.ok()) << options.status().message();
   EXPECT_TRUE(options.value().attention);
   EXPECT_EQ(options.value().heads, (std::vector<int32_t>{16, 128}));
   EXPECT_EQ(options.value().caches, std::vector<CacheType>{CacheType::kInt4});
   EXPECT_EQ(options.value().depths, std::vector<int32_t>{0});
   EXPECT_TRUE(options.value().prompts.empty());
+  EXPECT_EQ(options.value().sessions, std::vector<int32_t>{100});
   EXPECT_EQ(options.value().models, (std::vector<std::string>{"a.gguf", "b.gguf"}));
   EXPECT_EQ(options.value().batches, GpuBenchOptions().batches);
 }

@@ -133,6 +133,11 @@ TEST(GpuBenchCases, SessionsAreCountedUntilThereIsNoMemory) {
   ASSERT_TRUE(sessions.ok()) << sessions.status().message();
   EXPECT_GT(sessions.value(), 0.5 * static_cast<double>(left) / bytes);
   EXPECT_LE(sessions.value(), static_cast<double>(left) / bytes);
+  // What they held is room for others, also of another cache and for what is no page.
+  for (const CacheOptions& cache : {Of(CacheType::kF16), Int4()}) {
+    const Result<double> speed = TimeDecoding({cache, 1, 100, 0, 2}, weights, gpu.value());
+    EXPECT_TRUE(speed.ok()) << speed.status().message();
+  }
   std::remove(path.c_str());
 }
 

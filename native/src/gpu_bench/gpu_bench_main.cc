@@ -75,8 +75,8 @@ class Bench {
     void* from = stream_->Allocate(kBytes);
     void* to = stream_->Allocate(kBytes);
     if (from == nullptr || to == nullptr) Fail("the GPU has no 2 GiB left");
-    const double seconds =
-        Get(TimeOnGpu(*stream_, options_.seconds, [&] { stream_->Copy(to, from, kBytes); }));
+    const auto copy = [&] { stream_->Copy(to, from, kBytes); };
+    const double seconds = Get(TimeOnGpu(*stream_, options_.seconds, copy, false));
     stream_->Free(from);
     stream_->Free(to);
     copy_ = 2.0 * kBytes / seconds;
@@ -166,11 +166,13 @@ class Bench {
           }
         }
       }
-      const int32_t held = std::min(context, 32768);
-      const int32_t sessions = Get(CountSessions(Of(type), held, weights, model));
-      std::printf("%-5s holds %d sessions of %d tokens at once\n", NameOf(type), sessions, held);
-      Json("{\"model\":\"%s\",\"cache\":\"%s\",\"context\":%d,\"sessions\":%d}", path.c_str(),
-           NameOf(type), held, sessions);
+      for (const int32_t tokens : options_.sessions) {
+        const int32_t held = std::min(context, tokens);
+        const int32_t sessions = Get(CountSessions(Of(type), held, weights, model));
+        std::printf("%-5s holds %d sessions of %d tokens at once\n", NameOf(type), sessions, held);
+        Json("{\"model\":\"%s\",\"cache\":\"%s\",\"context\":%d,\"sessions\":%d}", path.c_str(),
+             NameOf(type), held, sessions);
+      }
     }
     std::printf("\n");
   }

@@ -56,7 +56,7 @@ void GpuDecoder::EndToken(bool kept, bool placed) {
 Status GpuDecoder::EnsureChoices() {
   if (choices_ != nullptr) return Status::Ok();
   Result<std::unique_ptr<GpuChoices>> made =
-      GpuChoices::Create(model_->stream(), model_->vocabulary());
+      model_->WithRoom([&] { return GpuChoices::Create(model_->stream(), model_->vocabulary()); });
   if (!made.ok()) return made.status();
   choices_ = std::move(made.value());
   return Status::Ok();

@@ -152,19 +152,21 @@ Status GpuModel::Reserve(const GpuStepShape& shape, int32_t outputs) {
 
 Status GpuModel::Prepare(std::span<const Sequence> sequences, const CacheOptions& options,
                          const int32_t* tokens, int32_t outputs) {
-  const Result<GpuCachePlan*> plan = PlanOf(options, *sequences.front().cache);
+  const Result<GpuCachePlan*> plan =
+      WithRoom([&] { return PlanOf(options, *sequences.front().cache); });
   if (!plan.ok()) return plan.status();
   plan_ = plan.value();
   for (const Sequence& sequence : sequences) {
     if (Status status = sequence.cache->UpdatePageTable(); !status.ok()) return status;
   }
   TakeInputs();
-  if (Status status = Fill(sequences, tokens, *plan_, &shape_); !status.ok()) return status;
+  Status filled = WithRoom([&] { return Fill(sequences, tokens, *plan_, &shape_); });
+  if (!filled.ok()) return filled;
   if (sequences.front().rows == 1 && outputs == shape_.rows) {
     shape_.bucket = std::max(
         kLeastBucket, static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(shape_.bucket))));
   }
-  return Reserve(shape_, outputs);
+  return WithRoom([&] { return Reserve(shape_, outputs); });
 }
 
 Status GpuModel::Step(std::span<const Sequence> sequences, const CacheOptions& options,

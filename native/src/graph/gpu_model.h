@@ -21,6 +21,7 @@
 #include "graph/weights.h"
 #include "kernels/sampling/choice.h"
 #include "kernels/sampling/gpu.h"
+#include "mla/mla.h"
 #include "tensor/status.h"
 
 namespace mla {
@@ -45,6 +46,15 @@ class GpuModel {
   std::unique_lock<std::mutex> Lock() { return std::unique_lock<std::mutex>(mutex_); }
 
   const std::shared_ptr<GpuPageMemory>& pages() const { return pages_; }
+  // What `call` returns, a Status or a Result; where the GPU had no memory for it, called once more
+  // without the pages that no session uses any more.
+  template <typename Call>
+  auto WithRoom(const Call& call) {
+    auto made = call();
+    if (CodeOf(made) != MLA_OUT_OF_MEMORY) return made;
+    pages_->ReleaseUnused();
+    return call();
+  }
   int64_t weight_bytes() const { return weights_->bytes(); }
   int64_t workspace_bytes() const { return workspace_->bytes(); }
 
@@ -85,6 +95,11 @@ class GpuModel {
   int32_t vocabulary() const { return host_weights_->shape().vocabulary; }
 
  private:
+  static int32_t CodeOf(const Status& status) { return status.code(); }
+  template <typename T>
+  static int32_t CodeOf(const Result<T>& result) {
+    return result.status().code();
+  }
   // The host's memory that a step's inputs are uploaded from.
   struct Inputs {
     uint8_t* memory = nullptr;

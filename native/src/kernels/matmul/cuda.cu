@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 
 #include "cuda/simt.h"
 #include "kernels/matmul/gpu.h"
@@ -339,23 +338,10 @@ int RowsAtOnce(const MatVecArgs& a, int threads, int shared_bytes) {
   return n;
 }
 
-int64_t Knob(const char* value, int64_t otherwise) {
-  return value == nullptr ? otherwise : std::atoll(value);
-}
-// For comparisons: MLA_CUDA_AHEAD and MLA_CUDA_EARLY, KiB of a processor's memory traffic, and
-// MLA_CUDA_LANES, the most bits of lanes that share a row.
-int64_t AheadBytes() {
-  static const int64_t kib = Knob(std::getenv("MLA_CUDA_AHEAD"), 64);
-  return kib << 10;
-}
-int64_t EarlyBytes() {
-  static const int64_t kib = Knob(std::getenv("MLA_CUDA_EARLY"), 64);
-  return kib << 10;
-}
-int MostLaneBits() {
-  static const int64_t bits = Knob(std::getenv("MLA_CUDA_LANES"), 5);
-  return static_cast<int>(bits);
-}
+// Of a processor's memory traffic: what a launch brings into the second-level cache while the one
+// before ends, and what is left of it when the next one may do so.
+constexpr int64_t kAheadBytes = 64 << 10;
+constexpr int64_t kEarlyBytes = 64 << 10;
 
 using MatVecKernel = void (*)(MatVecArgs);
 
@@ -398,9 +384,8 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
     (w.quantized() ? args.integers : args.floats) = true;
   }
   // A gate's row and its up's are neighbours in a warp.
-  args.lane_bits =
-      LaneBitsOf(args.integers ? call.cols / kGpuGroup : Groups(call.cols, 8), args.rows,
-                 std::min(call.gated ? 4 : 5, MostLaneBits()), stream.processors());
+  args.lane_bits = LaneBitsOf(args.integers ? call.cols / kGpuGroup : Groups(call.cols, 8),
+                              args.rows, call.gated ? 4 : 5, stream.processors());
   for (int32_t i = 0; i < call.count; ++i) {
     args.stages = std::max(args.stages, StagesOf(call.products[i].w, args.lane_bits));
   }
@@ -415,8 +400,8 @@ void Launch(GpuStream& stream, const GpuMatVec& call) {
   constexpr int kLeastRow = 1024;  // bytes that are worth it
   const int64_t row = bytes / args.rows;
   const int64_t round = std::max<int64_t>((row << (5 - args.lane_bits)) * warps, 1);
-  args.ahead = row < kLeastRow ? 0 : static_cast<int32_t>(AheadBytes() / round);
-  args.early = static_cast<int32_t>(std::max<int64_t>(EarlyBytes() / round, 1));
+  args.ahead = row < kLeastRow ? 0 : static_cast<int32_t>(kAheadBytes / round);
+  args.early = static_cast<int32_t>(std::max<int64_t>(kEarlyBytes / round, 1));
   const int at_once = RowsAtOnce(args, threads, stream.shared_bytes());
   args.places = PlaceInput(at_once, call.cols, args.integers, args.floats, threads);
   const auto kernel = KernelOf(args, at_once);
