@@ -78,7 +78,7 @@ def models_table(rows):
     for row in rows:
         name = os.path.basename(row.get("model", ""))
         if "tokens_per_second" in row:
-            what = f"prompt of {row['prompt']}" if row["prompt"] else f"tokens at depth {row['depth']}"
+            what = f"prompt of {row['prompt']}, {row['form']}" if row["prompt"] else f"tokens at depth {row['depth']}"
             cells.append([name, row["cache"], what, str(row["batch"]), f"{row['tokens_per_second']:.1f}"])
         elif "sessions" in row:
             cells.append([name, row["cache"], f"sessions of {row['context']} held at once", str(row["sessions"]), "-"])
