@@ -14,8 +14,9 @@ int32_t LineElements(const RowFormat& format) {
   return format.packed() ? format.block_elements() : kUnitElements;
 }
 
-// Shorter copies cost more in bulk than one by one.
-constexpr int32_t kLeastBulkBytes = 64;
+// Shorter copies cost more in bulk, one after the other, than 16 bytes a lane: of int4 with 16
+// heads, lines of 256 bytes, 191 µs for 176 on an H200; of f16, rows of 1,024, 235 for 260.
+constexpr int32_t kLeastBulkBytes = 512;
 
 // How a whole tile's rows, `bytes` each, come in bulk.
 void PlanBulk(int32_t bytes, GpuTileRun* run) {

@@ -41,8 +41,9 @@ class Planner {
       // Several blocks a processor, of which one scores while another one waits; but a tile costs
       // as much to begin with whatever its tokens are.
       if (variant.warps == 4 && Fits(all / 4, {64}, 2)) return true;
-      if (Fits(all / 2, {64, 32}, 2) || Fits(all, {64, 32}, 2) || Fits(all / 2, {16}, 2) ||
-          Fits(all, {16}, 2) || Fits(all, {32, 16}, 1)) {
+      if (Fits(all / 2, {64}, 2) || Fits(all, {64}, 2) || Fits(all / 2, {32}, 2) ||
+          Fits(all, {32}, 2) || Fits(all / 2, {16}, 2) || Fits(all, {16}, 2) ||
+          Fits(all, {32, 16}, 1)) {
         return true;
       }
       for (const int32_t piece : {32 << 10, 16 << 10, 8 << 10}) {
