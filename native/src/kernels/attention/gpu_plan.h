@@ -45,7 +45,7 @@ struct GpuAttentionSizes {
   int32_t prepared;     // whether queries become halves once for all splits
   int32_t rope_length;
   int32_t bulk;         // whether tiles come in bulk
-  int32_t score_bytes;  // of a unit's scores
+  int32_t score_bytes;  // of a tile's scores
   int32_t least_split;  // tokens
   int32_t most_splits;
 

@@ -24,8 +24,8 @@ constexpr int32_t WeightPitch(bool packed) { return packed ? 80 : 72; }
 // eight.
 constexpr int32_t QueryPitch(int32_t prepared, bool packed) { return prepared + (packed ? 0 : 1); }
 
-// How a unit's warps share a tile's scores: by tokens, then by eights of columns, `at_once` of them
-// at a time, then by strips, whose parts are added.
+// How a block's warps share a tile's scores: by tokens, then by eights of columns, `at_once` of
+// them at a time, then by strips, whose parts are added.
 struct GpuScoreSplit {
   int32_t token_groups, column_groups, strip_groups;
 };
@@ -41,7 +41,7 @@ constexpr GpuScoreSplit SplitScores(int32_t warps, int32_t tiles, int32_t tokens
   return {by_token, by_column, left / by_column};
 }
 
-// What a block's shared memory has for its work (gpu_work.h), and a unit's for its slots: which
+// What a block's shared memory has for its work (gpu_work.h), and for its slots: which
 // tiles they hold, and barriers of their copies.
 inline constexpr int32_t kWorkBytes = 128;
 inline constexpr int32_t kTileBytes = 32;

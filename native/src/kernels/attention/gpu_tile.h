@@ -152,7 +152,7 @@ MLA_DEVICE void LoadBulk(const GpuTileRun& run, const Tile& tile, uint8_t* to, C
   }
 }
 
-// The calling unit of `warps` warps, `warp` of them: asks for a piece of a tile. In bulk where
+// Warp `warp` of a block's `warps` asks for a piece of a tile. In bulk where
 // there is a barrier and the tile is whole, else as a group of copies that the caller commits; what
 // comes otherwise is there at the next barrier of threads.
 MLA_DEVICE void LoadPiece(const GpuTilePiece& piece, const GpuTileRun* runs, int tokens,
