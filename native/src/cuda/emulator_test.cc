@@ -262,6 +262,7 @@ void CopyInBulk(BulkArgs args) {
     if (args.wait) WaitCopyBarrier(barrier, turn % 2);
     for (int i = ThreadIndex(); i < 128; i += BlockThreads()) args.to[turn * 128 + i] = shared[i];
     SyncBlock();
+    if (!args.wait) WaitCopyBarrier(barrier, turn % 2);
   }
 }
 
@@ -359,6 +360,17 @@ TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
     WaitCopyBarrier(barrier, 0);
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 16, few_bytes, {}), "other bytes than come");
+  const auto never_waits_for_bulk = [](NoArgs) {
+    WaitForEarlier();
+    alignas(16) static const float values[4] = {};
+    auto* barrier = reinterpret_cast<CopyBarrier*>(SharedMemory());
+    if (ThreadIndex() > 0) return;
+    InitCopyBarrier(barrier);
+    ExpectCopies(barrier, 16);
+    CopyBulk(SharedMemory() + 16, values, 16, barrier);
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 32, never_waits_for_bulk, {}),
+               "copies in bulk on their way");
   const auto crooked = [](NoArgs) {
     WaitForEarlier();
     alignas(16) static const float values[8] = {};

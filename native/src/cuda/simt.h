@@ -270,7 +270,7 @@ MLA_DEVICE void WaitCopies() {
 // turns: one thread says how many bytes a turn is for, copies that name the barrier bring them, and
 // WaitCopyBarrier ends when all have come, of the turn of this parity, 0 the first time. A slot
 // that was read is copied to after a barrier of threads; one that was stored to, after that and
-// ShowCopies by those who stored. Only where GpuStream::has_bulk_copies.
+// ShowCopies by the thread that copies. Only where GpuStream::has_bulk_copies.
 struct CopyBarrier {
   uint64_t state;
 };

@@ -127,6 +127,12 @@ Result<GpuBenchOptions> ReadGpuBenchOptions(int count, const char* const* words)
       return Status(MLA_INVALID_ARGUMENT, "unknown option " + word);
     }
   }
+  for (const int32_t heads : options.heads) {
+    const std::vector<int32_t> known = GpuBenchOptions().heads;
+    if (std::find(known.begin(), known.end(), heads) == known.end()) {
+      return Wrong("--heads", std::to_string(heads), "9, 16, 32 or 128, as shapes have them");
+    }
+  }
   if (options.check && options.models.empty()) {
     return Status(MLA_INVALID_ARGUMENT, "--check: expected models");
   }

@@ -30,6 +30,7 @@ TEST(GpuBenchOptions, WhatCannotBeReadIsNamed) {
   for (const std::vector<const char*>& words :
        std::vector<std::vector<const char*>>{{"--batch", "1,x"},
                                              {"--batch", "0"},
+                                             {"--heads", "16,12"},
                                              {"--context", "8192;1"},
                                              {"--depth", "-1"},
                                              {"--cache", "int4,int3"},

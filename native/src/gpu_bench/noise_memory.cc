@@ -8,7 +8,7 @@ namespace mla {
 namespace {
 
 constexpr int64_t kNoiseBytes = int64_t{1} << 20;
-// Odd, so that pages of the usual sizes are not alike.
+// No part of usual pages, so that these are not alike.
 constexpr int64_t kStep = 4 * 5077;
 
 std::vector<uint16_t> Halves() {

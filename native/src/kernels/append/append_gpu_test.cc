@@ -1,243 +1,22 @@
-// Norms, rotation and the cache's rows on the GPU: pages byte for byte as LatentCache::Write has
-// them, and what is in them, and queries, against plain loops.
+// Norms and rotation on the GPU, and what then is in the cache, against plain loops.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "cache/cache_testing.h"
 #include "cache/gpu_page_memory.h"
-#include "cache/latent_cache.h"
-#include "cuda/gpu_testing.h"
-#include "kernels/append/gpu.h"
+#include "kernels/append/append_testing.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rope/rope.h"
 
-namespace mla {
+namespace mla::testing_append {
 namespace {
-
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                CacheType::kInt4, CacheType::kInt2};
-constexpr int32_t kLayers = 3;
-constexpr int32_t kLayer = 1;
-
-// Rows of floats with NaN between them.
-struct Rows {
-  Rows(std::mt19937& random, int64_t count, int64_t length)
-      : stride(length + 3), values(static_cast<size_t>(count * stride), NAN) {
-    for (int64_t i = 0; i < count; ++i) {
-      const std::vector<float> row = RandomRow(random, length);
-      std::copy(row.begin(), row.end(), (*this)[i]);
-    }
-  }
-  float* operator[](int64_t i) { return values.data() + i * stride; }
-  const float* operator[](int64_t i) const { return values.data() + i * stride; }
-
-  int64_t stride;
-  std::vector<float> values;
-};
-
-LayerLayout Layout(int32_t kv_heads, int32_t groups, int32_t rope_dim,
-                   const std::vector<int32_t>& segments) {
-  LayerLayout layout;
-  layout.kv_heads = kv_heads;
-  layout.heads = 2 * kv_heads;
-  layout.rope_groups = rope_dim > 0 ? groups : 0;
-  layout.rope_dim = rope_dim;
-  for (const int32_t length : segments) {
-    layout.segments.push_back({layout.latent, length});
-    layout.latent += length;
-  }
-  layout.key_segment.assign(static_cast<size_t>(kv_heads), segments.empty() ? -1 : 0);
-  layout.value_segment.assign(static_cast<size_t>(kv_heads), 0);
-  return layout;
-}
-
-// Sequences of the same model, each with room for positions up to `tokens`.
-std::vector<std::unique_ptr<LatentCache>> Caches(const CacheOptions& options,
-                                                 const LayerLayout& layout,
-                                                 const std::vector<int32_t>& tokens,
-                                                 const std::shared_ptr<PageMemory>& memory) {
-  std::vector<std::unique_ptr<LatentCache>> caches;
-  for (const int32_t n : tokens) {
-    auto cache = LatentCache::Create(options, {3, layout}, n + 70, memory);
-    EXPECT_TRUE(cache.ok()) << cache.status().message();
-    caches.push_back(std::move(cache.value()));
-    EXPECT_TRUE(caches.back()->Reserve(n).ok());
-    EXPECT_TRUE(caches.back()->ReserveWindow(n).ok());
-    EXPECT_TRUE(caches.back()->UpdatePageTable().ok());
-  }
-  return caches;
-}
-
-// Which sequence's row, and where.
-struct At {
-  size_t sequence;
-  int32_t position;
-};
-
-// Of which rows a launch is.
-struct Step {
-  Step(GpuStream& gpu, const std::vector<std::unique_ptr<LatentCache>>& caches,
-       const std::vector<At>& rows)
-      : positions(gpu, Positions(rows)), tables(gpu, Tables(caches, rows)) {}
-
-  // As many others.
-  void Write(const std::vector<std::unique_ptr<LatentCache>>& caches, const std::vector<At>& rows) {
-    positions.Write(Positions(rows));
-    tables.Write(Tables(caches, rows));
-  }
-
-  static std::vector<int32_t> Positions(const std::vector<At>& rows) {
-    std::vector<int32_t> positions;
-    for (const At& at : rows) positions.push_back(at.position);
-    return positions;
-  }
-  static std::vector<uint8_t* const*> Tables(
-      const std::vector<std::unique_ptr<LatentCache>>& caches, const std::vector<At>& rows) {
-    std::vector<uint8_t* const*> tables;
-    for (const At& at : rows) tables.push_back(caches[at.sequence]->page_table());
-    return tables;
-  }
-
-  DeviceArray<int32_t> positions;
-  DeviceArray<uint8_t* const*> tables;
-};
-
-GpuAppend AppendTo(const LatentCache& cache, const LayerLayout& layout, const Step& step,
-                   const DeviceArray<GpuAppendPiece>& pieces) {
-  const CacheView view = cache.View(kLayer);
-  GpuAppend a;
-  a.n = static_cast<int32_t>(step.positions.count());
-  a.positions = step.positions.data();
-  a.tables = step.tables.data();
-  a.layer = kLayer;
-  a.heads = layout.heads;
-  a.kv_heads = layout.kv_heads;
-  a.rope_groups = layout.rope_groups;
-  a.rope_dim = layout.rope_dim;
-  a.pieces = pieces.data();
-  a.piece_count = static_cast<int32_t>(pieces.count());
-  a.places = cache.page_table_places();
-  a.window = view.residual > 0;
-  a.sink = view.sink;
-  a.key_scalar = layout.key_scalar;
-  a.scalars = view.scalars;
-  return a;
-}
-
-std::vector<std::vector<uint8_t>> Pages(const LatentCache& cache) {
-  std::vector<std::vector<uint8_t>> pages;
-  EXPECT_TRUE(cache
-                  .ReadPages([&](const uint8_t* page, int64_t bytes) {
-                    pages.emplace_back(page, page + bytes);
-                  })
-                  .ok());
-  return pages;
-}
-
-// Rows of all sorts: among the normal ones zeros, equal ones, huge and tiny ones, broken ones.
-void MakeHard(int64_t row, int64_t length, float* values) {
-  const float huge = std::numeric_limits<float>::max();
-  const float tiny = std::numeric_limits<float>::denorm_min();
-  switch (row % 8) {
-    case 1:
-      std::fill_n(values, length, 0.0f);
-      break;
-    case 2:
-      std::fill_n(values, length, -1.37f);
-      break;
-    case 3:
-      values[length / 2] = huge;
-      values[length - 1] = -huge;
-      break;
-    case 4:
-      for (int64_t i = 0; i < length; ++i) values[i] *= 1e-7f;
-      values[0] = tiny;
-      break;
-    case 5:  // in rows of floats a real GPU has a NaN of its own
-      values[length / 3] = length % 2 == 0 && !TestsRealGpu() ? NAN : INFINITY;
-      break;
-    case 6:  // between levels
-      for (int64_t i = 0; i < length; ++i) values[i] = 0.5f * static_cast<float>(i % 31);
-      break;
-    default:
-      break;
-  }
-}
-
-void CompareBytes(const LayerLayout& layout, const CacheOptions& options, int turn) {
-  SCOPED_TRACE("turn " + std::to_string(turn) + ", latent " +
-               std::to_string(static_cast<int>(options.latent)) + ", rope " +
-               std::to_string(static_cast<int>(options.rope)) + ", group " +
-               std::to_string(options.group) + ", C " + std::to_string(layout.latent) + ", R " +
-               std::to_string(layout.rope_dim));
-  const auto gpu = std::make_shared<TestGpu>(kOrders[turn % 3]);
-  const std::vector<int32_t> tokens = {3, 70, 200};
-  const auto host = Caches(options, layout, tokens, HostMemory());
-  const auto caches = Caches(options, layout, tokens, std::make_shared<GpuPageMemory>(gpu));
-  const std::vector<At> rows = {{1, 63}, {1, 64}, {0, 0},   {2, 199},
-                                {2, 2},  {0, 2},  {2, 127}, {1, 0}};
-  std::mt19937 random(static_cast<unsigned>(turn));
-  const int32_t n = static_cast<int32_t>(rows.size());
-  const int64_t keys = int64_t{layout.rope_groups} * layout.rope_dim;
-  Rows k(random, n, keys), latent(random, n, layout.latent);
-  for (int32_t i = 0; i < n; ++i) {
-    if (keys > 0) MakeHard(i + turn, keys, k[i]);
-    if (layout.latent > 0) MakeHard(i + turn, layout.latent, latent[i]);
-    host[rows[i].sequence]->Write(kLayer, rows[i].position, 1, k[i], 0, latent[i], 0, nullptr, 0);
-  }
-  const Step step(*gpu, caches, rows);
-  const DeviceArray<GpuAppendPiece> pieces(*gpu, PlanGpuAppend(options, layout, false));
-  const DeviceArray<float> k_there(*gpu, k.values), latent_there(*gpu, latent.values);
-  GpuAppend a = AppendTo(*caches[0], layout, step, pieces);
-  a.k = k_there.data();
-  a.k_stride = k.stride;
-  a.latent = latent_there.data();
-  a.latent_stride = latent.stride;
-  tested::Launch(*gpu, a);
-  for (size_t s = 0; s < tokens.size(); ++s) EXPECT_EQ(Pages(*caches[s]), Pages(*host[s])) << s;
-}
-
-TEST(GpuAppend, WritesTheBytesThatTheHostWrites) {
-  const LayerLayout layouts[] = {
-      Layout(1, 1, 2, {1}),         Layout(3, 3, 6, {33, 7, 32}), Layout(2, 1, 64, {64}),
-      Layout(2, 1, 130, {65, 129}), Layout(2, 2, 32, {600}),      Layout(2, 0, 0, {31, 257}),
-      Layout(1, 1, 258, {128}),
-  };
-  int turn = 0;
-  for (const LayerLayout& layout : layouts) {
-    for (const CacheType type : kTypes) {
-      for (const int32_t group : {32, 64}) {
-        CacheOptions options = Of(type, turn % 2 == 0 ? 40 : 0, turn % 3 == 0 ? 0 : 3);
-        options.group = group;
-        if (turn % 4 == 3) options.rope = kTypes[turn / 4 % 5];
-        ASSERT_NO_FATAL_FAILURE(CompareBytes(layout, options, turn++));
-        if (HasFailure()) return;
-      }
-    }
-  }
-}
-
-// Every rank, as they meet the ends of groups, blocks and pieces.
-TEST(GpuAppend, WritesEveryRank) {
-  for (const CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
-    for (int32_t rank = 1; rank <= 300; rank += rank < 70 ? 1 : 23) {
-      const int32_t group = rank % 2 == 0 ? 32 : 64;
-      CacheOptions options = Of(type);
-      options.group = group;
-      CompareBytes(Layout(1, 0, 0, {rank}), options, rank);
-      if (HasFailure()) return;
-    }
-  }
-}
 
 // A model's attention between projections and cache: as graph/attention_block.cc does it.
 struct Problem {
@@ -621,4 +400,4 @@ TEST(GpuAppend, AReplayReadsPositionsAndTablesAnew) {
 }
 
 }  // namespace
-}  // namespace mla
+}  // namespace mla::testing_append

@@ -9,7 +9,8 @@
 // products - finding it, asking for the next one, barriers, the softmax - at two warps or four a
 // scheduler that have little to hide each other's latency with. So tiles are as long as shared
 // memory allows, and what can be done once for all splits (queries) or by copies in bulk is.
-#include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
@@ -224,6 +225,7 @@ MLA_KERNEL void PrepareQueries(const AttendArgs a) {
                reinterpret_cast<float*>(sums + a.sizes.query_pitch / 4));
 }
 
+// Whether the plan's variant is this one.
 template <int kWarps, int kColumns, int kStrips>
 bool LaunchVariant(GpuStream& stream, const AttendArgs& args) {
   const GpuAttentionPlan& plan = *args.call.plan;
@@ -243,14 +245,12 @@ bool LaunchVariant(GpuStream& stream, const AttendArgs& args) {
   return true;
 }
 
-// As gpu_plan.cc chooses.
-void LaunchAttend(GpuStream& stream, const AttendArgs& args) {
-  static_cast<void>(LaunchVariant<4, 8, 1>(stream, args) || LaunchVariant<4, 16, 1>(stream, args) ||
-                    LaunchVariant<4, 32, 1>(stream, args) || LaunchVariant<8, 8, 1>(stream, args) ||
-                    LaunchVariant<8, 16, 1>(stream, args) ||
-                    LaunchVariant<8, 32, 1>(stream, args) ||
-                    LaunchVariant<8, 64, 1>(stream, args) || LaunchVariant<8, 8, 2>(stream, args) ||
-                    LaunchVariant<8, 16, 2>(stream, args) || LaunchVariant<8, 32, 2>(stream, args));
+template <size_t... kIndices>
+void LaunchAttend(GpuStream& stream, const AttendArgs& args, std::index_sequence<kIndices...>) {
+  static_cast<void>(
+      (LaunchVariant<kGpuAttentionShapes[kIndices].warps, kGpuAttentionShapes[kIndices].columns,
+                     kGpuAttentionShapes[kIndices].strips>(stream, args) ||
+       ...));
 }
 
 }  // namespace
@@ -264,7 +264,7 @@ void Launch(GpuStream& stream, const GpuAttention& call) {
     Launch(stream, {(rows + kPrepareWarps - 1) / kPrepareWarps, call.sequences},
            kPrepareWarps * kWarp, 0, PrepareQueries, args);
   }
-  LaunchAttend(stream, args);
+  LaunchAttend(stream, args, std::make_index_sequence<std::size(kGpuAttentionShapes)>());
   if (args.splits == 1) return;
   const Grid grid = {args.sizes.queries * args.sizes.heads,
                      (args.sizes.value_length + kMergeElements - 1) / kMergeElements,

@@ -59,7 +59,6 @@ class Planner {
   int32_t shared_bytes = 0;
   std::vector<int32_t> tables;
 
-  bool packed() const { return rows_.packed(); }
   int32_t key_elements() const { return layout_.rope_dim + longest_key_; }
 
  private:
@@ -72,9 +71,10 @@ class Planner {
   }
 
   GpuAttentionVariant VariantFor(int32_t columns) const {
-    if (columns <= 32 && longest_value_ <= 4 * kValueStrip) return {4, columns, 1};
-    if (columns > 32 || longest_value_ <= 8 * kValueStrip) return {8, columns, 1};
-    return {8, columns, 2};
+    const bool packed = rows_.packed();
+    if (columns <= 32 && longest_value_ <= 4 * kValueStrip) return {4, columns, 1, packed};
+    if (columns > 32 || longest_value_ <= 8 * kValueStrip) return {8, columns, 1, packed};
+    return {8, columns, 2, packed};
   }
 
   int32_t ScoreBytes(int32_t tokens) const {
@@ -88,13 +88,11 @@ class Planner {
   }
   // All of a block's shared memory but the slots, as PlaceShared has it.
   int32_t FixedBytes() const {
-    const int32_t rest = sizes.score_bytes +
-                         variant.columns * (WeightPitch(rows_.packed()) * 2 + 3 * 4) +
-                         kSlotStateBytes;
-    return kWorkBytes + RoundUp(sizes.task_bytes, 128) +
-           variant.columns *
-               (QueryPitch(sizes.query_pitch, rows_.packed()) * 16 + sizes.query_pitch + 4) +
-           rest;
+    const bool packed = rows_.packed();
+    const int32_t column = QueryPitch(sizes.query_pitch, packed) * 16 + sizes.query_pitch + 4 +
+                           WeightPitch(packed) * 2 + 3 * 4;
+    return kWorkBytes + RoundUp(sizes.task_bytes, 128) + variant.columns * column +
+           sizes.score_bytes + kSlotStateBytes;
   }
 
   // Whether tiles of whole rows fit: of as many tokens as go with two slots or what is wanted.
@@ -254,8 +252,7 @@ class Planner {
     const int64_t tokens = RoundUp<int64_t>(3 * overhead / token, kPageTokens);
     sizes.least_split = static_cast<int32_t>(std::clamp(tokens, kLeast, kMost));
     const int32_t side_by_side = std::min(4, std::max(1, stream_.shared_bytes() / shared_bytes));
-    const int32_t units = stream_.processors() * side_by_side;
-    sizes.most_splits = std::max(1, units / sizes.tasks);
+    sizes.most_splits = std::max(1, stream_.processors() * side_by_side / sizes.tasks);
   }
 
   const LayerLayout& layout_;
@@ -282,9 +279,14 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
                                        " elements are more than its shared memory of " +
                                        std::to_string(stream.shared_bytes()) + " bytes holds");
   }
+  const GpuAttentionVariant& v = planner.variant;
+  const bool compiled = std::any_of(
+      std::begin(kGpuAttentionShapes), std::end(kGpuAttentionShapes), [&](const auto& shape) {
+        return shape.warps == v.warps && shape.columns == v.columns && shape.strips == v.strips;
+      });
+  if (!compiled) return Status(MLA_INTERNAL, "attention on the GPU: no kernel of a plan's variant");
   GpuAttentionPlan plan;
-  plan.variant_ = planner.variant;
-  plan.variant_.packed = planner.packed();
+  plan.variant_ = v;
   plan.sizes_ = planner.sizes;
   plan.shared_bytes_ = planner.shared_bytes;
   plan.tables_ = std::move(planner.tables);

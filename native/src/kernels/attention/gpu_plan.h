@@ -21,16 +21,23 @@
 
 namespace mla {
 
-// What the kernel is compiled for.
 struct GpuAttentionVariant {
-  int32_t warps;        // that share a tile: 1 (four units a block), 4 or 8
-  int32_t columns;      // 8, 16, 32 or 64
-  int32_t strips;       // of values that a warp sums
-  bool packed = false;  // some rows are
+  int32_t warps;    // of a block
+  int32_t columns;  // pairs of head and query that it has
+  int32_t strips;   // of values that a warp sums
+  bool packed;      // some rows are
 
-  int32_t threads() const { return warps * 32; }
-  int32_t value_length() const { return warps * strips * kValueStrip; }
+  constexpr int32_t threads() const { return warps * 32; }
+  constexpr int32_t value_length() const { return warps * strips * kValueStrip; }
 };
+
+// What the kernel is compiled for, packed and not.
+struct GpuAttentionShape {
+  int32_t warps, columns, strips;
+};
+inline constexpr GpuAttentionShape kGpuAttentionShapes[] = {
+    {4, 8, 1},  {4, 16, 1}, {4, 32, 1}, {8, 8, 1},  {8, 16, 1},
+    {8, 32, 1}, {8, 64, 1}, {8, 8, 2},  {8, 16, 2}, {8, 32, 2}};
 
 // The sizes that all tasks share; given to the kernel.
 struct GpuAttentionSizes {

@@ -70,7 +70,6 @@ struct alignas(16) GpuTileRun {
   int32_t elements;              // of a row of halves or floats
   // Of a whole tile in bulk: [groups][bulk_rows] copies of so many bytes; 0: not in bulk.
   int32_t bulk_rows, bulk_bytes;
-  int32_t unused[2];
 };
 
 // From a line of blocks to the next in shared memory, of tiles of 32 or 64 tokens: lanes read a

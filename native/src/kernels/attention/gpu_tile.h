@@ -163,7 +163,7 @@ MLA_DEVICE void LoadPiece(const GpuTilePiece& piece, const GpuTileRun* runs, int
   if (barrier != nullptr && warp == 0 && Lane() == 0) {
     ExpectCopies(barrier, bulk ? piece.bulk_bytes : 0);
   }
-  if (bulk) ShowCopies();
+  if (bulk && Lane() == 0) ShowCopies();
   MLA_UNROLL_BY(1)
   for (int i = 0; i < piece.runs; ++i) {
     const GpuTileRun run = runs[i];

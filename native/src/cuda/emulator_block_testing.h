@@ -1,0 +1,130 @@
+// A block of threads of the emulated GPU, one fiber each; what its threads do to it is in the other
+// emulator_*_testing.cc.
+#ifndef MLA_CUDA_EMULATOR_BLOCK_TESTING_H_
+#define MLA_CUDA_EMULATOR_BLOCK_TESTING_H_
+
+#include <ucontext.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "cuda/emulator_testing.h"
+
+namespace mla {
+
+inline constexpr int kWarp = 32;
+inline constexpr uint8_t kPoison = 0xff;  // as floats and as halves: NaN
+
+// What a kernel did wrong, by printf's rules, and the program's end.
+[[noreturn]] void EmulatorFails(const char* format, ...);
+
+// The block that runs: its fibers, kept for the next one.
+class Emulator::Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+
+  void Run(const Call& call, std::array<int, 3> at, Order order);
+
+  struct Gate {  // where threads wait for each other
+    int expected = 0;
+    int arrived = 0;
+    int64_t opened = 0;
+    const char* by = "";  // what the first that arrived waits for
+  };
+  struct PendingCopy {
+    void* to;
+    const void* from;
+    int bytes;
+    int64_t group;
+  };
+  struct BulkCopy {
+    uint64_t* barrier;
+    void* to;
+    const void* from;
+    int bytes;
+  };
+  // Where a fiber goes on. swapcontext would do, but keeps the signal mask by two system calls a
+  // switch, most of a kernel's time.
+  struct Place {
+    void* buffer[5];
+  };
+  struct PendingMma {
+    float (*d)[4];
+    const uint32_t* a;
+    const uint8_t* b;
+    int step;
+    int64_t group;
+  };
+  struct Fiber {
+    ucontext_t context;  // where it begins
+    bool began = false;
+    Place place;
+    std::unique_ptr<uint8_t[]> stack;
+    ThreadState state;
+    Gate* waits_at = nullptr;
+    int64_t waits_for = 0;
+    bool ended = true;
+    std::vector<PendingCopy> copies;
+    int64_t group = 0;  // of the copies to come
+    std::vector<PendingMma> mmas;
+    int64_t mma_group = 0;
+    bool mmas_begun = false;
+    bool shown = true;    // what it wrote, to groups that multiply
+    bool waited = false;  // for earlier launches
+    int64_t exchanges = 0;
+    void* fake_stack = nullptr;  // ASan's
+  };
+
+  Fiber& current() { return *current_; }
+  void Arrive(Gate& gate, const char* by);
+  Gate& block_gate() { return block_gate_; }
+  Gate& warp_gate() { return warp_gates_[static_cast<size_t>(current_->state.index / kWarp)]; }
+  // [kWarp] of the current thread's warp, of its next exchange.
+  uint8_t* Slots() {
+    const size_t warp = static_cast<size_t>(current_->state.index / kWarp);
+    const size_t parity = static_cast<size_t>(current_->exchanges++ % 2);
+    return slots_.data() + (warp * 2 + parity) * kWarp * kSlotBytes;
+  }
+  bool IsShared(const void* memory, int64_t bytes) const {
+    const auto* p = static_cast<const uint8_t*>(memory);
+    return p >= shared_ && p + bytes <= shared_ + shared_bytes_;
+  }
+
+  static thread_local Block* running;
+  bool all_shown = true;  // at every barrier yet
+  bool copies_at_once = false;
+  std::vector<BulkCopy> bulk_copies;  // that nobody has waited for
+
+ private:
+  static void Enter();
+  [[gnu::noinline]] static void GoTo(Place& to) { __builtin_longjmp(to.buffer, 1); }
+  [[gnu::noinline]] static void Begin(Place& from, Fiber& fiber) {
+    if (__builtin_setjmp(from.buffer) == 0) setcontext(&fiber.context);
+  }
+  [[gnu::noinline]] static void Switch(Place& from, Place& to) {
+    if (__builtin_setjmp(from.buffer) == 0) GoTo(to);
+  }
+  void Prepare(Fiber& fiber, const ThreadState& state);
+  void Resume(Fiber& fiber);
+  void Yield(bool for_good);
+
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber* current_ = nullptr;
+  Place scheduler_;
+  const void* scheduler_stack_ = nullptr;  // ASan's
+  size_t scheduler_stack_bytes_ = 0;
+  void* scheduler_fake_stack_ = nullptr;
+  Gate block_gate_;
+  std::vector<Gate> warp_gates_;
+  std::vector<uint8_t> slots_;
+  uint8_t* shared_ = nullptr;
+  int shared_bytes_ = 0;
+  const std::function<void()>* kernel_ = nullptr;
+};
+
+}  // namespace mla
+#endif  // MLA_CUDA_EMULATOR_BLOCK_TESTING_H_

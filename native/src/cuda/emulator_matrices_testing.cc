@@ -1,0 +1,117 @@
+// What warps and groups of them do with matrices.
+#include <cstring>
+
+#include "cuda/emulator_block_testing.h"
+#include "tensor/convert.h"
+
+namespace mla {
+namespace {
+
+float HalfOf(uint32_t pair, int which) {
+  return HalfToFloat(static_cast<uint16_t>(pair >> (16 * which)));
+}
+
+}  // namespace
+
+void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  struct Fragment {
+    float a[4][2];
+    float b[2][2];
+  };
+  Fragment own;
+  for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(a[i / 2], i % 2);
+  for (int i = 0; i < 4; ++i) own.b[i / 2][i % 2] = HalfOf(b[i / 2], i % 2);
+  const Fragment* lanes = Exchange(own);
+  const int lane = Thread().index % kWarp;
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    float sum = 0.0f;
+    for (int k = 0; k < 16; ++k) {
+      const int by = k % 8 / 2;  // the lane of four that holds element k
+      sum += lanes[row % 8 * 4 + by].a[row / 8 + k / 8 * 2][k % 2] *
+             lanes[column * 4 + by].b[k / 8][k % 2];
+    }
+    d[i] += sum;
+  }
+}
+
+void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed) {
+  if (!Block::running->IsShared(row, 16) || reinterpret_cast<uintptr_t>(row) % 16 != 0) {
+    EmulatorFails("thread %d: a matrix row outside shared memory or its 16-byte boundaries",
+                  Thread().index);
+  }
+  const void* const* rows = Exchange(row);
+  const int lane = Thread().index % kWarp;
+  const int g = lane / 4, t = lane % 4;
+  for (int m = 0; m < 4; ++m) {
+    uint16_t pair[2];
+    for (int i = 0; i < 2; ++i) {
+      const int from = transposed ? 2 * t + i : g, element = transposed ? g : 2 * t + i;
+      std::memcpy(&pair[i], static_cast<const uint8_t*>(rows[m * 8 + from]) + element * 2, 2);
+    }
+    to[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+  }
+  // A lane must not overwrite shared memory that another one still reads here.
+  Block::running->Arrive(Block::running->warp_gate(), "the loading of matrices");
+}
+
+void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
+  Block& block = *Block::running;
+  Block::Fiber& thread = block.current();
+  constexpr int kBytes = 128 * 128;
+  if (thread.state.block_threads % 128 != 0) EmulatorFails("groups in a block of part of one");
+  if (!block.IsShared(b, kBytes) || reinterpret_cast<uintptr_t>(b) % 1024 != 0 || step < 0 ||
+      step > 3) {
+    EmulatorFails("thread %d: a group's matrix outside shared memory or its 1024-byte boundaries",
+                  thread.state.index);
+  }
+  if (!thread.mmas_begun)
+    EmulatorFails("thread %d: a group multiplies before it began", thread.state.index);
+  if (!block.all_shown) EmulatorFails("a group multiplies with what has not been shown to it");
+  thread.mmas.push_back({d, a, static_cast<const uint8_t*>(b), step, thread.mma_group});
+}
+
+void Emulator::BeginGroupMmas() { Block::running->current().mmas_begun = true; }
+
+void Emulator::CommitGroupMmas() {
+  Block::Fiber& thread = Block::running->current();
+  thread.mmas_begun = false;
+  ++thread.mma_group;
+}
+
+void Emulator::WaitGroupMmas(int newest) {
+  Block& block = *Block::running;
+  Block::Fiber& thread = block.current();
+  const int64_t done = thread.mma_group - newest;
+  const int g = thread.state.index % kWarp / 4, t = thread.state.index % 4;
+  for (const Block::PendingMma& mma : thread.mmas) {
+    if (mma.group >= done) continue;
+    struct Fragment {
+      float a[4][2];
+    };
+    Fragment own;
+    for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(mma.a[i / 2], i % 2);
+    const Fragment* lanes = Exchange(own) + g * 4;
+    for (int i = 0; i < 32; ++i) {
+      const int column = i / 2 * 8 + 2 * t + i % 2;
+      float sums[2] = {};
+      for (int k = 0; k < 16; ++k) {
+        const int piece = (mma.step * 2 + k / 8) ^ column % 8;
+        uint16_t half;
+        std::memcpy(&half, mma.b + column * 128 + piece * 16 + k % 8 * 2, 2);
+        const float b = HalfToFloat(half);
+        for (int lower = 0; lower < 2; ++lower) {
+          sums[lower] += lanes[k % 8 / 2].a[lower + k / 8 * 2][k % 2] * b;
+        }
+      }
+      for (int lower = 0; lower < 2; ++lower) mma.d[i / 2][lower * 2 + i % 2] += sums[lower];
+    }
+  }
+  std::erase_if(thread.mmas, [done](const Block::PendingMma& mma) { return mma.group < done; });
+  // What the group reads must not be overwritten before all of its threads have it.
+  block.Arrive(block.warp_gate(), "the products of its group");
+}
+
+void Emulator::ShowGroupMmas() { Block::running->current().shown = true; }
+
+}  // namespace mla
