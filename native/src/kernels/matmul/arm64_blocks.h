@@ -136,10 +136,11 @@ void SplitNibbles(const Words bytes[4], Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
     rows.Load128(2, bytes);
     SplitNibbles(bytes, tile);
@@ -150,10 +151,11 @@ struct ReadQ4_0 {
 
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
     rows.Load128(4, bytes);
     SplitNibbles(bytes, tile);
@@ -163,10 +165,11 @@ struct ReadQ4_1 {
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     rows.Load128(2, tile->q);
     rows.Load128(18, tile->q + 4);
     tile->scale[0] = rows.FirstHalf();
@@ -176,6 +179,7 @@ struct ReadQ8_0 {
 
 struct ReadQ4_K {
   static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
   Floats d, dmin;
   Words packed[3];  // the 12 bytes of 6-bit scales and minima
   Words bytes[8];
@@ -186,7 +190,7 @@ struct ReadQ4_K {
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<1>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
       rows.Load128(16 + 16 * t, bytes);
       rows.Load128(32 + 16 * t, bytes + 4);
@@ -218,6 +222,7 @@ struct ReadQ4_K {
 
 struct ReadQ6_K {
   static constexpr int kBytes = 210, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2>;
   Floats d;
   Words packed[4];  // 16 signed bytes of scales
   Words low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
@@ -229,7 +234,7 @@ struct ReadQ6_K {
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<2>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     if (t % 4 == 0) {
       for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);
       for (int i = 0; i < 2; ++i) rows.Load128(128 + 8 * t + 16 * i, &high[4 * i]);

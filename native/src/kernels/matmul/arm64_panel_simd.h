@@ -16,8 +16,6 @@ namespace {
 struct Arm64Panel {
   static constexpr int kRows = kTileRows, kPanels = 1;
   static constexpr bool kArranges = false;
-  template <int kScales>
-  using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;
   using Sums = Floats;

@@ -5,10 +5,10 @@
 // their own unnamed namespace.
 //
 // `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together;
-// Tile<kScales>, 32 columns of a panel; Sums, a register of floats, one per row; and the operations
-// on them. One that kArranges has an order of its own for tiles that meet many columns: Arrange
-// makes it and MultiplyArranged expects it. A `Read` decodes one type: kBytes and kTiles of a
-// block, kScales of a tile, Begin at a block, Load for each of its tiles in order.
+// Sums, a register of floats, one per row; and the operations on them. One that kArranges has an
+// order of its own for tiles that meet many columns: Arrange makes it and MultiplyArranged expects
+// it. A `Read` decodes one type: kBytes and kTiles of a block, Tile for 32 columns of a panel,
+// kScales of it, Begin at a block, Load for each of its tiles in order.
 #ifndef MLA_KERNELS_MATMUL_PANELS_H_
 #define MLA_KERNELS_MATMUL_PANELS_H_
 
@@ -84,9 +84,7 @@ class Panel {
     // How many blocks may be read from here on: a copy holds one.
     read_.Begin(rows_, few_rows_ > 0 ? 1 : blocks_ - block);
   }
-  void Load(int t, typename Simd::template Tile<Read::kScales>* tile) {
-    read_.Load(rows_, t, tile);
-  }
+  void Load(int t, typename Read::Tile* tile) { read_.Load(rows_, t, tile); }
 
   void Store(const MatmulParams& p, int64_t column, typename Simd::Sums sums) const {
     Simd::Finish(p.y + column * p.y_stride + first_, p.bias == nullptr ? nullptr : p.bias + first_,
@@ -132,9 +130,7 @@ class PackedPanel {
     rows_.halves = halves_ + block * kHalves * 2 * kRows;
     read_.Begin(rows_, 1);
   }
-  void Load(int t, typename Simd::template Tile<Read::kScales>* tile) {
-    read_.Load(rows_, t, tile);
-  }
+  void Load(int t, typename Read::Tile* tile) { read_.Load(rows_, t, tile); }
   void Store(const MatmulParams& p, int64_t column, typename Simd::Sums sums) const {
     Simd::Finish(p.y + column * p.y_stride + first_, p.bias == nullptr ? nullptr : p.bias + first_,
                  p.accumulate, lane_begin_, lane_end_, sums);
@@ -192,10 +188,10 @@ void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel
 #pragma GCC unroll 8
     for (int t = 0; t < Read::kTiles; ++t) {
       if (prefetch) panel->Prefetch(b, t);
-      typename Simd::template Tile<Read::kScales> tile;
+      typename Read::Tile tile;
       panel->Load(t, &tile);
-      const typename Simd::template Tile<Read::kScales>* const tiles[1] = {&tile};
-      Simd::template MultiplyTile<1, kCols, Read::kScales>(tiles, x, sums);
+      const typename Read::Tile* const tiles[1] = {&tile};
+      Simd::template MultiplyTile<1, kCols>(tiles, x, sums);
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) ++x[c];
     }
@@ -238,9 +234,9 @@ void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 template <typename Simd, typename Read, typename Panel>
 class Chunk {
  public:
-  static constexpr int kScales = Read::kScales, kRows = Simd::kRows;
+  static constexpr int kRows = Simd::kRows;
   static constexpr int kCarried = Simd::kPanels * kRows;
-  using Tile = typename Simd::template Tile<kScales>;
+  using Tile = typename Read::Tile;
 
   Tile tiles[Simd::kPanels][kChunkTiles];
   int count;               // of tiles
@@ -287,9 +283,9 @@ class Chunk {
       const Tile* at[kPanels];
       for (int q = 0; q < kPanels; ++q) at[q] = &tiles[q][t];
       if constexpr (Simd::kArranges) {
-        Simd::template MultiplyArranged<kPanels, kCols, kScales>(at, x, sums);
+        Simd::template MultiplyArranged<kPanels, kCols>(at, x, sums);
       } else {
-        Simd::template MultiplyTile<kPanels, kCols, kScales>(at, x, sums);
+        Simd::template MultiplyTile<kPanels, kCols>(at, x, sums);
       }
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) ++x[c];

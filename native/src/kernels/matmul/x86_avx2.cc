@@ -1,5 +1,6 @@
-// Quantized weights by vpmaddwd: weights and activations are 16-bit numbers, so a column of 32 sums
-// up exactly in 32-bit integers before it meets its scales.
+// Quantized weights by vpmaddubsw: activations are signed bytes, one or two each
+// (implementations.h), so a product with a weight is exact, some of them sum up in 16-bit integers
+// and a column of 32 in 32-bit ones before it meets its scales.
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,13 +12,14 @@
 namespace mla {
 namespace {
 
+__m256i Magnitudes(__m256 x) {
+  return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+}
+
 float LargestMagnitude(const __m256 x[4]) {
   // Magnitudes order like their bits, and NaN above all.
-  const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-  __m256i m = _mm256_setzero_si256();
-  for (int i = 0; i < 4; ++i) {
-    m = _mm256_max_epu32(m, _mm256_and_si256(_mm256_castps_si256(x[i]), magnitude));
-  }
+  __m256i m = Magnitudes(x[0]);
+  for (int i = 1; i < 4; ++i) m = _mm256_max_epu32(m, Magnitudes(x[i]));
   __m128i h = _mm_max_epu32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
   h = _mm_max_epu32(h, _mm_shuffle_epi32(h, 0x4e));
   h = _mm_max_epu32(h, _mm_shuffle_epi32(h, 0xb1));
@@ -31,44 +33,93 @@ int32_t SumLanes(__m256i v) {
   return _mm_cvtsi128_si32(h);
 }
 
-void PrepareBlock(const float* x, ActivationBlock* block) {
+// 32 numbers that fit a signed byte, in order.
+void StoreBytes(const __m256i v[4], uint8_t* at) {
+  const __m256i mixed =
+      _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(at),
+      _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+
+// q: the block's 32 numbers in units of `unit`.
+void SetSums(const __m256i q[4], float unit, ActivationBlock* block) {
+  for (int h = 0; h < 2; ++h) {
+    const int32_t sum = SumLanes(_mm256_add_epi32(q[2 * h], q[2 * h + 1]));
+    block->half_sum[h] = unit * static_cast<float>(sum);
+  }
+  block->sum = block->half_sum[0] + block->half_sum[1];
+}
+
+// coarse_below: blocks that stay below need no low bytes.
+void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   __m256 values[4];
   for (int i = 0; i < 4; ++i) values[i] = _mm256_loadu_ps(x + 8 * i);
   const float largest = LargestMagnitude(values);
   const bool finite = largest <= 3.402823466e38f;
-  block->scale = finite ? largest / kActivationLimit : __builtin_nanf("");
-  const __m256 inverse =
-      _mm256_set1_ps(finite && largest > kSmallestActivation ? kActivationLimit / largest : 0.0f);
-  // Columns 0, 2, 1, 3 of every 4.
-  const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1,
-                                         4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-  int32_t sums[2];
-  for (int h = 0; h < 2; ++h) {
-    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(values[2 * h], inverse));
-    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(values[2 * h + 1], inverse));
-    sums[h] = SumLanes(_mm256_add_epi32(a, b));
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->q + 32 * h),
-                        _mm256_shuffle_epi8(packed, order));
+  const bool fine = !(largest < coarse_below);
+  const float most = fine ? kFineMost : kCoarseMost;
+  block->fine = fine;
+  block->scale = finite ? largest / most : __builtin_nanf("");
+  const float inverse = finite && largest > kSmallestActivation ? most / largest : 0.0f;
+  const __m256 factor = _mm256_set1_ps(fine ? inverse * 256 : inverse);
+  __m256i q[4];
+  for (int i = 0; i < 4; ++i) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(values[i], factor));
+  if (!fine) {
+    SetSums(q, block->scale, block);
+    StoreBytes(q, block->q);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->q + 32), _mm256_setzero_si256());
+    return;
   }
-  for (int h = 0; h < 2; ++h) block->half_sum[h] = block->scale * static_cast<float>(sums[h]);
-  block->sum = block->half_sum[0] + block->half_sum[1];
-  block->fine = 1;
+  __m256i high[4], low[4];
+  for (int i = 0; i < 4; ++i) {
+    high[i] = _mm256_srai_epi32(_mm256_add_epi32(q[i], _mm256_set1_epi32(128)), 8);
+    const __m256i whole = _mm256_slli_epi32(high[i], 8);
+    // -128 has no positive counterpart among bytes: a unit more, where rounding gave half of one.
+    low[i] = _mm256_max_epi32(_mm256_sub_epi32(q[i], whole), _mm256_set1_epi32(-127));
+    q[i] = _mm256_add_epi32(whole, low[i]);
+  }
+  SetSums(q, block->scale / 256, block);
+  StoreBytes(high, block->q);
+  StoreBytes(low, block->q + 32);
+}
+
+// What the blocks of a mixed row need no low bytes below.
+float CoarseBelow(const float* x, int64_t cols) {
+  __m256 sums[4] = {};
+  for (int64_t c = 0; c < cols; c += 32) {
+    for (int i = 0; i < 4; ++i) {
+      const __m256i magnitudes = Magnitudes(_mm256_loadu_ps(x + c + 8 * i));
+      sums[i] = _mm256_add_ps(sums[i], _mm256_castsi256_ps(magnitudes));
+    }
+  }
+  const __m256 sum =
+      _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
+  __m128 h = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+  h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+  h = _mm_add_ss(h, _mm_movehdup_ps(h));
+  return kCoarseLimit * _mm_cvtss_f32(h) / static_cast<float>(cols);
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
+  const bool mixed = form == ActivationForm::kMixedBlocks32;
   PrepareRows(form, x, x_stride, cols, prepared, begin, end,
-              [](const float* row, ActivationBlock* blocks, int64_t count) {
-                for (int64_t b = 0; b < count; ++b) PrepareBlock(row + 32 * b, blocks + b);
+              [mixed](const float* row, ActivationBlock* blocks, int64_t count) {
+                const float coarse_below = mixed ? CoarseBelow(row, 32 * count) : 0.0f;
+                for (int64_t b = 0; b < count; ++b) {
+                  PrepareBlock(row + 32 * b, coarse_below, blocks + b);
+                }
               });
 }
 
+// Holds a running sum where it is. GCC takes integer vectors' sums for its own to reorder, and then
+// moves what waits for its turn to memory and back: that cost three quarters of the speed.
+inline void Hold(__m256i& sum) { asm("" : "+x"(sum)); }
+
 struct Avx2 {
-  static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 2;
+  static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
   static constexpr bool kArranges = false;
-  template <int kScales>
-  using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;
   using Sums = __m256;
@@ -87,35 +138,81 @@ struct Avx2 {
   }
 
   // sums[p][c] += tile p · x[c], over 32 columns of weights.
-  template <int kPanels, int kCols, int kScales>
+  template <int kPanels, int kCols, int kScales, int kBits>
   [[gnu::always_inline]] static inline void MultiplyTile(
-      const mla::Tile<kScales>* const tiles[kPanels], const ActivationBlock* const x[kCols],
+      const Tile<kScales, kBits>* const tiles[kPanels], const ActivationBlock* const x[kCols],
       __m256 sums[kPanels][kCols]) {
-    constexpr int kSteps = 16 / kScales;
+    constexpr int kSteps = 8 / kScales;
 #pragma GCC unroll 2
     for (int s = 0; s < kScales; ++s) {
-      __m256i dots[kPanels][kCols];
-#pragma GCC unroll 16
-      for (int j = 0; j < kSteps; ++j) {
-#pragma GCC unroll 4
-        for (int c = 0; c < kCols; ++c) {
-          const __m256i pair = _mm256_set1_epi32(LoadWord(x[c]->q + 4 * (s * kSteps + j)));
-#pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) {
-            const __m256i product = _mm256_madd_epi16(tiles[p]->q[s * kSteps + j], pair);
-            dots[p][c] = j == 0 ? product : _mm256_add_epi32(dots[p][c], product);
-          }
-        }
-      }
+      __m256i high[kPanels][kCols];
+      const __m256i* weights[kPanels];
+      for (int p = 0; p < kPanels; ++p) weights[p] = tiles[p]->q + s * kSteps;
+      SumBytes<kPanels, kCols, kSteps, kBits>(weights, x, 4 * s * kSteps, high);
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) {
+        __m256 dots[kPanels];
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) dots[p] = _mm256_cvtepi32_ps(high[p][c]);
+        // Where low bytes are zero both forms give the same to the last bit.
+        if (x[c]->fine != 0) {
+          __m256i low[kPanels][1];
+          SumBytes<kPanels, 1, kSteps, kBits>(weights, x + c, 32 + 4 * s * kSteps, low);
+#pragma GCC unroll 2
+          for (int p = 0; p < kPanels; ++p) {
+            const __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high[p][c], 8), low[p][0]);
+            dots[p] = _mm256_mul_ps(_mm256_cvtepi32_ps(both), _mm256_set1_ps(1.0f / 256));
+          }
+        }
         const __m256 scale = _mm256_set1_ps(x[c]->scale);
         const __m256 sum = _mm256_set1_ps(kScales == 1 ? x[c]->sum : x[c]->half_sum[s]);
 #pragma GCC unroll 2
         for (int p = 0; p < kPanels; ++p) {
-          const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[p][c]), tiles[p]->scale[s]);
+          const __m256 scaled = _mm256_mul_ps(dots[p], tiles[p]->scale[s]);
           sums[p][c] = _mm256_fmadd_ps(scaled, scale, sums[p][c]);
-          sums[p][c] = _mm256_fmadd_ps(tiles[p]->min[s], sum, sums[p][c]);
+          if constexpr (kBits < 8) {
+            sums[p][c] = _mm256_fmadd_ps(tiles[p]->min[s], sum, sums[p][c]);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // Of kSteps times 4 columns of weights with the bytes of x from `at` on.
+  template <int kPanels, int kCols, int kSteps, int kBits>
+  [[gnu::always_inline]] static inline void SumBytes(const __m256i* const weights[kPanels],
+                                                     const ActivationBlock* const x[kCols], int at,
+                                                     __m256i sums[kPanels][kCols]) {
+    // Pairs of products that a 16-bit integer holds: twice 127 times the largest weight each.
+    constexpr int kLargest = kBits == 8 ? 128 : (1 << kBits) - 1;
+    constexpr int kMost = 32767 / (2 * 127 * kLargest), kRun = kMost < kSteps ? kMost : kSteps;
+    static_assert(kSteps % kRun == 0);
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i run[kPanels][kCols];
+#pragma GCC unroll 8
+    for (int j = 0; j < kSteps; ++j) {
+      __m256i w[kPanels];
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) {
+        w[p] = weights[p][j];
+        Hold(w[p]);
+      }
+#pragma GCC unroll 4
+      for (int c = 0; c < kCols; ++c) {
+        const __m256i word = _mm256_set1_epi32(LoadWord(x[c]->q + at + 4 * j));
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) {
+          // One factor must be unsigned: the sign of signed weights goes to the other.
+          const __m256i pairs =
+              kBits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[p]), _mm256_sign_epi8(word, w[p]))
+                         : _mm256_maddubs_epi16(w[p], word);
+          run[p][c] = j % kRun == 0 ? pairs : _mm256_add_epi16(run[p][c], pairs);
+          Hold(run[p][c]);
+          if ((j + 1) % kRun != 0) continue;
+          const __m256i sum = _mm256_madd_epi16(run[p][c], ones);
+          sums[p][c] = j + 1 == kRun ? sum : _mm256_add_epi32(sums[p][c], sum);
+          Hold(sums[p][c]);
         }
       }
     }

@@ -1,7 +1,6 @@
 // Quantized blocks of 8 rows, read from the file's layout or from packed panels into the order that
-// vpmaddwd wants: a register holds two columns of each of 8 rows, 16-bit numbers, row r in 32-bit
-// lane r. Of 4 columns in a file's 4 bytes, a shift and a mask give columns 0 and 2, another 1 and
-// 3; activations are prepared in that order. A tile is 32 columns. For x86_avx2.cc alone.
+// vpmaddubsw wants: a register holds 4 consecutive columns of each of 8 rows, bytes, row r in
+// 32-bit lane r. A tile is 32 columns. For x86_avx2.cc alone.
 #ifndef MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
 #define MLA_KERNELS_MATMUL_X86_AVX2_BLOCKS_H_
 
@@ -11,10 +10,11 @@
 namespace mla {
 namespace {
 
-// w[r, c] = scale[r] * q[r, c] + min[r], apart for each half of the columns where kScales is 2.
-template <int kScales>
+// w[r, c] = scale[r] * q[r, c] + min[r], apart for each half of the columns where kScales is 2. q
+// is unsigned and has so many bits; but 8 are signed, and then there is no min.
+template <int kScales, int kBits>
 struct Tile {
-  __m256i q[16];
+  __m256i q[8];
   __m256 scale[kScales];
   __m256 min[kScales];
 };
@@ -99,29 +99,24 @@ struct PackedBlock {
   }
 };
 
-// Of 4 bytes: the low nibbles of bytes 0 and 2, of 1 and 3, and the high ones.
-__m256i Mask(__m256i v, int16_t mask) { return _mm256_and_si256(v, _mm256_set1_epi16(mask)); }
-__m256i LowEven(__m256i v) { return Mask(v, 15); }
-__m256i LowOdd(__m256i v) { return Mask(_mm256_srli_epi16(v, 8), 15); }
-__m256i HighEven(__m256i v) { return Mask(_mm256_srli_epi16(v, 4), 15); }
-__m256i HighOdd(__m256i v) { return _mm256_srli_epi16(v, 12); }
+__m256i LowNibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
+__m256i HighNibbles(__m256i v) { return LowNibbles(_mm256_srli_epi16(v, 4)); }
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
-void SplitNibbles(const __m256i bytes[4], Tile<1>* tile) {
+void SplitNibbles(const __m256i bytes[4], Tile<1, 4>* tile) {
   for (int j = 0; j < 4; ++j) {
-    tile->q[2 * j] = LowEven(bytes[j]);
-    tile->q[2 * j + 1] = LowOdd(bytes[j]);
-    tile->q[8 + 2 * j] = HighEven(bytes[j]);
-    tile->q[8 + 2 * j + 1] = HighOdd(bytes[j]);
+    tile->q[j] = LowNibbles(bytes[j]);
+    tile->q[4 + j] = HighNibbles(bytes[j]);
   }
 }
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 4>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
     rows.Load128(2, bytes);
     SplitNibbles(bytes, tile);
@@ -134,6 +129,7 @@ struct ReadQ4_0 {
 // come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 4>;
   __m256i words[20];
   int held = 0, at = 0;  // blocks in `words`, and the one that is read
 
@@ -154,7 +150,7 @@ struct ReadQ4_1 {
     }
   }
   template <typename Rows>
-  void Load(const Rows&, int, Tile<1>* tile) {
+  void Load(const Rows&, int, Tile* tile) {
     const __m256i* block = words + 5 * at;
     SplitNibbles(block + 1, tile);
     BothHalves(block[0], &tile->scale[0], &tile->min[0]);
@@ -163,25 +159,19 @@ struct ReadQ4_1 {
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 8>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
-    for (int half = 0; half < 2; ++half) {
-      __m256i bytes[4];
-      rows.Load128(2 + 16 * half, bytes);
-      for (int j = 0; j < 4; ++j) {
-        tile->q[8 * half + 2 * j] = _mm256_srai_epi16(_mm256_slli_epi16(bytes[j], 8), 8);
-        tile->q[8 * half + 2 * j + 1] = _mm256_srai_epi16(bytes[j], 8);
-      }
-    }
+  void Load(const Rows& rows, int, Tile* tile) {
+    for (int half = 0; half < 2; ++half) rows.Load128(2 + 16 * half, tile->q + 4 * half);
     tile->scale[0] = rows.FirstHalf();
-    tile->min[0] = _mm256_setzero_ps();
   }
 };
 
 struct ReadQ4_K {
   static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1, 4>;
   __m256 d, dmin;
   __m256i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m256i bytes[8];
@@ -192,14 +182,13 @@ struct ReadQ4_K {
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<1>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
       rows.Load128(16 + 16 * t, bytes);
       rows.Load128(32 + 16 * t, bytes + 4);
     }
     for (int j = 0; j < 8; ++j) {
-      tile->q[2 * j] = t % 2 == 0 ? LowEven(bytes[j]) : HighEven(bytes[j]);
-      tile->q[2 * j + 1] = t % 2 == 0 ? LowOdd(bytes[j]) : HighOdd(bytes[j]);
+      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
     }
     const auto bits = [](__m256i v, int shift, int mask) {
       return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask));
@@ -222,6 +211,7 @@ struct ReadQ4_K {
 
 struct ReadQ6_K {
   static constexpr int kBytes = 210, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2, 6>;
   __m256 d;
   __m256i packed[4];  // 16 signed bytes of scales
   __m256i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
@@ -233,7 +223,7 @@ struct ReadQ6_K {
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<2>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     const int part = t % 4;
     if (part == 0) {
       for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);
@@ -241,12 +231,10 @@ struct ReadQ6_K {
     }
     for (int j = 0; j < 8; ++j) {
       const __m256i bytes = low[part % 2][j];
-      const __m256i even = part < 2 ? LowEven(bytes) : HighEven(bytes);
-      const __m256i odd = part < 2 ? LowOdd(bytes) : HighOdd(bytes);
-      const __m256i bits = _mm256_srli_epi16(high[j], 2 * part);
-      const auto fourth_and_fifth = [](__m256i v) { return _mm256_slli_epi16(Mask(v, 3), 4); };
-      tile->q[2 * j] = _mm256_or_si256(even, fourth_and_fifth(bits));
-      tile->q[2 * j + 1] = _mm256_or_si256(odd, fourth_and_fifth(_mm256_srli_epi16(bits, 8)));
+      const __m256i nibbles = part < 2 ? LowNibbles(bytes) : HighNibbles(bytes);
+      const __m256i two_bits =
+          _mm256_and_si256(_mm256_srli_epi16(high[j], 2 * part), _mm256_set1_epi8(3));
+      tile->q[j] = _mm256_or_si256(nibbles, _mm256_slli_epi16(two_bits, 4));
     }
     for (int h = 0; h < 2; ++h) {
       const int shift = 24 - 8 * ((2 * t + h) % 4);

@@ -79,8 +79,6 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 struct Avx512 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
   static constexpr bool kArranges = false;
-  template <int kScales>
-  using Tile = mla::Tile<kScales>;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;
   using Sums = __m512;

@@ -110,10 +110,11 @@ void SplitNibbles(const __m512i bytes[4], Tile<1>* tile) {
 
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     __m512i bytes[4];
     rows.Load128(2, bytes);
     SplitNibbles(bytes, tile);
@@ -126,6 +127,7 @@ struct ReadQ4_0 {
 // come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   __m512i words[20];
   int held = 0, at = 0;  // blocks in `words`, and the one that is read
 
@@ -146,7 +148,7 @@ struct ReadQ4_1 {
     }
   }
   template <typename Rows>
-  void Load(const Rows&, int, Tile<1>* tile) {
+  void Load(const Rows&, int, Tile* tile) {
     const __m512i* block = words + 5 * at;
     SplitNibbles(block + 1, tile);
     BothHalves(block[0], &tile->scale[0], &tile->min[0]);
@@ -155,10 +157,11 @@ struct ReadQ4_1 {
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
   template <typename Rows>
   void Begin(const Rows&, int64_t) {}
   template <typename Rows>
-  void Load(const Rows& rows, int, Tile<1>* tile) {
+  void Load(const Rows& rows, int, Tile* tile) {
     for (int half = 0; half < 2; ++half) {
       rows.Load128(2 + 16 * half, tile->q + 4 * half);
       for (int j = 0; j < 4; ++j) {  // signed to unsigned: + 128
@@ -172,6 +175,7 @@ struct ReadQ8_0 {
 
 struct ReadQ4_K {
   static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
   __m512 d, dmin;
   __m512i packed[3];  // the 12 bytes of 6-bit scales and minima
   __m512i bytes[8];
@@ -182,7 +186,7 @@ struct ReadQ4_K {
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<1>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
       rows.Load128(16 + 16 * t, bytes);
       rows.Load128(32 + 16 * t, bytes + 4);
@@ -211,6 +215,7 @@ struct ReadQ4_K {
 
 struct ReadQ6_K {
   static constexpr int kBytes = 210, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2>;
   __m512 d;
   __m512i packed[4];  // 16 signed bytes of scales
   __m512i low[2][8];  // of 4 tiles: low nibbles are tiles 0 and 1, high nibbles tiles 2 and 3
@@ -222,7 +227,7 @@ struct ReadQ6_K {
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
   template <typename Rows>
-  void Load(const Rows& rows, int t, Tile<2>* tile) {
+  void Load(const Rows& rows, int t, Tile* tile) {
     if (t % 4 == 0) {
       for (int i = 0; i < 4; ++i) rows.Load128(16 * t + 16 * i, &low[i / 2][4 * (i % 2)]);
       for (int i = 0; i < 2; ++i) rows.Load128(128 + 8 * t + 16 * i, &high[4 * i]);
