@@ -19,6 +19,7 @@ struct NeonVec {
   // sums.
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 6;
+  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 12;
@@ -48,6 +49,12 @@ struct NeonVec {
     uint8_t halves[8] = {};
     memcpy(halves, p, static_cast<size_t>(n) * 2);
     return LoadHalf(halves);
+  }
+  // n < kLanes halves before `end`, where no less than kLanes can be read.
+  static Reg LoadHalfLast(const uint8_t* end, int32_t n) {
+    const uint64x1_t halves = vreinterpret_u64_u8(vld1_u8(end - 8));
+    const uint64x1_t first = vshl_u64(halves, vdup_n_s64(16 * n - 64));
+    return vcvt_f32_f16(vreinterpret_f16_u64(first));
   }
   static Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
   static Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }

@@ -22,12 +22,15 @@ LayerLayout BenchLayout(int64_t shape) {
       return MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);  // and what conversions make of it
     case 2:
       return MakeLayout(Kind::kJoint, 3, 3, 1, 32, 96, 0);
-    default:
+    case 3:
       return MakeLayout(Kind::kJoint, 32, 1, 32, 16, 1024, 0);  // Llama-2-7B after MHA2MLA
+    default:
+      return MakeLayout(Kind::kJoint, 3, 3, 1, 14, 61, 0);  // a size as the budget gives it
   }
 }
 
-const char* const kShapes[] = {"plain 9/3", "joint 9/3 C88", "joint 9/3 C96", "joint 32/32 C1024"};
+const char* const kShapes[] = {"plain 9/3", "joint 9/3 C88", "joint 9/3 C96", "joint 32/32 C1024",
+                               "joint 9/3 C61"};
 const char* const kTypes[] = {"", "f32", "f16", "int8", "int4", "int2"};
 
 double MultiplyAdds(const LayerLayout& layout, int64_t pairs) {
@@ -123,7 +126,7 @@ void Isas(benchmark::internal::Benchmark* bench, const std::vector<std::vector<i
 
 void DecodeCases(benchmark::internal::Benchmark* bench) {
   std::vector<std::vector<int64_t>> cases;
-  for (int64_t shape : {0, 1, 2, 3}) {
+  for (int64_t shape : {0, 1, 2, 3, 4}) {
     for (int64_t type : {2, 3, 4, 5}) {
       for (int64_t depth : {1024, 8192}) cases.push_back({shape, type, depth});
     }
@@ -132,7 +135,7 @@ void DecodeCases(benchmark::internal::Benchmark* bench) {
 }
 
 void PrefillCases(benchmark::internal::Benchmark* bench) {
-  Isas(bench, {{0, 2}, {0, 4}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {3, 2}, {3, 4}});
+  Isas(bench, {{0, 2}, {0, 4}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {3, 2}, {3, 4}, {4, 2}, {4, 4}});
 }
 
 void PeakCases(benchmark::internal::Benchmark* bench) { Isas(bench, {{}}); }

@@ -14,6 +14,7 @@ struct Vec4 {
 
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 2;
+  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 2;
@@ -60,6 +61,7 @@ struct Vec4 {
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return FromHalf(ReadFirst<Shorts>(p, static_cast<size_t>(n) * 2));
   }
+  static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
   static Reg Add(Reg a, Reg b) { return a + b; }
   static Reg Mul(Reg a, Reg b) { return a * b; }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return a * b + c; }

@@ -36,7 +36,8 @@ template <class V>
 struct Float16Reader {
   static typename V::Reg Load(const uint8_t* row, int32_t i) { return V::LoadHalf(row + 2 * i); }
   static typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) {
-    return V::LoadHalfFirst(row + 2 * i, n);
+    if (i + n < V::kLanes) return V::LoadHalfFirst(row + 2 * i, n);
+    return V::LoadHalfLast(row + 2 * (i + n), n);
   }
 };
 
@@ -93,22 +94,22 @@ inline void ScoreBlock(Reader, const PackedRows& rows, int32_t token, const floa
   }
   int32_t i = 0;
   for (; i + V::kLanes <= length; i += V::kLanes) {
-    Reg keys[kTokens];
-    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) keys[t] = Reader::Load(data[t], i);
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      const Reg query = V::Load(queries[m] + i);
-      MLA_UNROLLED for (int t = 0; t < kTokens; ++t) sums[m][t] =
-          V::MulAdd(query, keys[t], sums[m][t]);
+    Reg query[kRows];
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) query[m] = V::Load(queries[m] + i);
+    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) {
+      const Reg key = Reader::Load(data[t], i);
+      MLA_UNROLLED for (int m = 0; m < kRows; ++m) sums[m][t] =
+          V::MulAdd(query[m], key, sums[m][t]);
     }
   }
   if (i < length) {
-    Reg keys[kTokens];
-    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) keys[t] =
-        Reader::LoadFirst(data[t], i, length - i);
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      const Reg query = V::LoadFirst(queries[m] + i, length - i);
-      MLA_UNROLLED for (int t = 0; t < kTokens; ++t) sums[m][t] =
-          V::MulAdd(query, keys[t], sums[m][t]);
+    Reg query[kRows];
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) query[m] =
+        V::LoadFirst(queries[m] + i, length - i);
+    MLA_UNROLLED for (int t = 0; t < kTokens; ++t) {
+      const Reg key = Reader::LoadFirst(data[t], i, length - i);
+      MLA_UNROLLED for (int m = 0; m < kRows; ++m) sums[m][t] =
+          V::MulAdd(query[m], key, sums[m][t]);
     }
   }
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
@@ -123,21 +124,66 @@ inline void ScoreBlock(Reader, const PackedRows& rows, int32_t token, const floa
 
 // Query rows outside, tokens inside: the block's queries stay in the first-level cache while the
 // tile streams by.
+template <class V, class Reader>
+inline void ScoreAll(Reader reader, const PackedRows& rows, const float* const* queries, int32_t n,
+                     bool add, float* scores, int64_t scores_stride) {
+  InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
+    constexpr int kRows = decltype(block)::value;
+    float* to = scores + first * scores_stride;
+    int32_t t = 0;
+    for (; t + 4 <= rows.count; t += 4) {
+      ScoreBlock<V, kRows, 4>(reader, rows, t, queries + first, add, to, scores_stride);
+    }
+    for (; t < rows.count; ++t) {
+      ScoreBlock<V, kRows, 1>(reader, rows, t, queries + first, add, to, scores_stride);
+    }
+  });
+}
+
+// rows[t] as floats.
+template <class V, class Reader>
+inline void Decode(Reader, const PackedRows& rows, float* out, int64_t out_stride) {
+  const int32_t length = rows.format.length;
+  for (int32_t t = 0; t < rows.count; ++t) {
+    const uint8_t* row = rows.data + t * rows.format.stride;
+    float* to = out + t * out_stride;
+    int32_t i = 0;
+    for (; i + V::kLanes <= length; i += V::kLanes) V::Store(Reader::Load(row, i), to + i);
+    if (i < length) V::StoreFirst(Reader::LoadFirst(row, i, length - i), to + i, length - i);
+  }
+}
+
+// The same scores to the bit, where many queries read halves: a few rows at a time become floats
+// once for all, in a place that the first-level cache holds. False where a row is too long for it.
+template <class V>
+bool ScoreDecoded(const PackedRows& rows, const float* const* queries, int32_t n, bool add,
+                  float* scores, int64_t scores_stride) {
+  constexpr int32_t kFloats = 4096;
+  const int32_t stride = (rows.format.length + V::kLanes - 1) / V::kLanes * V::kLanes;
+  const int32_t most = kFloats / (stride > 0 ? stride : 1) / 4 * 4;
+  if (most == 0) return false;
+  alignas(64) float floats[kFloats];
+  const RowFormat format{CacheType::kF32, rows.format.length, 0, 0, 4 * int64_t{stride}};
+  for (int32_t t = 0; t < rows.count; t += most) {
+    const int32_t count = rows.count - t < most ? rows.count - t : most;
+    const uint8_t* from = rows.data + t * rows.format.stride;
+    Decode<V>(Float16Reader<V>(), {rows.format, from, nullptr, count}, floats, stride);
+    ScoreAll<V>(Float32Reader<V>(),
+                {format, reinterpret_cast<const uint8_t*>(floats), nullptr, count}, queries, n, add,
+                scores + t, scores_stride);
+  }
+  return true;
+}
+
 template <class V>
 void Score(const PackedRows& rows, const float* const* queries, int32_t n, bool add, float* scores,
            int64_t scores_stride) {
+  if constexpr (V::kDecodesForScores) {
+    const bool decode = rows.format.type == CacheType::kF16 && n > 6 * V::kScoreRows;
+    if (decode && ScoreDecoded<V>(rows, queries, n, add, scores, scores_stride)) return;
+  }
   WithReader<V>(rows.format, [&](auto reader) {
-    InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
-      constexpr int kRows = decltype(block)::value;
-      float* to = scores + first * scores_stride;
-      int32_t t = 0;
-      for (; t + 4 <= rows.count; t += 4) {
-        ScoreBlock<V, kRows, 4>(reader, rows, t, queries + first, add, to, scores_stride);
-      }
-      for (; t < rows.count; ++t) {
-        ScoreBlock<V, kRows, 1>(reader, rows, t, queries + first, add, to, scores_stride);
-      }
-    });
+    ScoreAll<V>(reader, rows, queries, n, add, scores, scores_stride);
   });
 }
 
@@ -345,17 +391,7 @@ void AccumulateFloats(const PackedRows& rows, const float* weights, int64_t weig
 
 template <class V>
 void DecodeFloats(const PackedRows& rows, float* out, int64_t out_stride) {
-  WithReader<V>(rows.format, [&](auto reader) {
-    using Reader = decltype(reader);
-    const int32_t length = rows.format.length;
-    for (int32_t t = 0; t < rows.count; ++t) {
-      const uint8_t* row = rows.data + t * rows.format.stride;
-      float* to = out + t * out_stride;
-      int32_t i = 0;
-      for (; i + V::kLanes <= length; i += V::kLanes) V::Store(Reader::Load(row, i), to + i);
-      if (i < length) V::StoreFirst(Reader::LoadFirst(row, i, length - i), to + i, length - i);
-    }
-  });
+  WithReader<V>(rows.format, [&](auto reader) { Decode<V>(reader, rows, out, out_stride); });
 }
 
 }  // namespace

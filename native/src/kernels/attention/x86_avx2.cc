@@ -11,9 +11,10 @@ struct Vec8 {
   using Reg = __m256;
   using Int = __m256i;
 
-  // 16 registers: 2 x 4 or 6 x 2 sums, and their operands.
+  // 16 registers: 3 x 4 or 6 x 2 sums, and their operands.
   static constexpr int kLanes = 8;
-  static constexpr int kScoreRows = 2;
+  static constexpr int kScoreRows = 3;
+  static constexpr bool kDecodesForScores = true;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 2;
   static constexpr int kDots = 4;
@@ -40,6 +41,15 @@ struct Vec8 {
     uint8_t halves[16] = {};
     memcpy(halves, p, static_cast<size_t>(n) * 2);
     return LoadHalf(halves);
+  }
+  // n < kLanes halves before `end`, where no less than kLanes can be read.
+  static Reg LoadHalfLast(const uint8_t* end, int32_t n) {
+    alignas(32) static constexpr int8_t kShift[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                      11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1,
+                                                      -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(end - 16));
+    const __m128i shift = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kShift + 16 - 2 * n));
+    return _mm256_cvtph_ps(_mm_shuffle_epi8(halves, shift));
   }
   static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }

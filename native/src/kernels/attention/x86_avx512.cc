@@ -13,6 +13,7 @@ struct Vec16 {
   // 32 registers: 6 x 4 sums, and their operands.
   static constexpr int kLanes = 16;
   static constexpr int kScoreRows = 6;
+  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 12;
@@ -36,6 +37,7 @@ struct Vec16 {
   static Reg LoadHalfFirst(const uint8_t* p, int32_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(First(n), p));
   }
+  static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }

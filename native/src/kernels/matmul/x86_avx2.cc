@@ -129,6 +129,11 @@ struct Avx2 {
   static void StoreSums(float* at, Sums sums) { _mm256_store_ps(at, sums); }
   // Lanes [begin, end) to y, with bias (may be null) and what is there already, if wanted.
   static void Finish(float* y, const float* bias, bool accumulate, int begin, int end, Sums sums) {
+    if (begin == 0 && end == kRows) {  // masked stores are slow: a fifth of a prompt's time
+      if (bias != nullptr) sums = _mm256_add_ps(sums, _mm256_loadu_ps(bias));
+      if (accumulate) sums = _mm256_add_ps(sums, _mm256_loadu_ps(y));
+      return _mm256_storeu_ps(y, sums);
+    }
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(begin), lanes),
                                              _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lanes));
