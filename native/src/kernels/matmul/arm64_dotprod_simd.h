@@ -34,19 +34,14 @@ float PrepareHalf(const float32x4_t x[4], float inverse, bool fine, uint8_t* hig
   return static_cast<float>(vaddvq_s32(sum)) * (fine ? 1.0f / 256 : 1.0f);
 }
 
-// coarse_below: blocks that stay below need no low bytes.
 void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   float32x4_t values[8];
   for (int i = 0; i < 8; ++i) values[i] = vld1q_f32(x + 4 * i);
   const uint32_t bits = LargestBits(values);
   float largest;
   memcpy(&largest, &bits, sizeof(largest));
-  const bool finite = bits < 0x7f800000;
-  const bool fine = !(largest < coarse_below);
-  const float most = fine ? kFineMost : kCoarseMost;
-  block->fine = fine;
-  block->scale = finite ? largest / most : __builtin_nanf("");
-  const float inverse = finite && largest > kSmallestActivation ? most / largest : 0.0f;
+  const float inverse = SetScale(largest, coarse_below, block);
+  const bool fine = block->fine != 0;
   const float first = PrepareHalf(values, inverse, fine, block->q, block->q + 32);
   const float second = PrepareHalf(values + 4, inverse, fine, block->q + 16, block->q + 48);
   block->half_sum[0] = block->scale * first;
@@ -54,26 +49,18 @@ void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   block->sum = block->half_sum[0] + block->half_sum[1];
 }
 
-// What the blocks of a mixed row need no low bytes below.
-float CoarseBelow(const float* x, int64_t cols) {
+float SumMagnitudes(const float* x, int64_t cols) {
   float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
   for (int64_t c = 0; c < cols; c += 16) {
     for (int i = 0; i < 4; ++i) sums[i] = vaddq_f32(sums[i], vabsq_f32(vld1q_f32(x + c + 4 * i)));
   }
   const float32x4_t sum = vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3]));
-  return kCoarseLimit * vaddvq_f32(sum) / static_cast<float>(cols);
+  return vaddvq_f32(sum);
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  const bool mixed = form == ActivationForm::kMixedBlocks32;
-  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
-              [mixed](const float* row, ActivationBlock* blocks, int64_t count) {
-                const float coarse_below = mixed ? CoarseBelow(row, 32 * count) : 0.0f;
-                for (int64_t b = 0; b < count; ++b) {
-                  PrepareBlock(row + 32 * b, coarse_below, blocks + b);
-                }
-              });
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
 }
 
 // dots + 4 columns of each of 4 rows times word `word` of x.

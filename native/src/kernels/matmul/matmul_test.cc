@@ -58,6 +58,17 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
   }
 }
 
+// The same bits in every byte of a quantized block that holds elements, not their scales.
+void FillElements(Type type, uint8_t bits, uint8_t* block) {
+  const int64_t bytes = GetTypeTraits(type).bytes;
+  const int64_t begin = type == Type::kQ4_0 || type == Type::kQ8_0 ? 2
+                        : type == Type::kQ4_1                      ? 4
+                        : type == Type::kQ4_K                      ? 16
+                                                                   : 0;
+  std::memset(block + begin, bits,
+              static_cast<size_t>((type == Type::kQ6_K ? 192 : bytes) - begin));
+}
+
 // A product whose every buffer ends against a guard page.
 struct Case {
   Type type;
@@ -266,6 +277,37 @@ TEST_P(MatmulTest, NotANumberShowsInItsRowAlone) {
     for (int64_t i = 0; i < 3; ++i) {
       for (int64_t r = 0; r < 18; ++r) {
         EXPECT_EQ(std::isfinite(c.y[i * c.y_stride + r]), i != 1);
+      }
+    }
+  }
+}
+
+// All bits of every weight, or none but the sign's, and activations that are as large as their
+// block can hold: the largest sums of products that there are.
+TEST_P(MatmulTest, TheLargestProductsFitTheirSums) {
+  for (int bits : {0x7f, 0x80, 0xff}) {
+    for (float sign : {1.0f, -1.0f}) {
+      Case c(type_, activations_, 18, 512, 5, random_);
+      const int64_t block = GetTypeTraits(type_).block;
+      if (block == 1) return;
+      for (uint8_t* at = c.w.begin(); at < c.w.end(); at += GetTypeTraits(type_).bytes) {
+        FillElements(type_, static_cast<uint8_t>(bits), at);
+      }
+      for (int64_t i = 0; i < 5; ++i) {
+        for (int64_t k = 0; k < 512; ++k) c.x[i * c.x_stride + k] = sign * 3;
+      }
+      std::vector<float> expected(5 * 18);
+      MatmulReference(c.matrix(), c.x.data(), c.x_stride, 5, nullptr, expected.data(), 18);
+      c.Prepare(kernels_);
+      kernels_.multiply(c.Params(false, false), 0, 18);
+      std::vector<float> w(512);
+      for (int64_t r = 0; r < 18; ++r) {
+        DequantizeRow(type_, c.matrix().row(r), w.data(), 512);
+        for (int64_t i = 0; i < 5; ++i) {
+          ASSERT_NEAR(c.y[i * c.y_stride + r], expected[static_cast<size_t>(i * 18 + r)],
+                      Tolerance(c, w, &c.x[i * c.x_stride]))
+              << "bits " << bits << " sign " << sign << " row " << r;
+        }
       }
     }
   }

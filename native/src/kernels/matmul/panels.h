@@ -47,6 +47,34 @@ void PrepareRows(ActivationForm form, const float* x, int64_t x_stride, int64_t 
   }
 }
 
+// The unit of a block whose largest magnitude is given, and whether it needs low bytes: those that
+// stay below coarse_below do not. Returns the number of units in 1.
+inline float SetScale(float largest, float coarse_below, ActivationBlock* block) {
+  const bool finite = largest <= 3.402823466e38f;
+  const bool fine = !(largest < coarse_below);
+  const float most = fine ? kFineMost : kCoarseMost;
+  block->fine = fine;
+  block->scale = finite ? largest / most : __builtin_nanf("");
+  return finite && largest > kSmallestActivation ? most / largest : 0.0f;
+}
+
+// Rows of blocks of bytes: sum_magnitudes(x, cols) of a row, prepare_block(x, coarse_below, block).
+template <typename SumMagnitudes, typename PrepareBlock>
+void PrepareByteRows(ActivationForm form, const float* x, int64_t x_stride, int64_t cols,
+                     void* prepared, int64_t begin, int64_t end, SumMagnitudes sum_magnitudes,
+                     PrepareBlock prepare_block) {
+  const bool mixed = form == ActivationForm::kMixedBlocks32;
+  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
+              [&](const float* row, ActivationBlock* blocks, int64_t count) {
+                const float coarse_below =
+                    mixed ? kCoarseLimit * sum_magnitudes(row, cols) / static_cast<float>(cols)
+                          : 0.0f;
+                for (int64_t b = 0; b < count; ++b) {
+                  prepare_block(row + 32 * b, coarse_below, blocks + b);
+                }
+              });
+}
+
 // kRows rows of the weights, of which some are wanted: near the matrix's end a panel reaches back
 // to rows that others compute, and a matrix of fewer rows is copied block by block, so that nothing
 // beyond it is read.

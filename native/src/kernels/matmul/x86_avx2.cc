@@ -51,17 +51,12 @@ void SetSums(const __m256i q[4], float unit, ActivationBlock* block) {
   block->sum = block->half_sum[0] + block->half_sum[1];
 }
 
-// coarse_below: blocks that stay below need no low bytes.
 void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   __m256 values[4];
   for (int i = 0; i < 4; ++i) values[i] = _mm256_loadu_ps(x + 8 * i);
   const float largest = LargestMagnitude(values);
-  const bool finite = largest <= 3.402823466e38f;
-  const bool fine = !(largest < coarse_below);
-  const float most = fine ? kFineMost : kCoarseMost;
-  block->fine = fine;
-  block->scale = finite ? largest / most : __builtin_nanf("");
-  const float inverse = finite && largest > kSmallestActivation ? most / largest : 0.0f;
+  const float inverse = SetScale(largest, coarse_below, block);
+  const bool fine = block->fine != 0;
   const __m256 factor = _mm256_set1_ps(fine ? inverse * 256 : inverse);
   __m256i q[4];
   for (int i = 0; i < 4; ++i) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(values[i], factor));
@@ -84,8 +79,7 @@ void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   StoreBytes(low, block->q + 32);
 }
 
-// What the blocks of a mixed row need no low bytes below.
-float CoarseBelow(const float* x, int64_t cols) {
+float SumMagnitudes(const float* x, int64_t cols) {
   __m256 sums[4] = {};
   for (int64_t c = 0; c < cols; c += 32) {
     for (int i = 0; i < 4; ++i) {
@@ -98,19 +92,12 @@ float CoarseBelow(const float* x, int64_t cols) {
   __m128 h = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
   h = _mm_add_ps(h, _mm_movehl_ps(h, h));
   h = _mm_add_ss(h, _mm_movehdup_ps(h));
-  return kCoarseLimit * _mm_cvtss_f32(h) / static_cast<float>(cols);
+  return _mm_cvtss_f32(h);
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  const bool mixed = form == ActivationForm::kMixedBlocks32;
-  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
-              [mixed](const float* row, ActivationBlock* blocks, int64_t count) {
-                const float coarse_below = mixed ? CoarseBelow(row, 32 * count) : 0.0f;
-                for (int64_t b = 0; b < count; ++b) {
-                  PrepareBlock(row + 32 * b, coarse_below, blocks + b);
-                }
-              });
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
 }
 
 // Holds a running sum where it is. GCC takes integer vectors' sums for its own to reorder, and then

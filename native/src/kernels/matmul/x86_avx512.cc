@@ -33,7 +33,6 @@ float PrepareHalf(__m512 x, __m512 inverse, bool fine, uint8_t* high, uint8_t* l
   return static_cast<float>(_mm512_reduce_add_epi32(q)) / 256;
 }
 
-// coarse_below: blocks that stay below need no low bytes.
 void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   const __m512 a = _mm512_loadu_ps(x);
   const __m512 b = _mm512_loadu_ps(x + 16);
@@ -41,13 +40,8 @@ void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   const uint32_t bits = _mm512_reduce_max_epu32(_mm512_max_epu32(Magnitudes(a), Magnitudes(b)));
   float largest;
   memcpy(&largest, &bits, sizeof(largest));
-  const bool finite = bits < 0x7f800000;
-  const bool fine = !(largest < coarse_below);
-  const float most = fine ? kFineMost : kCoarseMost;
-  block->fine = fine;
-  block->scale = finite ? largest / most : __builtin_nanf("");
-  const __m512 inverse =
-      _mm512_set1_ps(finite && largest > kSmallestActivation ? most / largest : 0.0f);
+  const __m512 inverse = _mm512_set1_ps(SetScale(largest, coarse_below, block));
+  const bool fine = block->fine != 0;
   const float first = PrepareHalf(a, inverse, fine, block->q, block->q + 32);
   const float second = PrepareHalf(b, inverse, fine, block->q + 16, block->q + 48);
   block->half_sum[0] = block->scale * first;
@@ -55,25 +49,17 @@ void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
   block->sum = block->half_sum[0] + block->half_sum[1];
 }
 
-// What the blocks of a mixed row need no low bytes below.
-float CoarseBelow(const float* x, int64_t cols) {
+float SumMagnitudes(const float* x, int64_t cols) {
   __m512 sum = _mm512_setzero_ps();
   for (int64_t i = 0; i < cols; i += 16) {
     sum = _mm512_add_ps(sum, _mm512_castsi512_ps(Magnitudes(_mm512_loadu_ps(x + i))));
   }
-  return kCoarseLimit * _mm512_reduce_add_ps(sum) / static_cast<float>(cols);
+  return _mm512_reduce_add_ps(sum);
 }
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  const bool mixed = form == ActivationForm::kMixedBlocks32;
-  PrepareRows(form, x, x_stride, cols, prepared, begin, end,
-              [mixed](const float* row, ActivationBlock* blocks, int64_t count) {
-                const float coarse_below = mixed ? CoarseBelow(row, 32 * count) : 0.0f;
-                for (int64_t b = 0; b < count; ++b) {
-                  PrepareBlock(row + 32 * b, coarse_below, blocks + b);
-                }
-              });
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
 }
 
 struct Avx512 {

@@ -72,6 +72,6 @@ uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
 }  // namespace
 
 const RooflineKernels kRooflineAvx2 = {Read, MultiplyFloats, kChains * 8, MultiplyIntegers,
-                                       kChains* kRun * 32};
+                                       32 * kChains* kRun};
 
 }  // namespace mla
