@@ -133,7 +133,7 @@ final class BenchCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     Map<String, CacheOptions> caches = caches();
     BenchSettings settings = settings();
-    List<BenchModel> models = BenchModel.look(files);
+    List<BenchModel> models = BenchModel.look(files, device.device());
     requireSomeCase(models, settings);
     for (BenchModel model : models) {
       settings

@@ -15,11 +15,17 @@ import java.util.List;
  */
 record BenchModel(String label, Path file, ModelInfo info) {
 
-  /** Looks at all of them before anything is measured: a wrong one is told of at once. */
-  static List<BenchModel> look(List<Path> files) throws IOException {
+  /**
+   * Looks at all of them before anything is measured: a wrong one, or a device that does not take
+   * it, is told of at once.
+   */
+  static List<BenchModel> look(List<Path> files, Device device) throws IOException {
     List<BenchModel> models = new ArrayList<>();
     for (Path file : files) {
-      try (Model model = Models.open(file, Device.CPU)) {
+      try (Model model = Models.open(file, device)) {
+        if (!device.equals(Device.CPU)) {
+          model.newSession(options -> options.contextLength(1)).close();
+        }
         models.add(new BenchModel(Models.label(file, files), file, model.info()));
       }
     }

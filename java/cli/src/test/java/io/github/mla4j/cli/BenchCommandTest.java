@@ -247,6 +247,9 @@ final class BenchCommandTest {
     bench("-p", 513, "-n", 0, "-d", 0).fails(2, "nothing is left", "context of 512", "pp513");
     bench("--batch", "1,0").fails(2, "--batch is 0", "1 to 1024");
     bench("--batch", 2000).fails(2, "--batch is 2000", "1 to 1024");
+    Cli refused = bench("--device", "cuda:9999");
+    refused.fails(1, "CUDA");
+    assertEquals("", refused.out(), "it says so before it measures anything");
   }
 
   private static Cli bench(Object... options) {
