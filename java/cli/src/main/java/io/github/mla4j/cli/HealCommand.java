@@ -102,9 +102,9 @@ final class HealCommand implements Callable<Integer> {
       names = "--loss",
       paramLabel = "kl|ce",
       description =
-          "kl: the divergence from the teacher's next-token distributions (default); ce: the "
-              + "cross-entropy of the text, as in pre-training.")
-  private LossName loss = LossName.KL;
+          "kl: the divergence from the teacher's next-token distributions; ce: the cross-entropy "
+              + "of the text, as in pre-training (default: half of each).")
+  private LossName loss;
 
   private enum LossName {
     KL,
@@ -116,7 +116,7 @@ final class HealCommand implements Callable<Integer> {
       paramLabel = "S",
       description =
           "Something between the two: the text's own next token counts S, the teacher's "
-              + "distribution 1 - S (default: 0).")
+              + "distribution 1 - S.")
   private Double textShare;
 
   @Option(
@@ -229,6 +229,9 @@ final class HealCommand implements Callable<Integer> {
 
   private HealLoss chosenLoss() {
     if (textShare == null) {
+      if (loss == null) {
+        return HealLoss.BOTH;
+      }
       return loss == LossName.KL ? HealLoss.KL : HealLoss.CE;
     }
     if (loss == LossName.CE) {

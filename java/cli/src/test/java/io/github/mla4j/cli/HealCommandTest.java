@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -85,11 +87,24 @@ final class HealCommandTest {
   }
 
   @Test
-  void teacherAndTextTogetherAreLearnt() throws IOException {
+  void teacherAndTextAreLearntInTheSharesAskedFor() throws IOException {
+    assertEquals("kl and 0.5 ce", lossOf());
+    assertEquals("kl", lossOf("--loss", "kl"));
+    assertEquals("ce", lossOf("--loss", "ce"));
+    assertEquals("kl and 0.25 ce", lossOf("--text-share", "0.25"));
+    assertEquals("kl and 0.25 ce", lossOf("--loss", "kl", "--text-share", "0.25"));
+  }
+
+  private String lossOf(Object... options) throws IOException {
     Path output = folder.resolve("healed.gguf");
-    heal(converted(), output, "--steps", 1, "--text-share", "0.25").ok();
-    String json = Cli.run("inspect", output, "--json").json();
-    assertTrue(json.contains("\"kl and 0.25 ce\""), json);
+    List<Object> all = new ArrayList<>(List.of("--steps", 1));
+    all.addAll(List.of(options));
+    heal(converted(), output, all.toArray()).ok();
+    Matcher objective =
+        Pattern.compile("heal_objective\"[^\"]*\"([^\"]*)\"")
+            .matcher(Cli.run("inspect", output, "--json").json());
+    assertTrue(objective.find());
+    return objective.group(1);
   }
 
   @Test

@@ -1,7 +1,9 @@
 package io.github.mla4j.convert.heal;
 
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.MatrixBlocks;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -94,6 +96,29 @@ record AttentionForm(
   /** Width of a head's query and key. */
   int queryLength() {
     return ropeDims + otherDims;
+  }
+
+  /**
+   * The heads that a matrix of the layer is made of.
+   *
+   * @param tensor its name without "blk.N."
+   * @return empty for what is no matrix of the attention
+   */
+  Optional<MatrixBlocks> blocks(String tensor) {
+    return switch (tensor) {
+      case "attn_q.weight", "attn_q_rope.weight" -> Optional.of(MatrixBlocks.below(heads));
+      case "attn_output.weight" -> Optional.of(MatrixBlocks.beside(heads));
+      case "attn_k.weight" -> Optional.of(MatrixBlocks.below(ropeGroups));
+      case "attn_k_in.weight",
+          "attn_k_nope.weight",
+          "attn_k_b.weight",
+          "attn_v.weight",
+          "attn_v_b.weight" ->
+          Optional.of(MatrixBlocks.below(kvHeads));
+      case "attn_kv_a.weight", "attn_k_a.weight", "attn_v_a.weight" ->
+          Optional.of(MatrixBlocks.WHOLE);
+      default -> Optional.empty();
+    };
   }
 
   /** Query heads that share a key/value head. */

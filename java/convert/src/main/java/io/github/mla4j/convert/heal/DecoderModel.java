@@ -2,8 +2,10 @@ package io.github.mla4j.convert.heal;
 
 import io.github.mla4j.convert.source.DecoderTensors;
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.MatrixBlocks;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,6 +15,7 @@ import org.bytedeco.pytorch.Tensor;
 final class DecoderModel implements AutoCloseable {
   private final ModelTensors tensors;
   private final Map<String, Rotation> rotations = new HashMap<>();
+  private final Map<String, MatrixBlocks> blocks = new HashMap<>();
   private final Decoder decoder;
 
   /**
@@ -37,6 +40,8 @@ final class DecoderModel implements AutoCloseable {
               Arrays.deepToString(form.frequencies()), key -> new Rotation(form, positions, place));
       String prefix = DecoderTensors.inLayer(layer, "");
       Map<String, Tensor> own = tensors.ofLayer(layer);
+      own.keySet()
+          .forEach(name -> form.blocks(name).ifPresent(heads -> blocks.put(prefix + name, heads)));
       layers.add(
           new DecoderLayer(
               prefix,
@@ -60,6 +65,11 @@ final class DecoderModel implements AutoCloseable {
 
   ModelTensors tensors() {
     return tensors;
+  }
+
+  /** The heads of the attentions' matrices, by the matrices' names. */
+  Map<String, MatrixBlocks> blocks() {
+    return Collections.unmodifiableMap(blocks);
   }
 
   @Override

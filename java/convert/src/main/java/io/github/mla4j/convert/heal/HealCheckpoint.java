@@ -1,6 +1,6 @@
 package io.github.mla4j.convert.heal;
 
-import io.github.mla4j.convert.torch.AdamW;
+import io.github.mla4j.convert.torch.HeadwiseOptimizer;
 import io.github.mla4j.convert.torch.Parameters;
 import io.github.mla4j.convert.torch.TensorArchive;
 import io.github.mla4j.convert.torch.TensorValues;
@@ -15,8 +15,8 @@ import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * All that a run needs to go on after a kill: parameters, the optimizer's moments, how far it is,
- * and what it was told to do. Randomness is derived from the step and needs no state.
+ * All that a run needs to go on after a kill: parameters, the optimizer's state, how far it is, and
+ * what it was told to do. Randomness is derived from the step and needs no state.
  */
 final class HealCheckpoint {
   private static final String SETTINGS = "settings";
@@ -24,18 +24,16 @@ final class HealCheckpoint {
   private static final String NANOS = "nanos";
   private static final String LOSSES = "losses";
   private static final String WEIGHT = "weight/";
-  private static final String MEAN = "mean/";
-  private static final String SQUARE = "square/";
 
   private final Path file;
   private final String settings;
   private final Parameters parameters;
-  private final AdamW optimizer;
+  private final HeadwiseOptimizer optimizer;
 
   /**
    * @param settings that decide what the run does, "name: value" a line
    */
-  HealCheckpoint(Path file, String settings, Parameters parameters, AdamW optimizer) {
+  HealCheckpoint(Path file, String settings, Parameters parameters, HeadwiseOptimizer optimizer) {
     this.file = file;
     this.settings = settings;
     this.parameters = parameters;
@@ -55,19 +53,13 @@ final class HealCheckpoint {
       tensors.put(NANOS, AbstractTensor.create(position.elapsed().toNanos()));
       tensors.put(LOSSES, AbstractTensor.create(losses.toArray()));
       parameters.all().forEach((name, tensor) -> tensors.put(WEIGHT + name, tensor));
-      optimizer
-          .moments()
-          .forEach(
-              (name, moments) -> {
-                tensors.put(MEAN + name, moments.mean());
-                tensors.put(SQUARE + name, moments.square());
-              });
+      tensors.putAll(optimizer.state());
       TensorArchive.write(file, tensors);
     }
   }
 
   /**
-   * Brings parameters and moments to where the run was.
+   * Brings parameters and optimizer to where the run was.
    *
    * @param losses to which those of the steps done are added
    * @throws IOException if the file is damaged, or of another run; the message says in what the
@@ -79,11 +71,10 @@ final class HealCheckpoint {
       TensorArchive archive = TensorArchive.open(file);
       checkSettings(text(archive.read(SETTINGS)));
       for (Map.Entry<String, Tensor> parameter : parameters.all().entrySet()) {
-        String name = parameter.getKey();
-        AdamW.Moments moments = optimizer.moments().get(name);
-        archive.copy(WEIGHT + name, parameter.getValue());
-        archive.copy(MEAN + name, moments.mean());
-        archive.copy(SQUARE + name, moments.square());
+        archive.copy(WEIGHT + parameter.getKey(), parameter.getValue());
+      }
+      for (Map.Entry<String, Tensor> state : optimizer.state().entrySet()) {
+        archive.copy(state.getKey(), state.getValue());
       }
       for (float loss : TensorValues.floats(archive.read(LOSSES))) {
         losses.add(loss);

@@ -16,6 +16,12 @@ public record HealLoss(double textShare) {
   /** The cross-entropy of the text, as in pre-training; the teacher is not asked. */
   public static final HealLoss CE = new HealLoss(1);
 
+  /**
+   * Half of each: nearly as near to the teacher on other texts as {@link #KL}, and much nearer to
+   * the text (java/convert/README.md).
+   */
+  public static final HealLoss BOTH = new HealLoss(0.5);
+
   public HealLoss {
     if (!(textShare >= 0 && textShare <= 1)) {
       throw new IllegalArgumentException(

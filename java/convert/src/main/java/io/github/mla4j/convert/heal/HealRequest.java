@@ -102,7 +102,7 @@ public record HealRequest(
     public static Options defaults() {
       return new Options(
           Trained.ATTENTION,
-          HealLoss.KL,
+          HealLoss.BOTH,
           HealSchedule.SHORT,
           OptionalDouble.empty(),
           CacheType.F16,

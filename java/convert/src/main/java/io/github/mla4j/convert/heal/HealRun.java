@@ -1,9 +1,10 @@
 package io.github.mla4j.convert.heal;
 
 import io.github.mla4j.CancelledException;
-import io.github.mla4j.convert.torch.AdamW;
 import io.github.mla4j.convert.torch.GradientClip;
 import io.github.mla4j.convert.torch.GradientWorkers;
+import io.github.mla4j.convert.torch.HeadwiseOptimizer;
+import io.github.mla4j.convert.torch.StepSizes;
 import io.github.mla4j.convert.torch.TorchScope;
 import io.github.mla4j.convert.train.TokenWindows;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 
@@ -29,7 +31,7 @@ final class HealRun implements AutoCloseable {
   private final TokenWindows windows;
   private final TorchPlace place;
   private final GradientWorkers workers;
-  private final AdamW optimizer;
+  private final HeadwiseOptimizer optimizer;
   private final StepSizes sizes;
   private final HealCheckpoint checkpoint;
   private final LossHistory losses = new LossHistory();
@@ -53,7 +55,12 @@ final class HealRun implements AutoCloseable {
     this.distillation = distillation;
     this.windows = windows;
     this.place = place;
-    optimizer = new AdamW(distillation.trained(), FIRST_DECAY, SECOND_DECAY, 0);
+    optimizer =
+        new HeadwiseOptimizer(
+            distillation.trained().all(),
+            options.schedule().isRelative() ? distillation.student().blocks() : Map.of(),
+            FIRST_DECAY,
+            SECOND_DECAY);
     sizes = new StepSizes(distillation.trained());
     workers = new GradientWorkers(distillation.trained(), shares());
     checkpoint = new HealCheckpoint(checkpointFile, settings, distillation.trained(), optimizer);
@@ -122,7 +129,11 @@ final class HealRun implements AutoCloseable {
             () -> {
               GradientWorkers.Result result = workers.average(shares(clock.steps()));
               GradientClip.clip(result.gradients(), LARGEST_GRADIENT);
-              workers.run(optimizer.updates(result.gradients(), clock.steps() + 1, rateOf(rate)));
+              workers.run(
+                  optimizer.updates(
+                      distillation.trained().named(result.gradients()),
+                      clock.steps() + 1,
+                      rateOf(rate)));
               distillation.student().tensors().refresh();
               return result.loss();
             });

@@ -152,6 +152,7 @@ public final class Healer {
         "trained: " + Labels.of(options.trained()),
         "loss: " + options.loss().label(),
         "schedule: " + Labels.of(options.schedule()),
+        "optimizer: " + (options.schedule().isRelative() ? "muon" : "adam"),
         "rate: " + options.peakRate(),
         "cache: " + options.cache().label(),
         "window: " + options.windowTokens(),

@@ -3,7 +3,6 @@ package io.github.mla4j.convert.torch;
 import static org.bytedeco.pytorch.global.torch.zeros_like;
 
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,37 +20,48 @@ public final class AdamW implements AutoCloseable {
   // PyTorch's default.
   private static final double EPSILON = 1e-8;
 
-  private final Parameters parameters;
+  private final Map<String, Tensor> parameters;
   private final double firstDecay;
   private final double secondDecay;
   private final double weightDecay;
+  private final double epsilon;
   private final Map<String, Moments> moments = new LinkedHashMap<>();
 
   /** Running means of the gradient and of its square, shaped like the parameter. */
   public record Moments(Tensor mean, Tensor square) {}
 
   /**
-   * @param parameters what to train; stays owned by the caller
+   * @param parameters what to train, by name; stay owned by the caller
    * @param firstDecay decay of the mean of gradients, such as 0.9
    * @param secondDecay decay of the mean of squared gradients, such as 0.95
    * @param weightDecay share of a matrix, times the learning rate, that a step takes away
    */
-  public AdamW(Parameters parameters, double firstDecay, double secondDecay, double weightDecay) {
-    this.parameters = parameters;
+  public AdamW(
+      Map<String, Tensor> parameters, double firstDecay, double secondDecay, double weightDecay) {
+    this(parameters, firstDecay, secondDecay, weightDecay, EPSILON);
+  }
+
+  /** The same, with another floor under the root of the mean of squares. */
+  AdamW(
+      Map<String, Tensor> parameters,
+      double firstDecay,
+      double secondDecay,
+      double weightDecay,
+      double epsilon) {
+    this.parameters = new LinkedHashMap<>(parameters);
     this.firstDecay = firstDecay;
     this.secondDecay = secondDecay;
     this.weightDecay = weightDecay;
+    this.epsilon = epsilon;
     TorchScope.runWithoutGradients(
         () ->
-            parameters
-                .all()
-                .forEach(
-                    (name, tensor) ->
-                        moments.put(
-                            name,
-                            new Moments(
-                                TorchScope.keep(zeros_like(tensor)),
-                                TorchScope.keep(zeros_like(tensor))))));
+            parameters.forEach(
+                (name, tensor) ->
+                    moments.put(
+                        name,
+                        new Moments(
+                            TorchScope.keep(zeros_like(tensor)),
+                            TorchScope.keep(zeros_like(tensor))))));
   }
 
   /** The moments by parameter name; owned by this object. */
@@ -62,10 +72,10 @@ public final class AdamW implements AutoCloseable {
   /**
    * Moves every parameter along its gradient.
    *
-   * @param gradients one for each parameter, in the parameters' order
+   * @param gradients by name, of each parameter
    * @param step number of this step, the first being 1
    */
-  public void step(List<Tensor> gradients, long step, double learningRate) {
+  public void step(Map<String, Tensor> gradients, long step, double learningRate) {
     updates(gradients, step, name -> learningRate).forEach(Runnable::run);
   }
 
@@ -75,23 +85,20 @@ public final class AdamW implements AutoCloseable {
    * @param learningRate of the parameter of this name
    */
   public List<Runnable> updates(
-      List<Tensor> gradients, long step, ToDoubleFunction<String> learningRate) {
-    Iterator<Tensor> next = gradients.iterator();
+      Map<String, Tensor> gradients, long step, ToDoubleFunction<String> learningRate) {
     double meanBias = 1 - Math.pow(firstDecay, step);
     double squareBias = 1 - Math.pow(secondDecay, step);
     List<Runnable> updates = new ArrayList<>();
-    parameters
-        .all()
-        .forEach(
-            (name, tensor) -> {
-              Tensor gradient = next.next();
-              double rate = learningRate.applyAsDouble(name);
-              Moments moment = moments.get(name);
-              updates.add(
-                  () ->
-                      TorchScope.runWithoutGradients(
-                          () -> update(tensor, gradient, moment, rate, meanBias, squareBias)));
-            });
+    parameters.forEach(
+        (name, tensor) -> {
+          Tensor gradient = gradients.get(name);
+          double rate = learningRate.applyAsDouble(name);
+          Moments moment = moments.get(name);
+          updates.add(
+              () ->
+                  TorchScope.runWithoutGradients(
+                      () -> update(tensor, gradient, moment, rate, meanBias, squareBias)));
+        });
     return updates;
   }
 
@@ -110,7 +117,7 @@ public final class AdamW implements AutoCloseable {
     }
     Tensor spread = moment.square.sqrt();
     spread.mul_(new Scalar(1 / Math.sqrt(squareBias)));
-    spread.add_(new Scalar(EPSILON));
+    spread.add_(new Scalar(epsilon));
     tensor.addcdiv_(moment.mean, spread, new Scalar(-learningRate / meanBias));
   }
 

@@ -2,7 +2,9 @@ package io.github.mla4j.convert.torch;
 
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import org.bytedeco.pytorch.Tensor;
@@ -51,6 +53,22 @@ public final class Parameters implements AutoCloseable {
   /** All tensors by name; the view is read-only, the tensors stay owned by this object. */
   public Map<String, Tensor> all() {
     return Collections.unmodifiableMap(tensors);
+  }
+
+  /**
+   * Gradients by the parameters' names.
+   *
+   * @param gradients in the parameters' order
+   */
+  public Map<String, Tensor> named(List<Tensor> gradients) {
+    if (gradients.size() != tensors.size()) {
+      throw new IllegalArgumentException(
+          "%d gradients, expected %d".formatted(gradients.size(), tensors.size()));
+    }
+    Map<String, Tensor> named = new LinkedHashMap<>();
+    Iterator<Tensor> next = gradients.iterator();
+    tensors.keySet().forEach(name -> named.put(name, next.next()));
+    return named;
   }
 
   /** How many numbers all tensors hold together. */

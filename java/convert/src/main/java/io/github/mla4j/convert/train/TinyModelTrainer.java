@@ -55,7 +55,7 @@ public final class TinyModelTrainer implements AutoCloseable {
     windows = new TokenWindows(corpus.training(), plan.sequence(), plan.seed());
     Parameters parameters = LlamaInitializer.initialize(plan.shape(), plan.seed());
     model = new LlamaModule(plan.shape(), parameters, GroupedQueryAttention::new);
-    optimizer = new AdamW(parameters, FIRST_DECAY, SECOND_DECAY, plan.weightDecay());
+    optimizer = new AdamW(parameters.all(), FIRST_DECAY, SECOND_DECAY, plan.weightDecay());
     workers = new GradientWorkers(parameters, plan.shares());
   }
 
@@ -175,7 +175,10 @@ public final class TinyModelTrainer implements AutoCloseable {
             () -> {
               GradientWorkers.Result result = workers.differentiate(losses);
               GradientClip.clip(result.gradients(), plan.gradientClip());
-              optimizer.step(result.gradients(), step + 1, plan.schedule().at(step, plan.steps()));
+              optimizer.step(
+                  model.parameters().named(result.gradients()),
+                  step + 1,
+                  plan.schedule().at(step, plan.steps()));
               return result.loss();
             });
     step++;

@@ -2,7 +2,7 @@ package io.github.mla4j.convert.torch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.util.List;
+import java.util.Map;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.junit.jupiter.api.Test;
 
@@ -17,7 +17,7 @@ class AdamWTest {
           try (Parameters parameters = new Parameters()) {
             parameters.add("matrix", AbstractTensor.create(new float[] {3}, 1, 1));
             parameters.add("vector", AbstractTensor.create(new float[] {3}, 1));
-            try (AdamW optimizer = new AdamW(parameters, 0.9, 0.95, decay)) {
+            try (AdamW optimizer = new AdamW(parameters.all(), 0.9, 0.95, decay)) {
               double mean = 0;
               double square = 0;
               double matrix = 3;
@@ -25,9 +25,9 @@ class AdamWTest {
               for (int step = 1; step <= gradients.length; step++) {
                 float g = gradients[step - 1];
                 optimizer.step(
-                    List.of(
-                        AbstractTensor.create(new float[] {g}, 1, 1),
-                        AbstractTensor.create(new float[] {g}, 1)),
+                    Map.of(
+                        "matrix", AbstractTensor.create(new float[] {g}, 1, 1),
+                        "vector", AbstractTensor.create(new float[] {g}, 1)),
                     step,
                     rate);
                 mean = 0.9 * mean + 0.1 * g;
