@@ -48,7 +48,7 @@ public record CalibratedRequest(
   public static final int DEFAULT_WINDOW_TOKENS = 512;
 
   /** Steps of fitting a layer: quality against time, see java/convert/README.md. */
-  public static final int DEFAULT_REFINE_STEPS = 32;
+  public static final int DEFAULT_REFINE_STEPS = 20;
 
   public CalibratedRequest {
     Objects.requireNonNull(source, "source");

@@ -29,6 +29,9 @@ final class AttentionStatistics {
   /** Those of them that the components' covariance, which costs more, is taken over. */
   private static final int COMPONENT_QUERIES = 4;
 
+  /** Of many windows fewer each, about so many in all. */
+  private static final int COMPONENT_QUERIES_IN_ALL = 96;
+
   /** The first positions see too few keys to tell anything. */
   private static final int EARLIEST = 32;
 
@@ -36,6 +39,7 @@ final class AttentionStatistics {
   private final PlainLayer layer;
   private final List<ComponentBlock> blocks;
   private final List<ComponentBasis> bases;
+  private final int componentQueries;
   private final List<Tensor> components = new ArrayList<>();
   private final Random random;
   private long componentSamples;
@@ -44,17 +48,26 @@ final class AttentionStatistics {
   private final Tensor attendedInputs;
   private final Tensor queries;
 
-  /** The tensors belong to the {@code TorchScope} around the constructor. */
+  /**
+   * The tensors belong to the {@code TorchScope} around the constructor.
+   *
+   * @param expected windows in all, at least 1
+   */
   AttentionStatistics(
       ModelConfig config,
       PlainLayer layer,
       List<ComponentBlock> blocks,
       List<ComponentBasis> bases,
+      int expected,
       long seed) {
     this.config = config;
     this.layer = layer;
     this.blocks = blocks;
     this.bases = bases;
+    this.componentQueries =
+        Math.max(
+            1,
+            Math.min(COMPONENT_QUERIES, Math.round((float) COMPONENT_QUERIES_IN_ALL / expected)));
     this.random = new Random(seed);
     int d = config.headLength();
     long width = LatentInput.length(config);
@@ -162,9 +175,9 @@ final class AttentionStatistics {
         rotation
             .rotate(q)
             .index_select(1, rows)
-            .matmul(CausalMix.everyHead(config, rotation.rotate(k)).transpose(1, 2))
+            .matmul(SourceMix.everyHead(config, rotation.rotate(k)).transpose(1, 2))
             .mul_(new Scalar(1 / Math.sqrt(config.headLength())));
-    return softmax(scores.add_(CausalMix.mask(config, q.size(1)).index_select(0, rows)), -1);
+    return softmax(scores.add_(SourceMix.mask(config, q.size(1)).index_select(0, rows)), -1);
   }
 
   private void accumulateComponents(int b, Tensor q, Tensor k, Tensor p, long[] at) {
@@ -178,12 +191,15 @@ final class AttentionStatistics {
     Complex turning = new Complex(turn.cosines.unsqueeze(1), turn.sines.unsqueeze(1));
     Complex turned = c.times(turning);
     Complex queries = Complex.halves(q, f); // [heads, T, F]
-    int count = Math.min(COMPONENT_QUERIES, at.length);
+    int count = Math.min(componentQueries, at.length);
     Tensor sum = components.get(b);
     for (int i = 0; i < count; i++) {
       int m = (int) at[i];
       int query = i;
-      Complex back = new Complex(turn.cosines.select(0, m), turn.sines.select(0, m)).conjugate();
+      Complex back =
+          new Complex(turn.cosines.select(0, m), turn.sines.select(0, m))
+              .conjugate()
+              .times(factor * factor);
       int firstHead = block.firstKvHead() * config.groupSize();
       for (int h = firstHead; h < firstHead + block.kvHeads() * config.groupSize(); h++) {
         int head = h;
@@ -194,7 +210,8 @@ final class AttentionStatistics {
                   new Complex(
                           queries.real().select(0, head).select(0, m),
                           queries.imaginary().select(0, head).select(0, m))
-                      .conjugate();
+                      .conjugate()
+                      .times(1 / Math.sqrt(config.headLength()));
               // u_{f,j} of this head, [B, F]: the query side of every component.
               Complex w =
                   qm.times(
@@ -205,14 +222,11 @@ final class AttentionStatistics {
               Tensor scores =
                   cat(
                       new TensorVector(
-                          wBack.realOfProduct(turned.first(seen)).mul_(new Scalar(factor * factor)),
+                          wBack.realOfProduct(turned.first(seen)),
                           w.realOfProduct(c.first(seen)),
                           w.imaginaryOfProduct(c.first(seen))),
                       1);
-              Tensor t =
-                  scores
-                      .view(seen, 3L * block.components())
-                      .div(new Scalar(Math.sqrt(config.headLength())));
+              Tensor t = scores.view(seen, 3L * block.components());
               Tensor weights = p.select(0, head).select(0, query).narrow(0, 0, seen);
               Tensor centred = t.sub(weights.unsqueeze(0).mm(t)).mul_(weights.sqrt().unsqueeze(1));
               sum.add_(centred.t().mm(centred).to(ScalarType.Double));

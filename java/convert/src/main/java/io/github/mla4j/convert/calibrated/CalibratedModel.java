@@ -16,9 +16,11 @@ import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.function.IntConsumer;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Device;
@@ -234,7 +236,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     for (int i = 0; i < frequencies.length; i++) {
       frequencies[i] = (float) latent.frequencies()[i];
     }
-    int ropeDims = latent.ropeDims(config);
+    int ropeDims = latent.ropeDims();
     return new LatentLayer(
         ropeDims == 0 ? 0 : blocks.size(),
         ropeDims,
@@ -253,21 +255,30 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
             config, layer, blocks, workers, settings.seed(), inputs.subList(0, measured));
     Tensor x = inputs.get(inputs.size() - 1);
     Tensor wanted = outputs.get(outputs.size() - 1);
-    LatentAttention best = null;
-    double least = Double.POSITIVE_INFINITY;
-    for (LayerSizes sizes : LayerSizes.candidates(config, settings, budget, blocks.size(), !wide)) {
-      MeasuredLayer.Split split = conversions.keeping(sizes.ropePairs());
-      for (double balance : wide ? USUAL_BALANCE : BALANCES) {
-        cancelIfInterrupted();
-        LatentAttention candidate = split.of(sizes.rank(), balance);
-        double error = LayerError.of(candidate.forward(config, x), wanted).item_double();
-        if (best == null || error < least) {
-          best = candidate;
-          least = error;
-        }
-      }
+    List<LayerSizes> sizes = LayerSizes.candidates(config, settings, budget, blocks.size(), !wide);
+    double[] balances = wide ? USUAL_BALANCE : BALANCES;
+    int best = 0;
+    if (sizes.size() * balances.length > 1) {
+      List<List<Tensor>> errors =
+          workers.mapAll(
+              sizes.size(),
+              i -> {
+                MeasuredLayer.Split split = conversions.keeping(sizes.get(i).ropePairs());
+                return DoubleStream.of(balances)
+                    .mapToObj(balance -> split.of(sizes.get(i).rank(), balance).forward(config, x))
+                    .map(output -> LayerError.of(output, wanted))
+                    .toList();
+              });
+      best = least(errors.stream().flatMap(List::stream).map(Tensor::item_double).toList());
     }
-    return best;
+    LayerSizes chosen = sizes.get(best / balances.length);
+    return conversions
+        .keeping(chosen.ropePairs())
+        .of(chosen.rank(), balances[best % balances.length]);
+  }
+
+  private static int least(List<Double> errors) {
+    return errors.indexOf(Collections.min(errors));
   }
 
   /**

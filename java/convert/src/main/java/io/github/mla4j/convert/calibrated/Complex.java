@@ -1,5 +1,6 @@
 package io.github.mla4j.convert.calibrated;
 
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -9,7 +10,6 @@ import org.bytedeco.pytorch.Tensor;
  * @param imaginary part, of the same shape
  */
 record Complex(Tensor real, Tensor imaginary) {
-
   /** Rotary pairs as numbers: dims i and i + f of the last axis. */
   static Complex halves(Tensor x, int f) {
     return new Complex(x.narrow(2, 0, f), x.narrow(2, f, f));
@@ -20,11 +20,15 @@ record Complex(Tensor real, Tensor imaginary) {
   }
 
   Tensor realOfProduct(Complex other) {
-    return real.mul(other.real).sub(imaginary.mul(other.imaginary));
+    return real.mul(other.real).addcmul_(imaginary, other.imaginary, new Scalar(-1));
   }
 
   Tensor imaginaryOfProduct(Complex other) {
-    return real.mul(other.imaginary).add(imaginary.mul(other.real));
+    return real.mul(other.imaginary).addcmul_(imaginary, other.real);
+  }
+
+  Complex times(double factor) {
+    return new Complex(real.mul(new Scalar(factor)), imaginary.mul(new Scalar(factor)));
   }
 
   Complex conjugate() {

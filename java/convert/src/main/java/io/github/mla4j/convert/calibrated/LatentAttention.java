@@ -92,10 +92,25 @@ record LatentAttention(
         layer.keyNorm.orElseThrow());
   }
 
-  int ropeDims(ModelConfig config) {
-    return whole
-        .map(heads -> Math.toIntExact(heads.rotaryQuery().size(1)))
-        .orElseGet(() -> Math.toIntExact(query.size(0)) / config.headCount() - config.headLength());
+  int heads() {
+    return Math.toIntExact(output.size(1) / valueUp.size(1));
+  }
+
+  int kvHeads() {
+    return Math.toIntExact(valueUp.size(0));
+  }
+
+  /** R, rotary dims of a query. */
+  int ropeDims() {
+    return Math.toIntExact(
+        whole
+            .map(parts -> parts.rotaryQuery().size(1))
+            .orElseGet(() -> query.size(0) / heads() - keyUp.size(1)));
+  }
+
+  /** G, rotary keys of a token. */
+  int ropeGroups() {
+    return ropeDims() == 0 ? 1 : Math.toIntExact(rotaryKey.size(0) / ropeDims());
   }
 
   /** Rotary parts of queries before rotation and the others, and what cached parts are made of. */
@@ -103,7 +118,7 @@ record LatentAttention(
       Tensor rotaryQuery, Tensor otherQuery, Tensor rotaryInput, Tensor latentInput) {}
 
   private Parts parts(ModelConfig config, Tensor x) {
-    int r = ropeDims(config);
+    int r = ropeDims();
     int d = config.headLength();
     Tensor q =
         linear(x, query, new TensorOptional(queryBias))
@@ -165,7 +180,7 @@ record LatentAttention(
    * @return what it adds to the residual stream, [T, D]
    */
   Tensor forward(ModelConfig config, Tensor x) {
-    int r = ropeDims(config);
+    int r = ropeDims();
     long t = x.size(0);
     int kvHeads = config.kvHeadCount();
     Parts parts = parts(config, x);
@@ -183,7 +198,7 @@ record LatentAttention(
       Tensor shared = rotate(config, rotary).expand(kvHeads, t, r);
       k = cat(new TensorVector(shared, k), 2);
     }
-    return linear(CausalMix.apply(config, q, k, v), output, new TensorOptional(outputBias));
+    return linear(SourceMix.apply(config, q, k, v), output, new TensorOptional(outputBias));
   }
 
   /** Heads in the order of their groups, [heads or groups, T, R]. */

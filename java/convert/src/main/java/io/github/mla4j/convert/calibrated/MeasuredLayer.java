@@ -46,7 +46,7 @@ final class MeasuredLayer {
 
   /** Sums in the order of the windows, however many are measured at a time. */
   private AttentionStatistics measure(long seed, List<Tensor> inputs) {
-    AttentionStatistics all = statistics(seed);
+    AttentionStatistics all = statistics(inputs.size(), seed);
     for (int first = 0; first < inputs.size(); first += workers.count()) {
       int start = first;
       int count = Math.min(workers.count(), inputs.size() - start);
@@ -57,7 +57,7 @@ final class MeasuredLayer {
                 workers.mapAll(
                     count,
                     i -> {
-                      parts[i] = statistics(seed + start + i);
+                      parts[i] = statistics(inputs.size(), seed + start + i);
                       parts[i].add(inputs.get(start + i));
                       return parts[i].sums();
                     });
@@ -69,8 +69,8 @@ final class MeasuredLayer {
     return all;
   }
 
-  private AttentionStatistics statistics(long seed) {
-    return new AttentionStatistics(config, layer, blocks, bases, seed);
+  private AttentionStatistics statistics(int windows, long seed) {
+    return new AttentionStatistics(config, layer, blocks, bases, windows, seed);
   }
 
   /** Conversions that keep the rotation of so many components of each block. */

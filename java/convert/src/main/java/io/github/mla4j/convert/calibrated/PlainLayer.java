@@ -106,7 +106,7 @@ final class PlainLayer {
   Tensor attention(Tensor x) {
     Rotation rotation = Rotation.of(config.rope(), x.size(0));
     Tensor mixed =
-        CausalMix.apply(config, rotation.rotate(queries(x)), rotation.rotate(keys(x)), values(x));
+        SourceMix.apply(config, rotation.rotate(queries(x)), rotation.rotate(keys(x)), values(x));
     return linear(mixed, output, new TensorOptional(outputBias));
   }
 }

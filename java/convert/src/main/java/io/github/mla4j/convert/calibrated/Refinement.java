@@ -2,17 +2,24 @@ package io.github.mla4j.convert.calibrated;
 
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.GradientWorkers;
+import io.github.mla4j.convert.torch.HeadwiseOptimizer;
+import io.github.mla4j.convert.torch.MatrixBlocks;
 import io.github.mla4j.convert.torch.Parameters;
+import io.github.mla4j.convert.torch.StepSizes;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Fits converted attentions to a loss over windows: Adam on two windows a step, in turn; every
- * tensor moves by a share of its own size, and that share falls to zero.
+ * Fits converted attentions to a loss over windows, two a step, in turn: Muon for matrices, head by
+ * head, Adam for biases. Every tensor moves by a share of its own size, and that share falls to
+ * zero.
  */
 final class Refinement {
   // One for each of two cores; the same everywhere, so that results are too.
@@ -23,10 +30,6 @@ final class Refinement {
 
   private static final double FIRST_DECAY = 0.9;
   private static final double SECOND_DECAY = 0.98;
-  // Gradients of a loss that is a share of a whole model's stream are small.
-  private static final double EPSILON = 1e-12;
-  // A tensor of zeros, such as the output's bias, has no size of its own.
-  private static final double SMALLEST_SIZE = 1e-3;
 
   private final int steps;
   private final double rate;
@@ -54,22 +57,52 @@ final class Refinement {
   List<LatentAttention> refine(List<LatentAttention> start, int windows, Loss loss) {
     List<LatentAttention> moving = start.stream().map(Refinement::moving).toList();
     try (Parameters parameters = new Parameters()) {
+      Map<String, MatrixBlocks> blocks = new HashMap<>();
       for (LatentAttention attention : moving) {
-        for (Tensor tensor : tensors(attention)) {
-          if (tensor.requires_grad() && tensor.numel() > 0) {
-            parameters.add(Integer.toString(parameters.all().size()), tensor);
+        for (Part part : parts(attention)) {
+          if (part.tensor.requires_grad() && part.tensor.numel() > 0) {
+            String name = Integer.toString(parameters.all().size());
+            parameters.add(name, part.tensor);
+            part.blocks.ifPresent(heads -> blocks.put(name, heads));
           }
         }
       }
-      try (GradientWorkers workers = new GradientWorkers(parameters, WINDOWS_A_STEP)) {
-        List<Moment> moments = parameters.all().values().stream().map(Moment::new).toList();
-        for (int step = 0; step < steps; step++) {
-          step(moving, moments, workers, windows, loss, step);
+      fit(parameters, blocks, windows, window -> loss.of(moving, window));
+    }
+    moving.forEach(
+        attention -> parts(attention).forEach(part -> part.tensor.requires_grad_(false)));
+    return moving;
+  }
+
+  private void fit(
+      Parameters parameters,
+      Map<String, MatrixBlocks> blocks,
+      int windows,
+      IntFunction<Tensor> loss) {
+    StepSizes sizes = new StepSizes(parameters);
+    try (GradientWorkers workers = new GradientWorkers(parameters, WINDOWS_A_STEP);
+        HeadwiseOptimizer optimizer =
+            new HeadwiseOptimizer(parameters.all(), blocks, FIRST_DECAY, SECOND_DECAY)) {
+      for (int step = 0; step < steps; step++) {
+        if (Thread.interrupted()) {
+          throw new CancelledException("the conversion was cancelled");
         }
+        List<Supplier<Tensor>> losses = new ArrayList<>();
+        for (int i = 0; i < WINDOWS_A_STEP; i++) {
+          int window = (step * WINDOWS_A_STEP + i) % windows;
+          losses.add(() -> loss.apply(window));
+        }
+        double share = rate * Math.min(1, (step + 1.0) / WARM_UP) * (1 - (double) step / steps);
+        long number = step + 1;
+        TorchScope.run(
+            () -> {
+              List<Tensor> gradients = workers.differentiate(losses).gradients();
+              workers.run(
+                  optimizer.updates(
+                      parameters.named(gradients), number, name -> share * sizes.of(name)));
+            });
       }
     }
-    moving.forEach(attention -> tensors(attention).forEach(tensor -> tensor.requires_grad_(false)));
-    return moving;
   }
 
   private static LatentAttention moving(LatentAttention start) {
@@ -93,74 +126,39 @@ final class Refinement {
     return TorchScope.nested(() -> tensor.clone()).requires_grad_(true);
   }
 
-  private static List<Tensor> tensors(LatentAttention attention) {
-    List<Tensor> tensors =
+  /** A tensor, and its heads where it is a matrix. */
+  private record Part(Tensor tensor, Optional<MatrixBlocks> blocks) {
+    static Part matrix(Tensor tensor, MatrixBlocks blocks) {
+      return new Part(tensor, Optional.of(blocks));
+    }
+
+    static Part bias(Tensor tensor) {
+      return new Part(tensor, Optional.empty());
+    }
+  }
+
+  private static List<Part> parts(LatentAttention attention) {
+    int heads = attention.heads();
+    int groups = attention.ropeGroups();
+    List<Part> parts =
         new ArrayList<>(
             List.of(
-                attention.query(),
-                attention.queryBias(),
-                attention.rotaryKey(),
-                attention.rotaryKeyBias(),
-                attention.down(),
-                attention.keyUp(),
-                attention.valueUp(),
-                attention.output(),
-                attention.outputBias()));
-    attention.whole().ifPresent(heads -> tensors.addAll(heads.maps()));
-    return tensors;
-  }
-
-  private void step(
-      List<LatentAttention> moving,
-      List<Moment> moments,
-      GradientWorkers workers,
-      int windows,
-      Loss loss,
-      int step) {
-    if (Thread.interrupted()) {
-      throw new CancelledException("the conversion was cancelled");
-    }
-    List<Supplier<Tensor>> losses = new ArrayList<>();
-    for (int i = 0; i < WINDOWS_A_STEP; i++) {
-      int window = (step * WINDOWS_A_STEP + i) % windows;
-      losses.add(() -> loss.of(moving, window));
-    }
-    double share = rate * Math.min(1, (step + 1.0) / WARM_UP) * (1 - (double) step / steps);
-    TorchScope.runWithoutGradients(
-        () -> {
-          List<Tensor> gradients = workers.differentiate(losses).gradients();
-          for (int i = 0; i < moments.size(); i++) {
-            moments.get(i).move(gradients.get(i), share, step + 1);
-          }
-        });
-  }
-
-  /** A tensor with its running means of gradients and of their squares (Adam, arXiv 1412.6980). */
-  private static final class Moment {
-    private final Tensor tensor;
-    private final Tensor mean;
-    private final Tensor square;
-    private final double size;
-
-    Moment(Tensor tensor) {
-      this.tensor = tensor;
-      this.mean = TorchScope.nested(() -> tensor.mul(new Scalar(0)));
-      this.square = TorchScope.nested(() -> tensor.mul(new Scalar(0)));
-      this.size =
-          TorchScope.computeWithoutGradients(
-              () -> Math.max(Math.sqrt(tensor.square().mean().item_double()), SMALLEST_SIZE));
-    }
-
-    void move(Tensor gradient, double share, int step) {
-      mean.mul_(new Scalar(FIRST_DECAY)).add_(gradient, new Scalar(1 - FIRST_DECAY));
-      square.mul_(new Scalar(SECOND_DECAY)).add_(gradient.square(), new Scalar(1 - SECOND_DECAY));
-      Tensor spread =
-          square
-              .div(new Scalar(1 - Math.pow(SECOND_DECAY, step)))
-              .sqrt_()
-              .add_(new Scalar(EPSILON));
-      double rate = share * size / (1 - Math.pow(FIRST_DECAY, step));
-      tensor.sub_(mean.div(spread), new Scalar(rate));
-    }
+                Part.matrix(attention.query(), MatrixBlocks.below(heads)),
+                Part.bias(attention.queryBias()),
+                Part.matrix(attention.rotaryKey(), MatrixBlocks.below(groups)),
+                Part.bias(attention.rotaryKeyBias()),
+                Part.matrix(attention.down(), MatrixBlocks.WHOLE),
+                Part.matrix(attention.keyUp(), MatrixBlocks.STACKED),
+                Part.matrix(attention.valueUp(), MatrixBlocks.STACKED),
+                Part.matrix(attention.output(), MatrixBlocks.beside(heads)),
+                Part.bias(attention.outputBias())));
+    attention
+        .whole()
+        .ifPresent(
+            whole -> {
+              parts.add(Part.matrix(whole.rotaryQuery(), MatrixBlocks.STACKED));
+              parts.add(Part.matrix(whole.key(), MatrixBlocks.below(attention.kvHeads())));
+            });
+    return parts;
   }
 }

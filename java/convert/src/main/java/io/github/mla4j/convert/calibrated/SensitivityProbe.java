@@ -99,18 +99,22 @@ final class SensitivityProbe {
     double[] layerErrors = new double[sizes.length];
     List<Tensor> after = new ArrayList<>(streams);
     List<Tensor> changes = new ArrayList<>(outputs);
+    List<Tensor> tried =
+        workers.map(
+            sizes.length,
+            i -> {
+              LayerSizes size =
+                  LayerSizes.candidates(config, settings, sizes[i], blocks.size(), false).get(0);
+              return conversions
+                  .keeping(size.ropePairs())
+                  .of(size.rank(), BALANCE)
+                  .forward(config, inputs.get(measured));
+            });
     for (int i = 0; i < sizes.length; i++) {
-      LayerSizes size =
-          LayerSizes.candidates(config, settings, sizes[i], blocks.size(), false).get(0);
-      Tensor change =
-          conversions
-              .keeping(size.ropePairs())
-              .of(size.rank(), BALANCE)
-              .forward(config, inputs.get(measured));
-      layerErrors[i] = LayerError.of(change, outputs.get(measured)).item_double();
+      layerErrors[i] = LayerError.of(tried.get(i), outputs.get(measured)).item_double();
       if (sizes[i] == even) {
         after.add(streams.get(measured));
-        changes.add(change);
+        changes.add(tried.get(i));
       }
     }
     errors.add(layerErrors);

@@ -3,7 +3,6 @@ package io.github.mla4j.convert.calibrated;
 import static org.bytedeco.pytorch.global.torch.linear;
 
 import io.github.mla4j.convert.source.ModelConfig;
-import java.util.List;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -25,11 +24,6 @@ record WholeHeads(
   WholeHeads withMaps(UnaryOperator<Tensor> change) {
     return new WholeHeads(
         queryNorm, change.apply(rotaryQuery), change.apply(key), keyBias, keyNorm);
-  }
-
-  /** The matrices, without norms and biases. */
-  List<Tensor> maps() {
-    return List.of(rotaryQuery, key);
   }
 
   /** Normed keys k̂ of all heads, [T, kvHeads · d]. */

@@ -12,13 +12,15 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import org.bytedeco.openblas.global.openblas;
 import org.bytedeco.pytorch.Tensor;
 
 /**
  * Works on several windows at a time, one core each. PyTorch and OpenBLAS are told to use one
  * thread, process-wide: splitting every operation over the cores makes the threads of one spin
- * while the other works, which was measured to cost four times the time.
+ * while the other works, which was measured to cost four times the time. What a worker asks for in
+ * turn it does itself.
  */
 final class WindowWorkers implements AutoCloseable {
   private final ExecutorService threads;
@@ -26,16 +28,16 @@ final class WindowWorkers implements AutoCloseable {
 
   WindowWorkers() {
     count = Math.max(1, Runtime.getRuntime().availableProcessors());
-    threads =
-        Executors.newFixedThreadPool(
-            count,
-            body -> {
-              Thread thread = new Thread(body, "calibration");
-              thread.setDaemon(true);
-              return thread;
-            });
+    threads = Executors.newFixedThreadPool(count, Worker::new);
     set_num_threads(1);
     openblas.blas_set_num_threads(1);
+  }
+
+  private static final class Worker extends Thread {
+    Worker(Runnable body) {
+      super(body, "calibration");
+      setDaemon(true);
+    }
   }
 
   /** How many windows are worked on at the same time. */
@@ -56,6 +58,9 @@ final class WindowWorkers implements AutoCloseable {
 
   /** Several tensors a window, the same way. */
   List<List<Tensor>> mapAll(int windows, IntFunction<List<Tensor>> body) {
+    if (Thread.currentThread() instanceof Worker) {
+      return IntStream.range(0, windows).mapToObj(w -> adopted(kept(() -> body.apply(w)))).toList();
+    }
     List<Future<List<Tensor>>> pending = new ArrayList<>();
     for (int i = 0; i < windows; i++) {
       int window = i;
@@ -63,11 +68,14 @@ final class WindowWorkers implements AutoCloseable {
     }
     List<List<Tensor>> results = new ArrayList<>();
     for (Future<List<Tensor>> future : pending) {
-      List<Tensor> tensors = await(future);
-      tensors.forEach(TorchScope::adopt);
-      results.add(tensors);
+      results.add(adopted(await(future)));
     }
     return results;
+  }
+
+  private static List<Tensor> adopted(List<Tensor> tensors) {
+    tensors.forEach(TorchScope::adopt);
+    return tensors;
   }
 
   private static List<Tensor> kept(Supplier<List<Tensor>> body) {

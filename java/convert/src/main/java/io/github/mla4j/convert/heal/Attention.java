@@ -5,6 +5,7 @@ import static org.bytedeco.pytorch.global.torch.grad;
 import static org.bytedeco.pytorch.global.torch.linear;
 import static org.bytedeco.pytorch.global.torch.rms_norm;
 
+import io.github.mla4j.convert.torch.CausalMix;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

@@ -42,7 +42,7 @@ final class AttentionStatisticsTest {
     try (WindowWorkers workers = new WindowWorkers()) {
       bases = ComponentBasis.of(blocks, workers, 1, w -> layer.keys(x));
     }
-    AttentionStatistics statistics = new AttentionStatistics(config, layer, blocks, bases, 3);
+    AttentionStatistics statistics = new AttentionStatistics(config, layer, blocks, bases, 1, 3);
     statistics.add(x);
 
     Sums expected = new Sums(config, layer, x);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.github.mla4j.CacheType;
 import io.github.mla4j.convert.torch.TensorValues;
+import io.github.mla4j.convert.torch.Tensors;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.Arrays;
 import java.util.Random;

@@ -9,6 +9,7 @@ import static org.bytedeco.pytorch.global.torch.randint;
 import static org.bytedeco.pytorch.global.torch.randn;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.github.mla4j.convert.torch.Tensors;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.List;
 import java.util.Optional;

@@ -1,4 +1,4 @@
-package io.github.mla4j.convert.heal;
+package io.github.mla4j.convert.torch;
 
 import static org.bytedeco.pytorch.global.torch.cat;
 import static org.bytedeco.pytorch.global.torch.softmax;
@@ -13,12 +13,13 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 
 /**
- * Causal softmax attention with its derivative in closed form, a block of queries at a time, so
- * that keys after the block cost nothing. Query heads of one KV head are rows of the same product.
- * PyTorch's own kernel was measured to be several times slower in bfloat16 on a CPU, where it does
- * not use oneDNN.
+ * Causal softmax attention with its derivative in closed form (PyTorch's gradient works too), a
+ * block of queries at a time, so that keys after the block cost nothing. Query heads of one KV head
+ * are rows of the same product. PyTorch's own kernel was measured to be several times slower in
+ * bfloat16 on a CPU, where it does not use oneDNN; and where a key and a value differ in length, as
+ * a latent's do, it computes whole matrices. Any thread.
  */
-final class CausalMix {
+public final class CausalMix {
   private static final int BLOCK = 128;
   // Scores that no softmax sees.
   private static final double HIDDEN = -1e30;
@@ -27,29 +28,35 @@ final class CausalMix {
   private final OptionalInt window;
 
   /**
+   * Of one kind of layer.
+   *
    * @param scale of scores
    * @param window tokens that attention reaches back, where limited
    */
-  CausalMix(double scale, OptionalInt window) {
+  public CausalMix(double scale, OptionalInt window) {
     this.scale = scale;
     this.window = window;
   }
 
   /**
+   * Attention, and what its derivative needs.
+   *
    * @param attended [batch · kvHeads, group, T, d_v]
    * @param weights a block's attention each, [batch · kvHeads, group · rows, keys]
    */
-  record Mixed(Tensor attended, List<Tensor> weights) {}
+  public record Mixed(Tensor attended, List<Tensor> weights) {}
 
   /** Gradients, shaped as what they are by. */
-  record Derivative(Tensor byQueries, Tensor byKeys, Tensor byValues) {}
+  public record Derivative(Tensor byQueries, Tensor byKeys, Tensor byValues) {}
 
   /**
+   * What queries attend to.
+   *
    * @param q [batch · kvHeads, group, T, any]
    * @param k [batch · kvHeads, T, any]
    * @param v [batch · kvHeads, T, d_v]
    */
-  Mixed forward(Tensor q, Tensor k, Tensor v) {
+  public Mixed forward(Tensor q, Tensor k, Tensor v) {
     Tensor scaled = q.mul(new Scalar(scale));
     long t = q.size(2);
     TensorVector attended = new TensorVector();
@@ -66,9 +73,11 @@ final class CausalMix {
   }
 
   /**
+   * The gradients by what {@link #forward} was given.
+   *
    * @param byAttended the gradient by what {@link #forward} gave
    */
-  Derivative backward(Tensor q, Tensor k, Tensor v, Mixed mixed, Tensor byAttended) {
+  public Derivative backward(Tensor q, Tensor k, Tensor v, Mixed mixed, Tensor byAttended) {
     Tensor scaled = q.mul(new Scalar(scale));
     // What the softmax takes off every score's gradient: Σ p · dp = dO · O.
     Tensor along =

@@ -1,4 +1,4 @@
-package io.github.mla4j.convert.heal;
+package io.github.mla4j.convert.torch;
 
 import static org.bytedeco.pytorch.global.torch.grad;
 import static org.bytedeco.pytorch.global.torch.manual_seed;
@@ -6,7 +6,6 @@ import static org.bytedeco.pytorch.global.torch.ones;
 import static org.bytedeco.pytorch.global.torch.randn;
 import static org.bytedeco.pytorch.global.torch.softmax;
 
-import io.github.mla4j.convert.torch.TorchScope;
 import java.util.OptionalInt;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -50,11 +49,21 @@ class CausalMixTest {
                   new BoolOptional(),
                   false,
                   false);
+          CausalMix mix =
+              new CausalMix(SCALE, window == 0 ? OptionalInt.empty() : OptionalInt.of(window));
+          TensorVector own =
+              grad(
+                  new TensorVector(mix.forward(q, k, v).attended()),
+                  new TensorVector(q, k, v),
+                  new TensorVector(byAttended),
+                  new BoolOptional(),
+                  false,
+                  false);
+          for (int i = 0; i < 3; i++) {
+            Tensors.assertClose(gradients.get(i), own.get(i), 1e-5);
+          }
           TorchScope.runWithoutGradients(
               () -> {
-                CausalMix mix =
-                    new CausalMix(
-                        SCALE, window == 0 ? OptionalInt.empty() : OptionalInt.of(window));
                 CausalMix.Mixed mixed = mix.forward(q, k, v);
                 Tensors.assertClose(expected, mixed.attended(), 1e-5);
                 CausalMix.Derivative found = mix.backward(q, k, v, mixed, byAttended);

@@ -2,20 +2,18 @@ package io.github.mla4j.convert.calibrated;
 
 import static org.bytedeco.pytorch.global.torch.full;
 import static org.bytedeco.pytorch.global.torch.ones;
-import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
 
 import io.github.mla4j.convert.source.ModelConfig;
-import org.bytedeco.pytorch.DoubleOptional;
+import io.github.mla4j.convert.torch.CausalMix;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
 
-/** Softmax attention of one sequence, whatever a head's keys are made of. */
-final class CausalMix {
+/** Softmax attention of one sequence as the source has it, whatever a head's keys are made of. */
+final class SourceMix {
   // Scores that no softmax sees.
   private static final double HIDDEN = -1e30;
 
-  private CausalMix() {}
+  private SourceMix() {}
 
   /**
    * Scales scores by the source's 1/√d.
@@ -27,18 +25,10 @@ final class CausalMix {
    */
   static Tensor apply(ModelConfig config, Tensor q, Tensor k, Tensor v) {
     long t = q.size(1);
-    boolean limited = config.slidingWindow().orElse(Integer.MAX_VALUE) < t;
-    Tensor out =
-        scaled_dot_product_attention(
-            q.unsqueeze(0),
-            everyHead(config, k).unsqueeze(0),
-            everyHead(config, v).unsqueeze(0),
-            limited ? new TensorOptional(mask(config, t)) : new TensorOptional(),
-            0.0,
-            !limited,
-            new DoubleOptional(1 / Math.sqrt(config.headLength())),
-            false);
-    return out.squeeze(0).transpose(0, 1).reshape(t, -1);
+    CausalMix mix = new CausalMix(1 / Math.sqrt(config.headLength()), config.slidingWindow());
+    Tensor attended =
+        mix.forward(q.view(config.kvHeadCount(), config.groupSize(), t, -1), k, v).attended();
+    return attended.view(config.headCount(), t, -1).transpose(0, 1).reshape(t, -1);
   }
 
   /** What is added to scores, [T, T]: 0 where a query (row) sees a key, else far below all. */

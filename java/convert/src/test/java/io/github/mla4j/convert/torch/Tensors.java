@@ -1,17 +1,16 @@
-package io.github.mla4j.convert.heal;
+package io.github.mla4j.convert.torch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.mla4j.convert.torch.TensorValues;
 import org.bytedeco.pytorch.Tensor;
 
 /** Comparison of tensors. */
-final class Tensors {
+public final class Tensors {
   private Tensors() {}
 
   /** Equal shapes, and no element off by more than this share of one and the largest. */
-  static void assertClose(Tensor expected, Tensor actual, double share) {
+  public static void assertClose(Tensor expected, Tensor actual, double share) {
     assertArrayEquals(expected.shape(), actual.shape());
     float[] wanted = TensorValues.floats(expected);
     float[] found = TensorValues.floats(actual);

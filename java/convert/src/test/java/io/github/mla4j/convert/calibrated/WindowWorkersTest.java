@@ -1,0 +1,54 @@
+package io.github.mla4j.convert.calibrated;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.github.mla4j.convert.torch.TorchScope;
+import java.util.List;
+import org.bytedeco.pytorch.AbstractTensor;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+class WindowWorkersTest {
+  private static Tensor of(float value) {
+    return AbstractTensor.create(new float[] {value}, 1);
+  }
+
+  @Test
+  @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+  void whatAWorkerAsksForItDoesItself() {
+    TorchScope.run(
+        () -> {
+          try (WindowWorkers workers = new WindowWorkers()) {
+            int tasks = 3 * workers.count();
+            List<Tensor> sums =
+                workers.map(
+                    tasks,
+                    i -> workers.map(4, j -> of(10 * i + j)).stream().reduce(Tensor::add).get());
+            for (int i = 0; i < tasks; i++) {
+              assertEquals(40 * i + 6, sums.get(i).item_float());
+            }
+          }
+        });
+  }
+
+  @Test
+  void aFailureIsTheCallers() {
+    TorchScope.run(
+        () -> {
+          try (WindowWorkers workers = new WindowWorkers()) {
+            IllegalStateException failure =
+                assertThrows(
+                    IllegalStateException.class,
+                    () ->
+                        workers.map(
+                            2,
+                            i -> {
+                              throw new IllegalArgumentException("window " + i);
+                            }));
+            assertEquals("calibration failed: window 0", failure.getMessage());
+          }
+        });
+  }
+}
