@@ -23,7 +23,7 @@ record BenchModel(String label, Path file, ModelInfo info) {
     List<BenchModel> models = new ArrayList<>();
     for (Path file : files) {
       try (Model model = Models.open(file, device)) {
-        if (!device.equals(Device.CPU)) {
+        if (!device.equals(Device.CPU) && !device.equals(Device.AUTO)) {
           model.newSession(options -> options.contextLength(1)).close();
         }
         models.add(new BenchModel(Models.label(file, files), file, model.info()));

@@ -16,11 +16,9 @@ import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.function.IntConsumer;
-import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Device;
@@ -253,32 +251,11 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     MeasuredLayer conversions =
         new MeasuredLayer(
             config, layer, blocks, workers, settings.seed(), inputs.subList(0, measured));
-    Tensor x = inputs.get(inputs.size() - 1);
-    Tensor wanted = outputs.get(outputs.size() - 1);
-    List<LayerSizes> sizes = LayerSizes.candidates(config, settings, budget, blocks.size(), !wide);
-    double[] balances = wide ? USUAL_BALANCE : BALANCES;
-    int best = 0;
-    if (sizes.size() * balances.length > 1) {
-      List<List<Tensor>> errors =
-          workers.mapAll(
-              sizes.size(),
-              i -> {
-                MeasuredLayer.Split split = conversions.keeping(sizes.get(i).ropePairs());
-                return DoubleStream.of(balances)
-                    .mapToObj(balance -> split.of(sizes.get(i).rank(), balance).forward(config, x))
-                    .map(output -> LayerError.of(output, wanted))
-                    .toList();
-              });
-      best = least(errors.stream().flatMap(List::stream).map(Tensor::item_double).toList());
-    }
-    LayerSizes chosen = sizes.get(best / balances.length);
-    return conversions
-        .keeping(chosen.ropePairs())
-        .of(chosen.rank(), balances[best % balances.length]);
-  }
-
-  private static int least(List<Double> errors) {
-    return errors.indexOf(Collections.min(errors));
+    return conversions.best(
+        LayerSizes.candidates(config, settings, budget, blocks.size(), !wide),
+        wide ? USUAL_BALANCE : BALANCES,
+        inputs.get(inputs.size() - 1),
+        outputs.get(outputs.size() - 1));
   }
 
   /**

@@ -3,7 +3,9 @@ package io.github.mla4j.convert.calibrated;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.stream.DoubleStream;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -78,6 +80,39 @@ final class MeasuredLayer {
     RotaryPart rotary = RotaryPart.split(config, layer, blocks, bases, choices, ropePairs);
     return new Split(
         rotary, new LatentFactor(config, layer, statistics, rotary.otherKeys(), workers));
+  }
+
+  /**
+   * Of conversions of all sizes and balances the one whose output is nearest to the source's.
+   *
+   * @param x what the attention reads, [T, D]
+   * @param wanted what the source's adds to the residual stream, [T, D]
+   */
+  LatentAttention best(List<LayerSizes> sizes, double[] balances, Tensor x, Tensor wanted) {
+    int best = sizes.size() * balances.length == 1 ? 0 : nearest(sizes, balances, x, wanted);
+    // Made once more: the tensors of all of them together are many times a layer's.
+    LayerSizes chosen = sizes.get(best / balances.length);
+    return keeping(chosen.ropePairs()).of(chosen.rank(), balances[best % balances.length]);
+  }
+
+  /** Counted over the balances of the first size, then of the next. */
+  private int nearest(List<LayerSizes> sizes, double[] balances, Tensor x, Tensor wanted) {
+    List<Double> errors =
+        workers
+            .mapAll(
+                sizes.size(),
+                i -> {
+                  Split split = keeping(sizes.get(i).ropePairs());
+                  return DoubleStream.of(balances)
+                      .mapToObj(balance -> split.of(sizes.get(i).rank(), balance))
+                      .map(each -> LayerError.of(each.forward(config, x), wanted))
+                      .toList();
+                })
+            .stream()
+            .flatMap(List::stream)
+            .map(Tensor::item_double)
+            .toList();
+    return errors.indexOf(Collections.min(errors));
   }
 
   /** The layer with its rotary part chosen, and a latent of any rank. */

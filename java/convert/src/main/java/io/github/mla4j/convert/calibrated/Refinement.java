@@ -139,25 +139,25 @@ final class Refinement {
 
   private static List<Part> parts(LatentAttention attention) {
     int heads = attention.heads();
-    int groups = attention.ropeGroups();
+    int kvHeads = attention.kvHeads();
     List<Part> parts =
         new ArrayList<>(
             List.of(
                 Part.matrix(attention.query(), MatrixBlocks.below(heads)),
                 Part.bias(attention.queryBias()),
-                Part.matrix(attention.rotaryKey(), MatrixBlocks.below(groups)),
+                Part.matrix(attention.rotaryKey(), MatrixBlocks.below(attention.ropeGroups())),
                 Part.bias(attention.rotaryKeyBias()),
                 Part.matrix(attention.down(), MatrixBlocks.WHOLE),
-                Part.matrix(attention.keyUp(), MatrixBlocks.STACKED),
-                Part.matrix(attention.valueUp(), MatrixBlocks.STACKED),
+                Part.matrix(attention.keyUp(), MatrixBlocks.below(kvHeads)),
+                Part.matrix(attention.valueUp(), MatrixBlocks.below(kvHeads)),
                 Part.matrix(attention.output(), MatrixBlocks.beside(heads)),
                 Part.bias(attention.outputBias())));
     attention
         .whole()
         .ifPresent(
             whole -> {
-              parts.add(Part.matrix(whole.rotaryQuery(), MatrixBlocks.STACKED));
-              parts.add(Part.matrix(whole.key(), MatrixBlocks.below(attention.kvHeads())));
+              parts.add(Part.matrix(whole.rotaryQuery(), MatrixBlocks.below(heads)));
+              parts.add(Part.matrix(whole.key(), MatrixBlocks.below(kvHeads)));
             });
     return parts;
   }

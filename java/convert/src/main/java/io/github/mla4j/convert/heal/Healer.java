@@ -144,6 +144,7 @@ public final class Healer {
   /** What must stay the same for a run to be resumed. */
   private String settings(String teacherHash, String dataHash) throws IOException {
     HealRequest.Options options = request.options();
+    boolean relative = options.schedule().isRelative();
     return String.join(
         "\n",
         "converted file: " + Sha256.of(List.of(request.converted())),
@@ -151,8 +152,8 @@ public final class Healer {
         "data: " + dataHash,
         "trained: " + Labels.of(options.trained()),
         "loss: " + options.loss().label(),
-        "schedule: " + Labels.of(options.schedule()),
-        "optimizer: " + (options.schedule().isRelative() ? "muon" : "adam"),
+        // A checkpoint of an earlier version has Adam's state for every tensor.
+        "schedule: " + Labels.of(options.schedule()) + (relative ? " by muon" : ""),
         "rate: " + options.peakRate(),
         "cache: " + options.cache().label(),
         "window: " + options.windowTokens(),

@@ -73,9 +73,10 @@ public final class CausalMix {
   }
 
   /**
-   * The gradients by what {@link #forward} was given.
+   * The gradients by queries, keys and values.
    *
-   * @param byAttended the gradient by what {@link #forward} gave
+   * @param mixed what {@link #forward} made of them
+   * @param byAttended the gradient by its {@code attended}
    */
   public Derivative backward(Tensor q, Tensor k, Tensor v, Mixed mixed, Tensor byAttended) {
     Tensor scaled = q.mul(new Scalar(scale));

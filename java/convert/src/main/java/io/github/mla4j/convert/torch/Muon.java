@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.Tensor;
  * means to {@link AdamW} (Liu et al., arXiv 2502.16982). Means are plain tensors, so that a
  * checkpoint can hold them. Not thread-safe.
  */
-public final class Muon implements AutoCloseable {
+final class Muon implements AutoCloseable {
   // A quintic's, found by Jordan et al.: steep at zero, and from 0.7 to 1.2 after five rounds.
   private static final double LINEAR = 3.4445;
   private static final double CUBIC = -4.7750;
@@ -41,7 +41,7 @@ public final class Muon implements AutoCloseable {
    * @param blocks of each of them
    * @param decay of the mean of gradients, such as 0.9
    */
-  public Muon(Map<String, Tensor> matrices, Map<String, MatrixBlocks> blocks, double decay) {
+  Muon(Map<String, Tensor> matrices, Map<String, MatrixBlocks> blocks, double decay) {
     this.matrices = new LinkedHashMap<>(matrices);
     this.blocks = Map.copyOf(blocks);
     this.decay = decay;
@@ -52,7 +52,7 @@ public final class Muon implements AutoCloseable {
   }
 
   /** The running means by name; owned by this object. */
-  public Map<String, Tensor> means() {
+  Map<String, Tensor> means() {
     return Collections.unmodifiableMap(means);
   }
 
@@ -62,8 +62,7 @@ public final class Muon implements AutoCloseable {
    * @param gradients by name, of each matrix
    * @param learningRate of the matrix of this name
    */
-  public List<Runnable> updates(
-      Map<String, Tensor> gradients, ToDoubleFunction<String> learningRate) {
+  List<Runnable> updates(Map<String, Tensor> gradients, ToDoubleFunction<String> learningRate) {
     List<Runnable> updates = new ArrayList<>();
     matrices.forEach(
         (name, matrix) -> {
@@ -84,7 +83,7 @@ public final class Muon implements AutoCloseable {
     Tensor direction = blocks.split(gradient.lerp(mean, new Scalar(decay)));
     // min(r, c) singular values of one over r · c elements.
     double size = Math.sqrt(Math.max(direction.size(1), direction.size(2)));
-    matrix.add_(blocks.join(orthogonal(direction)), new Scalar(-rate * size));
+    matrix.add_(blocks.join(orthogonal(direction), matrix), new Scalar(-rate * size));
   }
 
   /**

@@ -9,6 +9,7 @@ import io.github.mla4j.convert.source.HuggingFaceSource;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.bytedeco.pytorch.AbstractTensor;
@@ -24,6 +25,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** One layer's attention, converted and fitted, against the source's. */
 final class LayerConversionTest {
   private static final int T = 48;
+  // Neither the first nor the last is the best of all.
+  private static final List<LayerSizes> SIZES =
+      List.of(new LayerSizes(1, 12), new LayerSizes(6, 30), new LayerSizes(2, 20));
+  private static final double[] BALANCES = {20, 2, 0.05};
 
   private final WindowWorkers workers = new WindowWorkers();
 
@@ -43,6 +48,43 @@ final class LayerConversionTest {
             int rank = Math.min(source.config().kvRows(), source.config().embeddingLength());
             double error = layer.error(layer.converted(kept, rank), 0);
             assertTrue(error < 1e-9, "error " + error);
+          });
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama-gqa", "qwen3-qknorm"})
+  void theBestOfSeveralConversionsIsTheOneOfTheLeastError(String model) throws IOException {
+    try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
+      TorchScope.runWithoutGradients(
+          () -> {
+            Layer layer = new Layer(source);
+            double[][] errors = new double[SIZES.size()][BALANCES.length];
+            for (int s = 0; s < SIZES.size(); s++) {
+              for (int b = 0; b < BALANCES.length; b++) {
+                LayerSizes sizes = SIZES.get(s);
+                errors[s][b] =
+                    layer.error(
+                        layer.measured().keeping(sizes.ropePairs()).of(sizes.rank(), BALANCES[b]),
+                        0);
+              }
+            }
+            for (int s = 0; s < SIZES.size(); s++) {
+              for (int b = 0; b < BALANCES.length; b++) {
+                List<LayerSizes> sizes = SIZES.subList(0, s + 1);
+                double[] balances = Arrays.copyOf(BALANCES, b + 1);
+                double least =
+                    Arrays.stream(errors, 0, s + 1)
+                        .flatMapToDouble(each -> Arrays.stream(each, 0, balances.length))
+                        .min()
+                        .getAsDouble();
+                LatentAttention best =
+                    layer
+                        .measured()
+                        .best(sizes, balances, layer.inputs.get(0), layer.wanted.get(0));
+                assertEquals(least, layer.error(best, 0), 1e-6 * least);
+              }
+            }
           });
     }
   }
@@ -145,9 +187,11 @@ final class LayerConversionTest {
     }
 
     LatentAttention converted(int ropePairs, int rank) {
-      return new MeasuredLayer(config, plain, ComponentBlock.of(config), workers, 1, inputs)
-          .keeping(ropePairs)
-          .of(rank, 2);
+      return measured().keeping(ropePairs).of(rank, 2);
+    }
+
+    MeasuredLayer measured() {
+      return new MeasuredLayer(config, plain, ComponentBlock.of(config), workers, 1, inputs);
     }
 
     /** The same function of the input, by a latent of other elements. */
