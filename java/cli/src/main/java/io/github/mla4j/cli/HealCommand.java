@@ -1,6 +1,7 @@
 package io.github.mla4j.cli;
 
 import io.github.mla4j.CacheType;
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.heal.HealDevice;
 import io.github.mla4j.convert.heal.HealLength;
 import io.github.mla4j.convert.heal.HealListener;
@@ -15,6 +16,7 @@ import io.github.mla4j.convert.heal.Trained;
 import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -182,8 +184,18 @@ final class HealCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    HealReport report = Healer.heal(request(), new Lines(spec.commandLine().getErr()));
     PrintWriter err = spec.commandLine().getErr();
+    HealRequest request = request();
+    HealReport report;
+    try (Interrupts interrupts = Interrupts.stopping(Thread.currentThread()::interrupt)) {
+      interrupts.arm();
+      report = Healer.heal(request, new Lines(err));
+    } catch (CancelledException e) {
+      boolean begun = Files.exists(Healer.checkpointOf(output));
+      err.println(
+          "mla: stopped; " + (begun ? "--resume goes on from here" : "nothing is done yet"));
+      return Interrupts.EXIT_STATUS;
+    }
     report.notes().forEach(note -> err.println("mla: " + note));
     spec.commandLine()
         .getOut()

@@ -21,13 +21,25 @@ record Cli(int status, String out, String err) {
   static Cli run(Object... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    String[] words = new String[arguments.length];
-    for (int i = 0; i < words.length; i++) {
-      words[i] = arguments[i].toString();
-    }
-    int status =
-        Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err)).execute(words);
+    int status = status(out, err, arguments);
     return new Cli(status, out.toString(), err.toString());
+  }
+
+  /**
+   * Runs a command whose complaints are read while it runs.
+   *
+   * @return its exit status
+   */
+  static int watched(StringWriter err, Object... arguments) {
+    return status(new StringWriter(), err, arguments);
+  }
+
+  private static int status(StringWriter out, StringWriter err, Object... arguments) {
+    String[] words = Arrays.stream(arguments).map(Object::toString).toArray(String[]::new);
+    return Main.commandLine()
+        .setOut(new PrintWriter(out))
+        .setErr(new PrintWriter(err))
+        .execute(words);
   }
 
   /** A file beside the checkout; skips the test where it is absent. */

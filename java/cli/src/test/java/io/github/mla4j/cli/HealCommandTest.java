@@ -1,10 +1,12 @@
 package io.github.mla4j.cli;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -49,6 +51,10 @@ final class HealCommandTest {
   }
 
   private Cli heal(Path converted, Path output, Object... options) throws IOException {
+    return Cli.run(words(converted, output, options));
+  }
+
+  private Object[] words(Path converted, Path output, Object... options) throws IOException {
     List<Object> words =
         new ArrayList<>(
             List.of(
@@ -66,7 +72,7 @@ final class HealCommandTest {
                 "-o",
                 output));
     words.addAll(List.of(options));
-    return Cli.run(words.toArray());
+    return words.toArray();
   }
 
   @Test
@@ -80,6 +86,31 @@ final class HealCommandTest {
     String json = Cli.run("inspect", output, "--json").json();
     assertTrue(json.contains("heal_teacher_sha256") && json.contains("\"int4\""), json);
     assertFalse(Cli.run("run", output, "-p", "Once upon a time", "-n", 8).ok().out().isBlank());
+  }
+
+  @Test
+  void ctrlCKeepsWhatIsDone() throws Exception {
+    CtrlC.assumeHeard();
+    Path converted = converted();
+    Path output = folder.resolve("healed.gguf");
+    StringWriter err = new StringWriter();
+    Thread hand =
+        new Thread(
+            () -> {
+              while (!err.toString().contains("step 1,")) {
+                Thread.onSpinWait();
+              }
+              assertDoesNotThrow(CtrlC::press);
+            });
+    hand.start();
+    int status = Cli.watched(err, words(converted, output, "--minutes", 60));
+    hand.join();
+    assertEquals(130, status, err.toString());
+    assertTrue(err.toString().endsWith("mla: stopped; --resume goes on from here\n"));
+    assertFalse(Files.exists(output));
+    heal(converted, output, "--minutes", 60).fails(1, "--resume");
+    heal(converted, output, "--minutes", "0.001", "--resume").ok();
+    assertTrue(Files.exists(output));
   }
 
   @Test

@@ -6,6 +6,7 @@ import io.github.mla4j.convert.output.Sha256;
 import io.github.mla4j.convert.train.TokenWindows;
 import io.github.mla4j.tokenizer.Tokenizer;
 import java.io.IOException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -38,7 +39,13 @@ public final class Healer {
    * @throws IOException if a file cannot be read or written
    */
   public static HealReport heal(HealRequest request, HealListener listener) throws IOException {
-    return new Healer(request, listener).heal();
+    try {
+      return new Healer(request, listener).heal();
+    } catch (ClosedByInterruptException e) {
+      // Java closes a channel that is used when the thread is interrupted, and leaves it marked.
+      Thread.interrupted();
+      throw new CancelledException("healing was cancelled");
+    }
   }
 
   /** Where a run that writes {@code output} keeps what is done. */

@@ -24,6 +24,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * costs more than it gains: the cores wait for each other thousands of times a step instead of
  * once, and OpenBLAS's threads contend with those of the attention kernel. So PyTorch and OpenBLAS
  * are told to use one thread, process-wide, for as long as the process lives.
+ *
+ * <p>An interrupt of a thread that waits for shares stays pending until they are done.
  */
 public final class GradientWorkers implements AutoCloseable {
   private final List<Tensor> parameters;
@@ -119,15 +121,24 @@ public final class GradientWorkers implements AutoCloseable {
     return share;
   }
 
+  /** Waits to the end, so that no part still works when the caller goes on. */
   private static <T> T await(Future<T> future) {
+    boolean interrupted = false;
     try {
-      return future.get();
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException("interrupted while computing gradients", e);
+      while (true) {
+        try {
+          return future.get();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
     } catch (ExecutionException e) {
       throw new IllegalStateException(
           "computing gradients failed: " + e.getCause().getMessage(), e.getCause());
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
   }
 

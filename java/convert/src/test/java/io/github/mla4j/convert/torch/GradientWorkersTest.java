@@ -2,6 +2,7 @@ package io.github.mla4j.convert.torch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.function.Supplier;
@@ -38,6 +39,19 @@ class GradientWorkersTest {
             assertEquals(18, result.gradients().get(0).narrow(0, 0, 1).item_float(), 1e-5);
             assertEquals(-6, result.gradients().get(0).narrow(0, 1, 1).item_float(), 1e-5);
           });
+    }
+  }
+
+  @Test
+  void anInterruptStaysPendingUntilTheSharesAreDone() {
+    try (Parameters parameters = weight(3, -1);
+        GradientWorkers workers = new GradientWorkers(parameters, 2)) {
+      Thread.currentThread().interrupt();
+      TorchScope.run(
+          () ->
+              assertEquals(
+                  10, workers.differentiate(List.of(squares(parameters, 1))).loss(), 1e-5));
+      assertTrue(Thread.interrupted());
     }
   }
 
