@@ -7,6 +7,7 @@
 #include "api/handles.h"
 #include "api/model_api.h"
 #include "api/options.h"
+#include "api/profile_api.h"
 #include "api/session_api.h"
 #include "runtime/batch.h"
 
@@ -50,6 +51,14 @@ void ReportTurns(std::span<const Batch::Turn> turns) noexcept {
   }
 }
 
+template <class Fn>
+mla_status WithBatch(mla_batch handle, Fn fn) {
+  return Guard([&]() -> Status {
+    const auto batch = BatchHandles().Get(handle);
+    return batch.ok() ? fn(*batch.value()) : batch.status();
+  });
+}
+
 }  // namespace
 }  // namespace mla
 
@@ -58,6 +67,7 @@ using mla::BatchHandles;
 using mla::Guard;
 using mla::NullArgument;
 using mla::Status;
+using mla::WithBatch;
 
 mla_status mla_batch_create(mla_model model, const mla_batch_options* options, mla_batch* out) {
   return Guard([&]() -> Status {
@@ -82,13 +92,11 @@ mla_status mla_batch_close(mla_batch batch) {
 
 mla_status mla_batch_next(mla_batch batch, const mla_session* sessions, int32_t n, int32_t* tokens,
                           float* log_probabilities, mla_status* statuses) {
-  return Guard([&]() -> Status {
-    const auto object = BatchHandles().Get(batch);
-    if (!object.ok()) return object.status();
+  return WithBatch(batch, [&](Batch& b) -> Status {
     if (sessions == nullptr) return NullArgument("sessions");
     if (tokens == nullptr) return NullArgument("tokens");
     if (statuses == nullptr) return NullArgument("statuses");
-    if (Status status = object.value()->CheckCount(n); !status.ok()) return status;
+    if (Status status = b.CheckCount(n); !status.ok()) return status;
     const mla::CallTurns call(n);
     const std::span<Batch::Turn> turns = call.span();
     for (int32_t i = 0; i < n; ++i) {
@@ -96,7 +104,7 @@ mla_status mla_batch_next(mla_batch batch, const mla_session* sessions, int32_t 
       turn.session = mla::SessionHandles().Find(sessions[i]);
       if (turn.session == nullptr) turn.status = mla::SessionHandles().Absent(sessions[i]);
     }
-    if (Status status = object.value()->Next(turns); !status.ok()) return status;
+    if (Status status = b.Next(turns); !status.ok()) return status;
     for (int32_t i = 0; i < n; ++i) {
       const Batch::Turn& turn = turns[static_cast<size_t>(i)];
       tokens[i] = turn.token;
@@ -108,12 +116,26 @@ mla_status mla_batch_next(mla_batch batch, const mla_session* sessions, int32_t 
   });
 }
 
+mla_status mla_batch_set_profiling(mla_batch batch, int32_t on) {
+  return WithBatch(batch, [&](Batch& b) -> Status {
+    b.SetProfiling(on != 0);
+    return {};
+  });
+}
+
+mla_status mla_batch_profile(mla_batch batch, mla_profile* profile) {
+  return WithBatch(batch, [&](Batch& b) { return mla::WriteProfile(b.ProfileSoFar(), profile); });
+}
+
+mla_status mla_batch_profile_row(mla_batch batch, int32_t operation, mla_profile_row* row) {
+  return WithBatch(
+      batch, [&](Batch& b) { return mla::WriteProfileRow(b.ProfileSoFar(), operation, row); });
+}
+
 mla_status mla_batch_memory(mla_batch batch, int64_t* workspace_bytes) {
-  return Guard([&]() -> Status {
-    const auto object = BatchHandles().Get(batch);
-    if (!object.ok()) return object.status();
+  return WithBatch(batch, [&](Batch& b) -> Status {
     if (workspace_bytes == nullptr) return NullArgument("workspace_bytes");
-    *workspace_bytes = object.value()->workspace_bytes();
+    *workspace_bytes = b.workspace_bytes();
     return {};
   });
 }

@@ -64,6 +64,39 @@ struct Step {
     EXPECT_NE(std::strstr(mla_last_error(), words), nullptr) << mla_last_error(); \
   } while (false)
 
+TEST(BatchApi, ProfilesAreTold) {
+  const mla_model model = LoadTiny();
+  const mla_batch batch = NewBatch(model);
+  const std::vector<mla_session> sessions = {Open(model, 5), Open(model, 3)};
+  mla_profile profile{};
+  profile.struct_size = sizeof(profile);
+  EXPECT_FAILS(mla_batch_profile(batch, &profile), MLA_INVALID_ARGUMENT, "not profiled");
+  ASSERT_EQ(mla_batch_set_profiling(batch, 1), MLA_OK);
+  Step step;
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(step.Of(batch, sessions), MLA_OK) << mla_last_error();
+  ASSERT_EQ(mla_batch_profile(batch, &profile), MLA_OK) << mla_last_error();
+  EXPECT_EQ(profile.steps, 2);
+  EXPECT_EQ(profile.tokens, 4);
+  EXPECT_EQ(profile.threads, 2);
+  mla_profile_row row{};
+  row.struct_size = sizeof(row);
+  double seconds = 0;
+  for (int32_t o = 0; mla_operation_name(o) != nullptr; ++o) {
+    ASSERT_EQ(mla_batch_profile_row(batch, o, &row), MLA_OK) << mla_last_error();
+    seconds += row.seconds + row.waiting_seconds;
+  }
+  EXPECT_GT(seconds, 0);
+  EXPECT_LE(seconds, profile.seconds);
+  EXPECT_FAILS(mla_batch_profile_row(batch, 12, &row), MLA_INVALID_ARGUMENT, "0 to 11");
+  EXPECT_FAILS(mla_batch_profile(batch, nullptr), MLA_INVALID_ARGUMENT, "'profile'");
+  EXPECT_FAILS(mla_batch_profile_row(batch, 0, nullptr), MLA_INVALID_ARGUMENT, "'row'");
+  for (mla_session session : sessions) EXPECT_EQ(mla_session_close(session), MLA_OK);
+  EXPECT_EQ(mla_batch_close(batch), MLA_OK);
+  EXPECT_EQ(mla_batch_set_profiling(batch, 1), MLA_CLOSED);
+  EXPECT_EQ(mla_batch_profile(batch, &profile), MLA_CLOSED);
+  EXPECT_EQ(mla_model_close(model), MLA_OK);
+}
+
 TEST(BatchApi, NextIsThatOfEachSession) {
   const mla_model model = LoadTiny();
   const mla_batch batch = NewBatch(model);

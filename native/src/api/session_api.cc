@@ -6,6 +6,7 @@
 #include "api/guard.h"
 #include "api/model_api.h"
 #include "api/options.h"
+#include "api/profile_api.h"
 #include "runtime/devices.h"
 
 namespace mla {
@@ -39,18 +40,6 @@ Result<DecoderOptions> OptionsFor(const std::shared_ptr<const Weights>& weights,
 }
 
 constexpr size_t kWorkFirst = offsetof(mla_work, integer_multiply_adds) + sizeof(double);
-constexpr size_t kProfileFirst = offsetof(mla_profile, seconds) + sizeof(double);
-constexpr size_t kProfileRowFirst =
-    offsetof(mla_profile_row, integer_multiply_adds) + sizeof(double);
-
-// To either struct that tells it.
-template <class T>
-void SetWork(const Work& work, T* to) {
-  to->weight_bytes = work.weight_bytes;
-  to->cache_bytes = work.cache_bytes;
-  to->float_multiply_adds = work.float_multiply_adds;
-  to->integer_multiply_adds = work.integer_multiply_adds;
-}
 
 template <class T>
 Status Store(const Result<T>& result, T* out) {
@@ -199,14 +188,8 @@ mla_status mla_session_memory(mla_session session, int64_t* cache_bytes, int64_t
 }
 
 mla_status mla_session_count_work(mla_session session, int32_t first, int32_t n, mla_work* work) {
-  return WithSession(session, [&](Session& s) -> Status {
-    if (work == nullptr) return NullArgument("work");
-    const auto counted = s.CountWork(first, n);
-    if (!counted.ok()) return counted.status();
-    mla_work known{};
-    mla::SetWork(counted.value(), &known);
-    return mla::WriteStruct("mla_work", known, mla::kWorkFirst, work);
-  });
+  return WithSession(
+      session, [&](Session& s) -> Status { return mla::WriteWork(s.CountWork(first, n), work); });
 }
 
 mla_status mla_session_set_profiling(mla_session session, int32_t on) {
@@ -214,41 +197,13 @@ mla_status mla_session_set_profiling(mla_session session, int32_t on) {
 }
 
 mla_status mla_session_profile(mla_session session, mla_profile* profile) {
-  return WithSession(session, [&](Session& s) -> Status {
-    if (profile == nullptr) return NullArgument("profile");
-    const auto so_far = s.ProfileSoFar();
-    if (!so_far.ok()) return so_far.status();
-    mla_profile known{};
-    known.threads = so_far.value().members();
-    known.tokens = so_far.value().tokens();
-    known.steps = so_far.value().steps();
-    known.seconds = so_far.value().seconds();
-    return mla::WriteStruct("mla_profile", known, mla::kProfileFirst, profile);
-  });
+  return WithSession(session,
+                     [&](Session& s) { return mla::WriteProfile(s.ProfileSoFar(), profile); });
 }
 
 mla_status mla_session_profile_row(mla_session session, int32_t operation, mla_profile_row* row) {
-  return WithSession(session, [&](Session& s) -> Status {
-    if (row == nullptr) return NullArgument("row");
-    if (mla_operation_name(operation) == nullptr) {
-      return Status(MLA_INVALID_ARGUMENT, "operation is " + std::to_string(operation) +
-                                              ", expected 0 to " +
-                                              std::to_string(mla::kOperations - 1));
-    }
-    const auto so_far = s.ProfileSoFar();
-    if (!so_far.ok()) return so_far.status();
-    const mla::Profile::Row counted = so_far.value().row(static_cast<mla::Operation>(operation));
-    mla_profile_row known{};
-    known.seconds = counted.seconds;
-    known.waiting_seconds = counted.waiting_seconds;
-    mla::SetWork(counted.work, &known);
-    return mla::WriteStruct("mla_profile_row", known, mla::kProfileRowFirst, row);
-  });
-}
-
-const char* mla_operation_name(int32_t operation) {
-  if (operation < 0 || operation >= static_cast<int32_t>(mla::kOperations)) return nullptr;
-  return mla::OperationName(static_cast<mla::Operation>(operation));
+  return WithSession(
+      session, [&](Session& s) { return mla::WriteProfileRow(s.ProfileSoFar(), operation, row); });
 }
 
 mla_status mla_session_set_sampler(mla_session session, const mla_sampler_options* options,

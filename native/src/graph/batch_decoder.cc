@@ -85,7 +85,19 @@ void BatchDecoder::End(Row& row, bool kept, const float* logits) const {
   }
 }
 
+// The work is that of all: one that was cancelled on the way came along to the end.
+void BatchDecoder::TellProfile(int32_t kept) {
+  OperationWork work = {};
+  for (size_t i = 0; i < members_.size(); ++i) {
+    OperationWork one = {};
+    members_[i]->decoder->step_work().Add(sequences_[i].first, 1, 1, one);
+    AddBeside(one, work);
+  }
+  profile_->CountStep(work, kept);
+}
+
 void BatchDecoder::StepOnCpu(std::span<Row* const> rows) {
+  const Profile::Call call(profile_);
   const Activations activations = rows.front()->decoder->options().activations;
   members_.clear();
   sequences_.clear();
@@ -109,19 +121,23 @@ void BatchDecoder::StepOnCpu(std::span<Row* const> rows) {
   const int32_t n = static_cast<int32_t>(members_.size());
   float* logits = TakeLogits(n);
   std::atomic<bool> stop = false;
-  const Step step = {*weights_, workspace_, sequences_, n, stop, activations};
+  const Step step = {*weights_, workspace_, sequences_, n, stop, activations, profile_};
   const auto region = [&](Team& team, int member) {
+    const Profile::Part part(profile_, team.size(), member);
     if (Forward(step, tokens_.data(), team, member)) OutputHead(step, 0, n, logits, team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
   ThreadPool::Shared().Run(threads_, std::ref(region));
+  int32_t appended = 0;
   for (Row* row : members_) {
-    // One that was cancelled on the way came along to the end; a step stops only for all.
+    // A step stops only for all.
     const bool kept = !row->cancel->load();
+    if (kept) ++appended;
     Cpu(*row).EndToken(kept);
     End(*row, kept, logits);
     logits += weights_->shape().vocabulary;
   }
+  if (profile_ != nullptr && !stop.load()) TellProfile(appended);
 }
 
 void BatchDecoder::StepOnGpu(std::span<Row* const> rows) {

@@ -14,6 +14,7 @@
 
 #include "graph/decoder.h"
 #include "graph/gpu_model.h"
+#include "graph/profile.h"
 #include "graph/step.h"
 #include "graph/weights.h"
 #include "graph/workspace.h"
@@ -49,6 +50,8 @@ class BatchDecoder {
   void Append(std::span<Row> rows);
 
   int64_t workspace_bytes() const;
+  // Steps on the CPU are told to it until it is set to null; it outlives them.
+  void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
   void StepOnCpu(std::span<Row* const> rows);
@@ -57,6 +60,7 @@ class BatchDecoder {
   // Where the next `count` rows' logits go, and of one of them after its step.
   float* TakeLogits(int32_t count);
   void End(Row& row, bool kept, const float* logits) const;
+  void TellProfile(int32_t kept);
 
   const std::shared_ptr<const Weights> weights_;
   const int32_t threads_;
@@ -72,6 +76,7 @@ class BatchDecoder {
   std::vector<GpuModel::Wanted> wanted_;
   std::vector<Choice> choices_;
   std::vector<int32_t> tokens_;
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace mla

@@ -115,7 +115,11 @@ Status CpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) 
   ThreadPool::Shared().Run(options_.threads, std::ref(region));
   if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
   cache_->Advance(first + rows);
-  if (profile_ != nullptr) profile_->CountStep(first, rows, request.Outputs(done, rows));
+  if (profile_ != nullptr) {
+    OperationWork work = {};
+    step_work_.Add(first, rows, request.Outputs(done, rows), work);
+    profile_->CountStep(work, rows);
+  }
   return Status::Ok();
 }
 

@@ -22,7 +22,8 @@ Decoder::Decoder(std::shared_ptr<const Weights> weights, const DecoderOptions& o
     : weights_(std::move(weights)),
       options_(options),
       cache_(std::move(cache)),
-      chunk_rows_(chunk_rows) {}
+      chunk_rows_(chunk_rows),
+      step_work_(*weights_, options_.cache, options_.prefill, options_.gpu != nullptr) {}
 
 Result<Choice> Decoder::AppendAndChoose(int32_t, const ChoiceRequest&,
                                         const std::optional<ChoiceRequest>&,
@@ -42,11 +43,10 @@ bool Decoder::Rewind(int32_t length) {
 }
 
 Work Decoder::CountWork(int32_t first, int32_t n) const {
-  const StepWork step = step_work();
   OperationWork all = {};
   for (int32_t done = 0; done < n;) {
     const int32_t rows = std::min(chunk_rows_, n - done);
-    step.Add(first + done, rows, done + rows == n ? 1 : 0, all);
+    step_work_.Add(first + done, rows, done + rows == n ? 1 : 0, all);
     done += rows;
   }
   Work sum;

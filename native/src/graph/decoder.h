@@ -84,9 +84,7 @@ class Decoder {
   // Appends are told to it until it is set to null; it outlives them. A fork has none.
   void set_profile(Profile* profile) { profile_ = profile; }
   // For this decoder's cache and form of prompts.
-  StepWork step_work() const {
-    return StepWork(*weights_, options_.cache, options_.prefill, options_.gpu != nullptr);
-  }
+  const StepWork& step_work() const { return step_work_; }
   // What appending n tokens at once after `first` others asks for.
   Work CountWork(int32_t first, int32_t n) const;
 
@@ -119,6 +117,7 @@ class Decoder {
   const DecoderOptions options_;
   const std::unique_ptr<LatentCache> cache_;
   const int32_t chunk_rows_;
+  const StepWork step_work_;
   Profile* profile_ = nullptr;
 };
 

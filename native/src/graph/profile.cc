@@ -1,7 +1,5 @@
 #include "graph/profile.h"
 
-#include <utility>
-
 #include "runtime/thread_pool.h"
 
 namespace mla {
@@ -14,9 +12,6 @@ Clock::time_point NowFor(const Profile* profile) {
 }
 
 }  // namespace
-
-Profile::Profile(StepWork work, int32_t threads)
-    : step_work_(std::move(work)), team_(static_cast<size_t>(threads)) {}
 
 Profile::Part::Part(Profile* profile, int members, int member)
     : profile_(profile), member_(member) {
@@ -65,8 +60,8 @@ void Profile::Begin(Operation operation, int member) {
   own.operation = static_cast<size_t>(operation);
 }
 
-void Profile::CountStep(int32_t first, int32_t n, int32_t outputs) {
-  step_work_.Add(first, n, outputs, work_);
+void Profile::CountStep(const OperationWork& work, int32_t n) {
+  for (size_t o = 0; o < kOperations; ++o) work_[o] += work[o];
   tokens_ += n;
   ++steps_;
 }

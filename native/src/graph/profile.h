@@ -17,7 +17,7 @@ namespace mla {
 class Profile {
  public:
   // `threads`: members of a team at most.
-  Profile(StepWork work, int32_t threads);
+  explicit Profile(int32_t threads) : team_(static_cast<size_t>(threads)) {}
 
   // A member's part in a step; what it does outside of it is not counted.
   class Part {
@@ -45,7 +45,7 @@ class Profile {
     const std::chrono::steady_clock::time_point begin_;
   };
 
-  // A call that is one operation of its caller alone.
+  // A call that is one operation, of its caller alone or by its clock.
   class Alone {
    public:
     Alone(Profile* profile, Operation operation);
@@ -61,8 +61,8 @@ class Profile {
 
   // What this member does from now on, to its next call or the end of its part.
   void Begin(Operation operation, int member);
-  // A step is done: n tokens after `first` others, of which so many got logits.
-  void CountStep(int32_t first, int32_t n, int32_t outputs);
+  // A step is done that appended n tokens.
+  void CountStep(const OperationWork& work, int32_t n);
 
   struct Row {
     double seconds = 0;          // at work: the mean of the members
@@ -87,7 +87,6 @@ class Profile {
   };
   static void End(Member& member, Clock::time_point now);
 
-  StepWork step_work_;
   std::vector<Member> team_;
   std::array<std::chrono::nanoseconds, kOperations> alone_{};
   OperationWork work_{};

@@ -60,7 +60,7 @@ class ProfileTest : public testing::TestWithParam<int> {
 
 TEST_P(ProfileTest, CountsEveryOperationAndNoMoreThanTheWhole) {
   std::unique_ptr<Decoder> decoder = NewDecoder(Joint());
-  Profile profile(decoder->step_work(), GetParam());
+  Profile profile(GetParam());
   decoder->set_profile(&profile);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(Append(*decoder, 1).ok());
   for (size_t o = 0; o < kOperations; ++o) {
@@ -81,7 +81,7 @@ TEST_P(ProfileTest, CountsEveryOperationAndNoMoreThanTheWhole) {
 TEST_P(ProfileTest, TheWorkIsThatOfTheSteps) {
   for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
     std::unique_ptr<Decoder> decoder = NewDecoder(Joint(), prefill);
-    Profile profile(decoder->step_work(), GetParam());
+    Profile profile(GetParam());
     decoder->set_profile(&profile);
     ASSERT_TRUE(Append(*decoder, 300).ok());  // two chunks
     ASSERT_TRUE(Append(*decoder, 1).ok());
@@ -108,7 +108,7 @@ TEST_P(ProfileTest, TheWorkIsThatOfTheSteps) {
 
 TEST_P(ProfileTest, ScoresAreCounted) {
   std::unique_ptr<Decoder> decoder = NewDecoder(Joint());
-  Profile profile(decoder->step_work(), GetParam());
+  Profile profile(GetParam());
   decoder->set_profile(&profile);
   ASSERT_TRUE(Append(*decoder, 40, Decoder::Output::kScores).ok());
   EXPECT_GT(profile.row(Operation::kSampling).seconds, 0);
@@ -117,7 +117,7 @@ TEST_P(ProfileTest, ScoresAreCounted) {
 
 TEST_P(ProfileTest, LogitsAreTheSameAndAForkIsNotProfiled) {
   std::unique_ptr<Decoder> plain = NewDecoder(Joint()), profiled = NewDecoder(Joint());
-  Profile profile(profiled->step_work(), GetParam());
+  Profile profile(GetParam());
   profiled->set_profile(&profile);
   ASSERT_TRUE(Append(*plain, 30).ok());
   const std::vector<float> expected = logits_;
@@ -133,7 +133,7 @@ TEST_P(ProfileTest, LogitsAreTheSameAndAForkIsNotProfiled) {
 
 TEST_P(ProfileTest, ACancelledStepIsTimeWithoutTokens) {
   std::unique_ptr<Decoder> decoder = NewDecoder(Joint());
-  Profile profile(decoder->step_work(), GetParam());
+  Profile profile(GetParam());
   decoder->set_profile(&profile);
   const std::atomic<bool> cancel{true};
   EXPECT_EQ(Append(*decoder, 5, Decoder::Output::kLast, cancel).code(), MLA_CANCELLED);
@@ -146,7 +146,7 @@ TEST_P(ProfileTest, ACancelledStepIsTimeWithoutTokens) {
 
 TEST_P(ProfileTest, WhatOneDoesAloneIsAllOfItsTime) {
   std::unique_ptr<Decoder> decoder = NewDecoder(Joint());
-  Profile profile(decoder->step_work(), GetParam());
+  Profile profile(GetParam());
   { const Profile::Alone alone(&profile, Operation::kSampling); }
   EXPECT_GT(profile.seconds(), 0);
   EXPECT_DOUBLE_EQ(profile.row(Operation::kSampling).seconds, profile.seconds());

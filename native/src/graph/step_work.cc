@@ -51,6 +51,16 @@ void AddHeadNorm(const HeadNorm& norm, double n, int32_t heads, int32_t d, Work&
 
 }  // namespace
 
+void AddBeside(const OperationWork& one, OperationWork& step) {
+  for (size_t o = 0; o < kOperations; ++o) {
+    const double read = step[o].weight_bytes;
+    step[o] += one[o];
+    if (static_cast<Operation>(o) != Operation::kEmbedding) {
+      step[o].weight_bytes = std::max(read, one[o].weight_bytes);
+    }
+  }
+}
+
 StepWork::StepWork(const Weights& weights, const CacheOptions& cache, int32_t prefill, bool on_gpu)
     : weights_(weights), cache_(WindowOptions(cache)), prefill_(prefill), on_gpu_(on_gpu) {
   for (const LayerLayout& layout : weights.shape().cache_layouts) {

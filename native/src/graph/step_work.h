@@ -31,6 +31,10 @@ struct Work {
 
 using OperationWork = std::array<Work, kOperations>;
 
+// Adds the work of another sequence in the same step: weights are read once for all of them, but
+// for the embedding's rows.
+void AddBeside(const OperationWork& one, OperationWork& step);
+
 // Counts for one model, cache and form of prompts. Immutable.
 class StepWork {
  public:

@@ -43,6 +43,24 @@ Work Sum(const OperationWork& work) {
   return sum;
 }
 
+TEST(StepWork, SequencesTogetherReadWeightsOnce) {
+  const auto weights = Load(Converted(Compression::kJoint));
+  const OperationWork early = Count(*weights, {}, 3, 1), late = Count(*weights, {}, 70, 1);
+  OperationWork step = {};
+  AddBeside(late, step);
+  AddBeside(early, step);
+  for (size_t o = 0; o < kOperations; ++o) {
+    const Operation operation = static_cast<Operation>(o);
+    const double times = operation == Operation::kEmbedding ? 2 : 1;
+    EXPECT_EQ(step[o].weight_bytes, times * early[o].weight_bytes) << OperationName(operation);
+    EXPECT_EQ(step[o].cache_bytes, early[o].cache_bytes + late[o].cache_bytes);
+    EXPECT_EQ(step[o].float_multiply_adds,
+              early[o].float_multiply_adds + late[o].float_multiply_adds);
+    EXPECT_EQ(step[o].integer_multiply_adds,
+              early[o].integer_multiply_adds + late[o].integer_multiply_adds);
+  }
+}
+
 TEST(StepWork, ATokenReadsEveryTensorOnceAndOneRowOfTheEmbedding) {
   std::vector<TinyShape> shapes(1);
   for (Compression c : {Compression::kJoint, Compression::kSplit, Compression::kOnlyKey,

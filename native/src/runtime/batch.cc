@@ -47,6 +47,19 @@ Status Batch::CheckCount(int64_t turns) const {
                  ", expected 1 to the batch's " + std::to_string(options_.max_sessions));
 }
 
+void Batch::SetProfiling(bool on) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  decoder_.set_profile(nullptr);
+  profile_ = on ? std::make_unique<Profile>(options_.threads) : nullptr;
+  decoder_.set_profile(profile_.get());
+}
+
+Result<Profile> Batch::ProfileSoFar() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (profile_ == nullptr) return Invalid("the batch is not profiled: switch that on first");
+  return *profile_;
+}
+
 // Also fills order_.
 Status Batch::Check(std::span<Turn> turns) {
   const std::string of = " of " + std::to_string(turns.size());
@@ -85,6 +98,7 @@ void Batch::Begin(Turn& turn) {
 // Each session that has no token yet takes its logits and draws from them. Large vocabularies make
 // this worth sharing.
 void Batch::Choose(std::span<Turn> turns) {
+  const Profile::Alone alone(profile_.get(), Operation::kSampling);
   const auto region = [&](Team& team, int) {
     team.Each(static_cast<int64_t>(rows_.size()), 1, [&](int64_t i, int64_t) {
       const float* logits = rows_[static_cast<size_t>(i)].logits;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/batch_decoder.h"
+#include "graph/profile.h"
 #include "graph/weights.h"
 #include "runtime/session.h"
 #include "tensor/status.h"
@@ -48,6 +49,11 @@ class Batch {
   // Whether a step may have so many turns.
   Status CheckCount(int64_t turns) const;
 
+  // From now on steps on the CPU and sampling are profiled, from nothing; or no longer.
+  void SetProfiling(bool on);
+  // What was profiled so far. Error where nothing is.
+  Result<Profile> ProfileSoFar();
+
   // Constant, and proportional to max_sessions but for a part.
   int64_t workspace_bytes() const { return decoder_.workspace_bytes(); }
 
@@ -61,7 +67,8 @@ class Batch {
   const std::shared_ptr<const Weights> weights_;
   const BatchOptions options_;
 
-  std::mutex mutex_;  // guards what follows; taken before those of sessions
+  std::mutex mutex_;                  // guards what follows; taken before those of sessions
+  std::unique_ptr<Profile> profile_;  // null: none; outlives the decoder, which tells it
   BatchDecoder decoder_;
   // Of the step that runs, and empty between steps; with room for all, so that a step allocates
   // nothing.

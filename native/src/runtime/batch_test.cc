@@ -319,6 +319,49 @@ TEST(Batch, OverlappingBatchesOfTwoThreadsDoNotMeetInADeadlock) {
   }
 }
 
+TEST(Batch, AProfileIsOfTheStepsOfAll) {
+  const auto weights = TinyWeights();
+  const auto batch = NewBatch(weights, 3, 2);
+  EXPECT_NE(batch->ProfileSoFar().status().message().find("not profiled"), std::string::npos);
+  std::vector<std::shared_ptr<Session>> sessions, twins;
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt8, CacheType::kInt4}) {
+    sessions.push_back(NewSession(weights, 256, Of(type)));
+    ASSERT_NO_FATAL_FAILURE(Append(*sessions.back(), Prompt(9)));
+    twins.push_back(sessions.back()->Fork().value());
+  }
+  batch->SetProfiling(true);
+  for (int step = 0; step < 5; ++step) {
+    ASSERT_NO_FATAL_FAILURE(ExpectStep(*batch, sessions, twins));
+  }
+  const Profile profile = batch->ProfileSoFar().value();
+  EXPECT_EQ(profile.steps(), 4);  // the first drew from logits that were there
+  EXPECT_EQ(profile.tokens(), 3 * 4);
+  EXPECT_EQ(profile.members(), 2);
+  double told = 0, cache_bytes = 0, expected_cache_bytes = 0;
+  for (size_t o = 0; o < kOperations; ++o) {
+    const Profile::Row row = profile.row(static_cast<Operation>(o));
+    EXPECT_GT(row.seconds, 0) << OperationName(static_cast<Operation>(o));
+    told += row.seconds + row.waiting_seconds;
+    cache_bytes += row.work.cache_bytes;
+  }
+  EXPECT_LE(told, profile.seconds());
+  for (const auto& session : sessions) {
+    for (int32_t i = 0; i < 4; ++i) {
+      expected_cache_bytes += session->CountWork(9 + i, 1).value().cache_bytes;
+    }
+  }
+  EXPECT_DOUBLE_EQ(cache_bytes, expected_cache_bytes);
+  const double head = profile.row(Operation::kOutputHead).work.weight_bytes;
+  EXPECT_EQ(head,
+            4.0 * static_cast<double>(weights->output().w.rows * weights->output().w.row_bytes()));
+
+  batch->SetProfiling(true);  // anew
+  EXPECT_EQ(batch->ProfileSoFar().value().seconds(), 0);
+  batch->SetProfiling(false);
+  ASSERT_NO_FATAL_FAILURE(ExpectStep(*batch, sessions, twins));
+  EXPECT_FALSE(batch->ProfileSoFar().ok());
+}
+
 // Real models, of plain and of quantized weights.
 void ExpectModelEqualsAlone(const std::string& name, int32_t prompt, int steps) {
   const std::string path = std::string(MLA_SHARED_DIR) + "/models/" + name;

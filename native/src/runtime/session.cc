@@ -239,7 +239,7 @@ Status Session::SetProfiling(bool on) {
   if (decoder_->options().gpu != nullptr) {
     return Status(MLA_UNSUPPORTED, "a profile is of the CPU, but the session runs on a GPU");
   }
-  profile_ = std::make_unique<Profile>(decoder_->step_work(), decoder_->options().threads);
+  profile_ = std::make_unique<Profile>(decoder_->options().threads);
   decoder_->set_profile(profile_.get());
   return Status::Ok();
 }

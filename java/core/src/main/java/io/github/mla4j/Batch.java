@@ -7,6 +7,9 @@ import static io.github.mla4j.bindings.global.mla.MLA_OK;
 import static io.github.mla4j.bindings.global.mla.mla_batch_close;
 import static io.github.mla4j.bindings.global.mla.mla_batch_memory;
 import static io.github.mla4j.bindings.global.mla.mla_batch_next;
+import static io.github.mla4j.bindings.global.mla.mla_batch_profile;
+import static io.github.mla4j.bindings.global.mla.mla_batch_profile_row;
+import static io.github.mla4j.bindings.global.mla.mla_batch_set_profiling;
 import static io.github.mla4j.bindings.global.mla.mla_last_error;
 
 import io.github.mla4j.internal.Handle;
@@ -18,6 +21,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongToIntFunction;
 
 /**
  * Streams of sessions of one model whose tokens are computed together: a step reads the weights
@@ -227,15 +231,43 @@ public final class Batch implements AutoCloseable {
     return Optional.empty();
   }
 
+  /**
+   * From now on the time of steps is counted by operation, from nothing; or no longer. What a GPU
+   * does is not counted. It slows small models a little.
+   */
+  public void setProfiling(boolean on) {
+    call(h -> mla_batch_set_profiling(h, on ? 1 : 0));
+  }
+
+  /**
+   * What was counted so far, of all streams together: weights are read once a step.
+   *
+   * @throws MlaException where profiling is off
+   */
+  public Profile profile() {
+    lock.lock();
+    try {
+      return ProfileReader.read(
+          profile -> call(h -> mla_batch_profile(h, profile)),
+          (operation, row) -> call(h -> mla_batch_profile_row(h, operation, row)));
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Bytes of scratch memory, all taken when the batch was made. */
   public long workspaceBytes() {
     long[] bytes = new long[1];
+    call(h -> mla_batch_memory(h, bytes));
+    return bytes[0];
+  }
+
+  private void call(LongToIntFunction call) {
     try {
-      Native.check(mla_batch_memory(handle.value(), bytes));
+      Native.check(call.applyAsInt(handle.value()));
     } finally {
       Reference.reachabilityFence(this);
     }
-    return bytes[0];
   }
 
   /** Frees the memory, after a step that runs. Streams may go on alone. Twice is harmless. */

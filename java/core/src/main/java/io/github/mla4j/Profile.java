@@ -3,11 +3,11 @@ package io.github.mla4j;
 import java.util.List;
 
 /**
- * Where a session's time went, from {@link Session#setProfiling} on.
+ * Where time went, from {@link Session#setProfiling} or {@link Batch#setProfiling} on.
  *
  * @param threads that computed
  * @param tokens that were appended
- * @param steps that they took: single tokens, chunks of prompts
+ * @param steps that they took: single tokens, of one session or of several, chunks of prompts
  * @param seconds of appending and sampling, by the clock
  * @param operations in the order of a step, all of them
  */

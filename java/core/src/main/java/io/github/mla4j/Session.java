@@ -3,7 +3,6 @@ package io.github.mla4j;
 import static io.github.mla4j.bindings.global.mla.MLA_CANCELLED;
 import static io.github.mla4j.bindings.global.mla.MLA_CONTEXT_FULL;
 import static io.github.mla4j.bindings.global.mla.MLA_OK;
-import static io.github.mla4j.bindings.global.mla.mla_operation_name;
 import static io.github.mla4j.bindings.global.mla.mla_session_append;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_all;
 import static io.github.mla4j.bindings.global.mla.mla_session_append_scored;
@@ -20,8 +19,6 @@ import static io.github.mla4j.bindings.global.mla.mla_session_save;
 import static io.github.mla4j.bindings.global.mla.mla_session_set_profiling;
 import static io.github.mla4j.bindings.global.mla.mla_session_set_sampler;
 
-import io.github.mla4j.bindings.MlaProfile;
-import io.github.mla4j.bindings.MlaProfileRow;
 import io.github.mla4j.bindings.MlaSamplerOptions;
 import io.github.mla4j.bindings.MlaWork;
 import io.github.mla4j.chat.ChatMessage;
@@ -33,15 +30,12 @@ import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
 
@@ -531,32 +525,10 @@ public final class Session implements AutoCloseable {
    */
   public Profile profile() {
     lock.lock();
-    try (MlaProfile profile = new MlaProfile();
-        MlaProfileRow row = new MlaProfileRow()) {
-      profile.struct_size(profile.sizeof());
-      row.struct_size(row.sizeof());
-      call(h -> mla_session_profile(h, profile));
-      List<OperationProfile> operations = new ArrayList<>();
-      for (int i = 0; ; i++) {
-        BytePointer name = mla_operation_name(i);
-        if (name == null) {
-          break;
-        }
-        int operation = i;
-        call(h -> mla_session_profile_row(h, operation, row));
-        operations.add(
-            new OperationProfile(
-                name.getString(StandardCharsets.UTF_8),
-                row.seconds(),
-                row.waiting_seconds(),
-                new Work(
-                    row.weight_bytes(),
-                    row.cache_bytes(),
-                    row.float_multiply_adds(),
-                    row.integer_multiply_adds())));
-      }
-      return new Profile(
-          profile.threads(), profile.tokens(), profile.steps(), profile.seconds(), operations);
+    try {
+      return ProfileReader.read(
+          profile -> call(h -> mla_session_profile(h, profile)),
+          (operation, row) -> call(h -> mla_session_profile_row(h, operation, row)));
     } finally {
       lock.unlock();
     }

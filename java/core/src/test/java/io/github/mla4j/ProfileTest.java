@@ -87,4 +87,37 @@ class ProfileTest {
       assertThrows(MlaException.class, session::profile);
     }
   }
+
+  @Test
+  void aBatchTellsOfAllItsStreams() {
+    try (Model model = Model.load(SharedFiles.stories());
+        Session one = model.newSession();
+        Session other = model.newSession();
+        Batch batch = model.newBatch(options -> options.maxSessions(2).threads(2))) {
+      assertThrows(MlaException.class, batch::profile);
+      batch.setProfiling(true);
+      for (Session session : List.of(one, other)) {
+        batch.add(session.generate("Once upon a time", options -> options.maxTokens(10)));
+      }
+      while (!batch.isEmpty()) {
+        for (TokenStream stream : batch.step()) {
+          while (stream.isReady()) {
+            stream.next();
+          }
+        }
+      }
+      Profile profile = batch.profile();
+      // The first tokens are drawn from the prompt's logits.
+      assertEquals(9, profile.steps());
+      assertEquals(18, profile.tokens());
+      assertEquals(2, profile.threads());
+      double told =
+          profile.operations().stream()
+              .mapToDouble(each -> each.seconds() + each.waitingSeconds())
+              .sum();
+      assertTrue(told > 0 && told <= profile.seconds(), profile.toString());
+      batch.setProfiling(false);
+      assertThrows(MlaException.class, batch::profile);
+    }
+  }
 }

@@ -118,8 +118,8 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--profile",
       description =
-          "Run every test of one sequence once more and tell its time by operation; single tokens "
-              + "are then sampled.")
+          "Run every test once more and tell its time by operation; single tokens are then "
+              + "sampled.")
   private boolean profiled;
 
   @Option(

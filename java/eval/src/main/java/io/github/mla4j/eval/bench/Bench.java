@@ -82,16 +82,12 @@ public final class Bench {
   }
 
   private static long work(BenchSettings settings, BenchCase test) {
-    int runs = settings.repetitions() + (isProfiled(settings, test) ? 1 : 0);
+    int runs = settings.repetitions() + (settings.profiled() ? 1 : 0);
     return work(test, warm(test)) + runs * work(test, test.tokens());
   }
 
   private static long work(BenchCase test, long tokens) {
     return tokens * (test.isPrompt() ? 1 : ALONE + test.batch() - 1);
-  }
-
-  private static boolean isProfiled(BenchSettings settings, BenchCase test) {
-    return settings.profiled() && test.batch() == 1;
   }
 
   private static int warm(BenchCase test) {
@@ -162,13 +158,16 @@ public final class Bench {
         subject.model.cacheBytesPerToken(subject.cache),
         cacheBytes,
         ProcessMemory.peakBytes(),
-        isProfiled(settings, test)
-            ? Optional.of(profile(subject, test, filled))
-            : Optional.empty());
+        settings.profiled() ? Optional.of(profile(subject, test, filled)) : Optional.empty());
   }
 
   /** One repetition, or a part of one. */
   private record Run(long nanos, long cacheBytes) {}
+
+  /** What steps of a batch are watched with. */
+  private interface Watch<T> {
+    T over(SessionCopies copies, Batch batch, Runnable steps);
+  }
 
   private Run time(Subject subject, BenchCase test, int count, Session filled) {
     Run run =
@@ -190,6 +189,20 @@ public final class Bench {
   }
 
   private Run timeTogether(Subject subject, BenchCase test, int steps, Session filled) {
+    return together(
+        subject,
+        test,
+        steps,
+        filled,
+        (copies, batch, all) -> {
+          long begin = System.nanoTime();
+          all.run();
+          return new Run(Math.max(1, System.nanoTime() - begin), copies.cacheBytes());
+        });
+  }
+
+  private <T> T together(
+      Subject subject, BenchCase test, int steps, Session filled, Watch<T> watch) {
     Map<Integer, Float> bans = ends(subject.model);
     try (SessionCopies copies =
             SessionCopies.of(subject.model, filled, test.batch(), subject.options);
@@ -205,14 +218,18 @@ public final class Bench {
                 session.generate(start, options -> options.maxTokens(steps + 1).logitBias(bans))));
       }
       step(batch); // draws from logits that are there, and evaluates nothing
-      long begin = System.nanoTime();
-      for (int i = 0; i < steps; i++) {
-        step(batch);
-      }
-      long nanos = Math.max(1, System.nanoTime() - begin);
+      T seen =
+          watch.over(
+              copies,
+              batch,
+              () -> {
+                for (int i = 0; i < steps; i++) {
+                  step(batch);
+                }
+              });
       requireAll(streams, steps + 1);
       running.removeAll(copies.sessions());
-      return new Run(nanos, copies.cacheBytes());
+      return seen;
     }
   }
 
@@ -249,6 +266,24 @@ public final class Bench {
 
   /** Single tokens are sampled here, as in real use, so that it shows what that takes. */
   private Profile profile(Subject subject, BenchCase test, Session filled) {
+    Profile profile =
+        test.batch() == 1
+            ? profileAlone(subject, test, filled)
+            : together(
+                subject,
+                test,
+                test.tokens(),
+                filled,
+                (copies, batch, steps) -> {
+                  batch.setProfiling(true);
+                  steps.run();
+                  return batch.profile();
+                });
+    done(work(test, test.tokens()), subject, test);
+    return profile;
+  }
+
+  private Profile profileAlone(Subject subject, BenchCase test, Session filled) {
     try (Session fork = tracked(filled.fork())) {
       fork.setProfiling(true);
       if (test.isPrompt()) {
@@ -256,7 +291,6 @@ public final class Bench {
       } else {
         generate(subject.model, fork, subject.tokens(test, 1), test.gen());
       }
-      done(work(test, test.tokens()), subject, test);
       running.remove(fork);
       return fork.profile();
     }

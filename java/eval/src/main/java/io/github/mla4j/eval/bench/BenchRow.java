@@ -20,7 +20,7 @@ import java.util.Optional;
  * @param cacheBytes that the caches of all sequences held afterwards, whole pages
  * @param peakBytes the most memory that the process had resident meanwhile; 0: the system does not
  *     tell
- * @param profile of one more repetition, where it was asked for and there is one sequence
+ * @param profile of one more repetition, where it was asked for
  */
 public record BenchRow(
     String model,

@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
  * @param batches sequences that go on together, in tests of single tokens
  * @param repetitions of every test, at least 1
  * @param threads that compute
- * @param profiled whether every test of one sequence is run once more, for its time by operation
+ * @param profiled whether every test is run once more, for its time by operation
  */
 public record BenchSettings(
     List<Integer> prompts,

@@ -8,6 +8,7 @@ import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CacheType;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Model;
+import io.github.mla4j.OperationProfile;
 import io.github.mla4j.Profile;
 import io.github.mla4j.Session;
 import io.github.mla4j.Work;
@@ -85,14 +86,15 @@ final class BenchTest {
         assertEquals(row.test().tokens(), profile.tokens(), "the end of a text ends nothing");
         double sampling = profile.operations().get(11).seconds();
         assertEquals(!row.test().isPrompt(), sampling > 0);
-        Work sum = Work.NONE;
-        for (var each : profile.operations()) {
-          sum = sum.plus(each.work());
-        }
+        Work sum = sum(profile);
         assertEquals(row.work().bytes(), sum.bytes(), 1e-9 * sum.bytes());
         assertEquals(row.work().multiplyAdds(), sum.multiplyAdds(), 1e-9 * sum.multiplyAdds());
       }
     }
+  }
+
+  private static Work sum(Profile profile) {
+    return profile.operations().stream().map(OperationProfile::work).reduce(Work.NONE, Work::plus);
   }
 
   /** A window in f16, and a depth of several pages. */
@@ -107,7 +109,15 @@ final class BenchTest {
       for (BenchRow row : told.rows) {
         assertEquals(2, row.samples().size());
         assertTrue(row.tokensPerSecond() > 0, row.toString());
-        assertTrue(row.profile().isEmpty(), "a profile is of one sequence");
+        Profile profile = row.profile().orElseThrow();
+        assertEquals(40, profile.steps());
+        assertEquals(40L * row.test().batch(), profile.tokens());
+        Work sum = sum(profile);
+        assertEquals(row.work().cacheBytes(), sum.cacheBytes(), 1e-9 * sum.cacheBytes());
+        assertEquals(row.work().multiplyAdds(), sum.multiplyAdds(), 1e-9 * sum.multiplyAdds());
+        // Each sequence reads a row of the embedding of its own.
+        double rows = 40.0 * (row.test().batch() - 1) * 64 * Float.BYTES;
+        assertEquals(row.work().weightBytes() + rows, sum.weightBytes());
       }
       assertEquals(2.5 * told.rows.get(2).cacheBytes(), told.rows.get(3).cacheBytes());
       assertTrue(told.rows.get(2).cacheBytes() > told.rows.get(0).cacheBytes());
