@@ -72,12 +72,14 @@ final class LatentCoordinates {
     Tensor keyUp = latent.keyUp().to(ScalarType.Double);
     Tensor valueUp = latent.valueUp().to(ScalarType.Double);
     Tensor queries = sums.queries.div(new Scalar(sums.tokens));
-    Tensor cost = balanced(cost(keyUp, queries), cost(valueUp, outputGram(latent)), covariance);
+    Tensor values = TorchScope.nested(() -> outputGram(latent));
+    List<Tensor> costs = workers.map(2, i -> i == 0 ? cost(keyUp, queries) : cost(valueUp, values));
+    Tensor cost = balanced(costs.get(0), costs.get(1), covariance);
 
     T_TensorTensor_T eigen = linalg_eigh(cost);
-    Tensor values = eigen.get0();
-    Tensor floor = values.narrow(0, values.size(0) - 1, 1).mul(new Scalar(FLOOR));
-    Tensor roots = values.maximum(floor).sqrt();
+    Tensor squares = eigen.get0();
+    Tensor floor = squares.narrow(0, squares.size(0) - 1, 1).mul(new Scalar(FLOOR));
+    Tensor roots = squares.maximum(floor).sqrt();
     Tensor vectors = eigen.get1();
     Tensor root = vectors.mm(diag_embed(roots)).mm(vectors.t());
     Tensor inverse = vectors.mm(diag_embed(roots.reciprocal())).mm(vectors.t());
@@ -89,11 +91,12 @@ final class LatentCoordinates {
     Tensor back = inverse.mm(axes).mm(turn.t());
     Tensor down = forward.mm(latent.down().to(ScalarType.Double));
     Tensor downBias = forward.mv(latent.downBias().to(ScalarType.Double).sub(mean));
+    List<Tensor> ups = workers.map(2, i -> single((i == 0 ? keyUp : valueUp).matmul(back)));
     return List.of(
         single(down),
         single(downBias),
-        single(keyUp.matmul(back)),
-        single(valueUp.matmul(back)),
+        ups.get(0),
+        ups.get(1),
         single(latent.outputBias().to(ScalarType.Double).add(ofMean(latent, valueUp, mean))));
   }
 
@@ -151,12 +154,13 @@ final class LatentCoordinates {
     return t > 2 * LEFT_OUT ? window.narrow(0, LEFT_OUT, t - LEFT_OUT) : window;
   }
 
-  /** Σ_g up_gᵀ metric_g up_g, [C, C]. */
+  /**
+   * Σ_g up_gᵀ metric_g up_g, [C, C]: one product of all heads below one another, since a wide
+   * layer's [C, C] of every head would be a gigabyte.
+   */
   private static Tensor cost(Tensor up, Tensor metric) {
-    return up.transpose(1, 2)
-        .matmul(metric)
-        .matmul(up)
-        .sum(new long[] {0}, false, new ScalarTypeOptional());
+    long width = up.size(2);
+    return up.reshape(-1, width).t().mm(metric.matmul(up).reshape(-1, width));
   }
 
   /** Both costs in one currency: what the latent's own variance costs is the same for both. */
