@@ -415,8 +415,8 @@ MLA_API mla_status mla_batch_close(mla_batch batch);
 // may have sessions in common.
 MLA_API mla_status mla_batch_next(mla_batch batch, const mla_session* sessions, int32_t n,
                                   int32_t* tokens, float* log_probabilities, mla_status* statuses);
-// As of a session, for steps of the batch; what a GPU does is not counted. A step's work is that of
-// all its sessions, for which weights are read once.
+// As of a session, for steps of the batch, in which sessions on a GPU fail meanwhile
+// (MLA_UNSUPPORTED). A step's work is that of all its sessions, for which weights are read once.
 MLA_API mla_status mla_batch_set_profiling(mla_batch batch, int32_t on);
 MLA_API mla_status mla_batch_profile(mla_batch batch, mla_profile* profile);
 MLA_API mla_status mla_batch_profile_row(mla_batch batch, int32_t operation, mla_profile_row* row);

@@ -45,7 +45,7 @@ class Profile {
     const std::chrono::steady_clock::time_point begin_;
   };
 
-  // A call that is one operation, of its caller alone or by its clock.
+  // A call that is one operation, all of it by its caller's clock.
   class Alone {
    public:
     Alone(Profile* profile, Operation operation);

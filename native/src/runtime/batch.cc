@@ -87,6 +87,7 @@ void Batch::Begin(Turn& turn) {
   Session& session = *turn.session;
   turn.token = -1;
   turn.status = session.BeginNext();
+  if (turn.status.ok() && profile_ != nullptr) turn.status = session.CheckOnCpu();
   if (!turn.status.ok() || !session.pending_.has_value()) return;
   turn.status = session.BeginDecode(1);
   if (!turn.status.ok()) return;

@@ -49,7 +49,7 @@ class Batch {
   // Whether a step may have so many turns.
   Status CheckCount(int64_t turns) const;
 
-  // From now on steps on the CPU and sampling are profiled, from nothing; or no longer.
+  // From now on steps are profiled, from nothing; or no longer. Meanwhile sessions on a GPU fail.
   void SetProfiling(bool on);
   // What was profiled so far. Error where nothing is.
   Result<Profile> ProfileSoFar();

@@ -265,6 +265,34 @@ TEST(ChoosingGpu, BatchesChooseToo) {
   }
 }
 
+TEST(ChoosingGpu, AProfiledBatchRefusesSessionsOnAGpuAlone) {
+  const Machine machine;
+  const Pair pair = NewPair(machine, Of(CacheType::kF16));
+  pair.SetSampler(Sampled(0, 0));
+  pair.Append(Tokens(5, Shape().vocabulary, 1));
+  DecoderOptions on_cpu = machine.Options(Of(CacheType::kF16), 200);
+  on_cpu.gpu = nullptr;
+  const std::shared_ptr<Session> other = Session::Create(machine.weights, on_cpu).value();
+  const std::vector<int32_t> tokens = Tokens(5, Shape().vocabulary, 1);
+  ASSERT_TRUE(other->Append(tokens.data(), 5).ok());
+  const std::shared_ptr<Batch> batch = Batch::Create(machine.weights, {}).value();
+  batch->SetProfiling(true);
+  std::vector<Batch::Turn> turns = {{pair.gpu, Status::Ok()}, {other, Status::Ok()}};
+  for (int step = 0; step < 2; ++step) {
+    ASSERT_TRUE(batch->Next(turns).ok());
+    EXPECT_EQ(turns[0].status.code(), MLA_UNSUPPORTED);
+    EXPECT_EQ(turns[0].token, -1);
+    EXPECT_TRUE(turns[1].status.ok()) << turns[1].status.message();
+  }
+  EXPECT_EQ(batch->ProfileSoFar().value().tokens(), 1);
+  batch->SetProfiling(false);
+  for (int step = 0; step < 2; ++step) {
+    ASSERT_TRUE(batch->Next(turns).ok());
+    ASSERT_TRUE(turns[0].status.ok()) << turns[0].status.message();
+    EXPECT_EQ(turns[0].token, pair.host->Next(nullptr).value());
+  }
+}
+
 // A step under way ends before the memory that it uses is given back.
 TEST(ChoosingGpu, SessionsMayGoWhileTheGpuIsAhead) {
   const Machine machine;

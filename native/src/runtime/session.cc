@@ -236,12 +236,15 @@ Status Session::SetProfiling(bool on) {
   decoder_->set_profile(nullptr);
   profile_.reset();
   if (!on) return Status::Ok();
-  if (decoder_->options().gpu != nullptr) {
-    return Status(MLA_UNSUPPORTED, "a profile is of the CPU, but the session runs on a GPU");
-  }
+  if (Status status = CheckOnCpu(); !status.ok()) return status;
   profile_ = std::make_unique<Profile>(decoder_->options().threads);
   decoder_->set_profile(profile_.get());
   return Status::Ok();
+}
+
+Status Session::CheckOnCpu() const {
+  if (decoder_->options().gpu == nullptr) return Status::Ok();
+  return Status(MLA_UNSUPPORTED, "a profile is of the CPU, but the session runs on a GPU");
 }
 
 Result<Profile> Session::ProfileSoFar() {

@@ -95,6 +95,8 @@ class Session {
           Sampler sampler);
 
   Status CheckOpen() const;
+  // Whether it may be profiled.
+  Status CheckOnCpu() const;
   Status CheckTokens(const int32_t* tokens, int32_t n) const;
 
   // All below with mutex_ held.

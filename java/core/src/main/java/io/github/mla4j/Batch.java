@@ -232,8 +232,8 @@ public final class Batch implements AutoCloseable {
   }
 
   /**
-   * From now on the time of steps is counted by operation, from nothing; or no longer. What a GPU
-   * does is not counted. It slows small models a little.
+   * From now on the time of steps is counted by operation, from nothing; or no longer. Meanwhile
+   * streams of sessions on a GPU fail. It slows small models a little.
    */
   public void setProfiling(boolean on) {
     call(h -> mla_batch_set_profiling(h, on ? 1 : 0));

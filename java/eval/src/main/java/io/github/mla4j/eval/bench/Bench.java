@@ -162,18 +162,13 @@ public final class Bench {
   }
 
   /** One repetition, or a part of one. */
-  private record Run(long nanos, long cacheBytes) {}
-
-  /** What steps of a batch are watched with. */
-  private interface Watch<T> {
-    T over(SessionCopies copies, Batch batch, Runnable steps);
-  }
+  private record Run(long nanos, long cacheBytes, Optional<Profile> profile) {}
 
   private Run time(Subject subject, BenchCase test, int count, Session filled) {
     Run run =
         test.batch() == 1
             ? timeAlone(subject, test, count, filled)
-            : timeTogether(subject, test, count, filled);
+            : timeTogether(subject, test, count, filled, false);
     done(work(test, count), subject, test);
     return run;
   }
@@ -184,25 +179,12 @@ public final class Bench {
       long nanos =
           test.isPrompt() ? TokenClock.together(fork, tokens) : TokenClock.singly(fork, tokens);
       running.remove(fork);
-      return new Run(nanos, fork.memory().cacheBytes());
+      return new Run(nanos, fork.memory().cacheBytes(), Optional.empty());
     }
   }
 
-  private Run timeTogether(Subject subject, BenchCase test, int steps, Session filled) {
-    return together(
-        subject,
-        test,
-        steps,
-        filled,
-        (copies, batch, all) -> {
-          long begin = System.nanoTime();
-          all.run();
-          return new Run(Math.max(1, System.nanoTime() - begin), copies.cacheBytes());
-        });
-  }
-
-  private <T> T together(
-      Subject subject, BenchCase test, int steps, Session filled, Watch<T> watch) {
+  private Run timeTogether(
+      Subject subject, BenchCase test, int steps, Session filled, boolean profiled) {
     Map<Integer, Float> bans = ends(subject.model);
     try (SessionCopies copies =
             SessionCopies.of(subject.model, filled, test.batch(), subject.options);
@@ -218,18 +200,16 @@ public final class Bench {
                 session.generate(start, options -> options.maxTokens(steps + 1).logitBias(bans))));
       }
       step(batch); // draws from logits that are there, and evaluates nothing
-      T seen =
-          watch.over(
-              copies,
-              batch,
-              () -> {
-                for (int i = 0; i < steps; i++) {
-                  step(batch);
-                }
-              });
+      batch.setProfiling(profiled);
+      long begin = System.nanoTime();
+      for (int i = 0; i < steps; i++) {
+        step(batch);
+      }
+      long nanos = Math.max(1, System.nanoTime() - begin);
+      Optional<Profile> profile = profiled ? Optional.of(batch.profile()) : Optional.empty();
       requireAll(streams, steps + 1);
       running.removeAll(copies.sessions());
-      return seen;
+      return new Run(nanos, copies.cacheBytes(), profile);
     }
   }
 
@@ -269,16 +249,7 @@ public final class Bench {
     Profile profile =
         test.batch() == 1
             ? profileAlone(subject, test, filled)
-            : together(
-                subject,
-                test,
-                test.tokens(),
-                filled,
-                (copies, batch, steps) -> {
-                  batch.setProfiling(true);
-                  steps.run();
-                  return batch.profile();
-                });
+            : timeTogether(subject, test, test.tokens(), filled, true).profile.orElseThrow();
     done(work(test, test.tokens()), subject, test);
     return profile;
   }
