@@ -1,5 +1,6 @@
 package io.github.mla4j.cli;
 
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.train.TinyModelTrainer;
 import io.github.mla4j.convert.train.TrainingListener;
 import io.github.mla4j.convert.train.TrainingPlan;
@@ -59,8 +60,13 @@ final class TrainCommand implements Callable<Integer> {
     if (steps != null) {
       plan = plan.withSteps(steps);
     }
-    try (TinyModelTrainer trainer = TinyModelTrainer.open(texts, output, plan, resume)) {
+    try (TinyModelTrainer trainer = TinyModelTrainer.open(texts, output, plan, resume);
+        Interrupts interrupts = Interrupts.stopping(Thread.currentThread()::interrupt)) {
+      interrupts.arm();
       trainer.run(new Lines(spec.commandLine().getOut()));
+    } catch (CancelledException e) {
+      spec.commandLine().getErr().println("mla: stopped; --resume goes on from here");
+      return Interrupts.EXIT_STATUS;
     }
     return 0;
   }

@@ -1,6 +1,5 @@
 package io.github.mla4j.cli;
 
-import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -11,6 +10,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -94,18 +96,14 @@ final class HealCommandTest {
     Path converted = converted();
     Path output = folder.resolve("healed.gguf");
     StringWriter err = new StringWriter();
-    Thread hand =
-        new Thread(
-            () -> {
-              while (!err.toString().contains("step 1,")) {
-                Thread.onSpinWait();
-              }
-              assertDoesNotThrow(CtrlC::press);
-            });
-    hand.start();
-    int status = Cli.watched(err, words(converted, output, "--minutes", 60));
-    hand.join();
-    assertEquals(130, status, err.toString());
+    Object[] words = words(converted, output, "--minutes", 60);
+    Future<Integer> status = CompletableFuture.supplyAsync(() -> Cli.watched(err, words));
+    while (!err.toString().contains("step 1,")) {
+      assertFalse(status.isDone(), err.toString());
+      Thread.sleep(5);
+    }
+    CtrlC.press();
+    assertEquals(130, status.get(60, TimeUnit.SECONDS), err.toString());
     assertTrue(err.toString().endsWith("mla: stopped; --resume goes on from here\n"));
     assertFalse(Files.exists(output));
     heal(converted, output, "--minutes", 60).fails(1, "--resume");

@@ -2,6 +2,7 @@ package io.github.mla4j.convert.train;
 
 import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.AdamW;
 import io.github.mla4j.convert.torch.Dropout;
 import io.github.mla4j.convert.torch.GradientClip;
@@ -106,7 +107,11 @@ public final class TinyModelTrainer implements AutoCloseable {
     return Arrays.hashCode(corpus.training());
   }
 
-  /** Trains to the end of the plan and writes the model folder. */
+  /**
+   * Trains to the end of the plan and writes the model folder.
+   *
+   * @throws CancelledException if the thread was interrupted; the checkpoint keeps what is done
+   */
   public void run(TrainingListener listener) throws IOException {
     long begin = System.nanoTime();
     long firstStep = step;
@@ -132,8 +137,14 @@ public final class TinyModelTrainer implements AutoCloseable {
         lastStep = step;
         loss = 0;
       }
-      if (step % plan.checkpointEvery() == 0 || last) {
+      boolean interrupted = Thread.interrupted();
+      if (interrupted || step % plan.checkpointEvery() == 0 || last) {
         saveCheckpoint();
+      }
+      if (interrupted) {
+        throw new CancelledException("training was cancelled");
+      }
+      if (step % plan.checkpointEvery() == 0 || last) {
         listener.onSample(sample());
       }
     }

@@ -274,6 +274,24 @@ class HealerTest {
     assertFalse(Files.exists(Healer.checkpointOf(output("parts"))));
   }
 
+  /** A folder's weights are read by a channel, which an interrupt closes. */
+  @Test
+  void anInterruptWhileTheTeacherIsReadCancels() {
+    HealRequest request =
+        new HealRequest(
+            converted,
+            Fixtures.source("llama-gqa"),
+            List.of(text),
+            output("never"),
+            new HealLength.Steps(5),
+            false,
+            options(Trained.ATTENTION, HealLoss.KL, CacheType.F16, 1));
+    Thread.currentThread().interrupt();
+    assertThrows(CancelledException.class, () -> Healer.heal(request, HealListener.none()));
+    assertFalse(Thread.currentThread().isInterrupted());
+    assertFalse(Files.exists(Healer.checkpointOf(output("never"))));
+  }
+
   @Test
   void aRunThatWasBegunIsNotOverwritten() {
     begin("begun", 5);

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.LlamaNames;
 import io.github.mla4j.convert.torch.LlamaShape;
 import io.github.mla4j.convert.torch.TensorValues;
@@ -199,6 +200,27 @@ class TinyModelTrainerTest {
         trainer.trainStep();
       }
       weights(trainer).forEach((name, got) -> assertArrayEquals(expected.get(name), got, name));
+    }
+  }
+
+  @Test
+  void anInterruptKeepsWhatIsDone() throws IOException {
+    try (TinyModelTrainer trainer = open("out", false)) {
+      TrainingListener interrupting =
+          new TrainingListener() {
+            @Override
+            public void onProgress(TrainingProgress progress) {
+              Thread.currentThread().interrupt();
+            }
+
+            @Override
+            public void onSample(String text) {}
+          };
+      assertThrows(CancelledException.class, () -> trainer.run(interrupting));
+      assertFalse(Thread.currentThread().isInterrupted());
+    }
+    try (TinyModelTrainer trainer = open("out", true)) {
+      assertEquals(8, trainer.step());
     }
   }
 
