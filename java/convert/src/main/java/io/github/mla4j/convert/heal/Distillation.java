@@ -12,9 +12,6 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Student and teacher in memory, and the gradients of what the student learns of a text. */
 final class Distillation implements AutoCloseable {
-  // Of a layer's stream beside the divergence; see java/convert/README.md for what was measured.
-  private static final double STREAM_WEIGHT = 0.3;
-
   private final Optional<DecoderModel> teacher;
   private final DecoderModel student;
   private final NextTokenLoss loss;
@@ -75,8 +72,9 @@ final class Distillation implements AutoCloseable {
    * Loss and gradients of a few sequences.
    *
    * @param tokens [batch, T + 1], row by row: the last of a row is only a target
+   * @param streamWeight of {@link StreamLoss}
    */
-  GradientWorkers.Share share(long[] tokens, int batch) {
+  GradientWorkers.Share share(long[] tokens, int batch, double streamWeight) {
     Tensor rows =
         place.place(AbstractTensor.create(tokens, batch, tokens.length / batch), ScalarType.Long);
     long length = rows.size(1) - 1;
@@ -84,7 +82,7 @@ final class Distillation implements AutoCloseable {
     Tensor next = rows.narrow(1, 1, length).reshape(-1);
     try (Gradients gradients = new Gradients(trained().all().keySet());
         WindowPass pass = new WindowPass(student.decoder(), ids);
-        StreamLoss streams = new StreamLoss(STREAM_WEIGHT, batch)) {
+        StreamLoss streams = new StreamLoss(streamWeight, batch)) {
       Tensor state = pass.state();
       Tensor wanted =
           teacher.map(model -> model.decoder().lastState(ids, streams::teach)).orElse(state);

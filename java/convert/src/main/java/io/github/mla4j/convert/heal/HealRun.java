@@ -152,12 +152,13 @@ final class HealRun implements AutoCloseable {
 
   private List<Supplier<GradientWorkers.Share>> shares(long step) {
     long[] batch = windows.batch(step, options.batch());
+    double streamWeight = StreamLoss.weight(Math.min(1, clock.share()));
     int rows = options.batch() / shares();
     int width = batch.length / shares();
     List<Supplier<GradientWorkers.Share>> shares = new ArrayList<>();
     for (int share = 0; share < shares(); share++) {
       long[] part = Arrays.copyOfRange(batch, share * width, (share + 1) * width);
-      shares.add(() -> distillation.share(part, rows));
+      shares.add(() -> distillation.share(part, rows, streamWeight));
     }
     return shares;
   }

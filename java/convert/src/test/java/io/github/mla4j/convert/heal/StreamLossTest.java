@@ -4,6 +4,8 @@ import static org.bytedeco.pytorch.global.torch.grad;
 import static org.bytedeco.pytorch.global.torch.manual_seed;
 import static org.bytedeco.pytorch.global.torch.ones;
 import static org.bytedeco.pytorch.global.torch.randn;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.mla4j.convert.torch.Tensors;
 import io.github.mla4j.convert.torch.TorchScope;
@@ -51,6 +53,15 @@ class StreamLossTest {
 
   private static Tensor counted(Tensor stream) {
     return stream.view(BATCH, TOKENS, WIDTH).narrow(1, 4, TOKENS - 4);
+  }
+
+  @Test
+  void countsLessAndLessOverARun() {
+    assertEquals(0.3, StreamLoss.weight(0));
+    assertEquals(0, StreamLoss.weight(1));
+    for (double done = 0; done < 1; done += 0.125) {
+      assertTrue(StreamLoss.weight(done) > StreamLoss.weight(done + 0.125));
+    }
   }
 
   @Test
