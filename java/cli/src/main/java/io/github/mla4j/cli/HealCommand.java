@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -147,8 +148,10 @@ final class HealCommand implements Callable<Integer> {
       names = "--ctx",
       paramLabel = "N",
       description =
-          "Tokens of a window (default: " + HealRequest.Options.DEFAULT_WINDOW_TOKENS + ").")
-  private int windowTokens = HealRequest.Options.DEFAULT_WINDOW_TOKENS;
+          "Tokens of a window (default: "
+              + HealRequest.Options.DEFAULT_WINDOW_TOKENS
+              + ", or the model's context where that is shorter).")
+  private Integer windowTokens;
 
   @Option(
       names = "--batch",
@@ -228,7 +231,7 @@ final class HealCommand implements Callable<Integer> {
               schedule,
               rate == null ? OptionalDouble.empty() : OptionalDouble.of(rate),
               CacheType.of(cache),
-              windowTokens,
+              windowTokens == null ? OptionalInt.empty() : OptionalInt.of(windowTokens),
               batch,
               seed,
               device,

@@ -30,11 +30,18 @@ final class Distillation implements AutoCloseable {
             loss);
   }
 
-  /** Reads both models' tensors; the files may be closed afterwards. */
+  /**
+   * Reads both models' tensors; the files may be closed afterwards.
+   *
+   * @param positions of the longest sequence
+   */
   static Distillation open(
-      ConvertedFile converted, Teacher source, HealRequest.Options options, TorchPlace place) {
+      ConvertedFile converted,
+      Teacher source,
+      HealRequest.Options options,
+      int positions,
+      TorchPlace place) {
     ModelConfig config = source.config();
-    int positions = options.windowTokens();
     LatentQuantizer quantizer = LatentQuantizer.of(options.cache());
     List<AttentionForm> forms = converted.forms(config);
     if (!options.loss().asksTeacher()) {

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 
 /**
  * What to heal, and how.
@@ -48,7 +49,8 @@ public record HealRequest(
    * @param schedule of the learning rate
    * @param rate at its peak, as the schedule means it; empty: the schedule's own
    * @param cache that the model learns to live with
-   * @param windowTokens of a sequence
+   * @param windowTokens of a sequence; empty: {@link #DEFAULT_WINDOW_TOKENS}, or the model's
+   *     context where that is shorter
    * @param batch sequences of a step
    * @param seed of the order of the text
    * @param device what computes
@@ -62,14 +64,14 @@ public record HealRequest(
       HealSchedule schedule,
       OptionalDouble rate,
       CacheType cache,
-      int windowTokens,
+      OptionalInt windowTokens,
       int batch,
       long seed,
       HealDevice device,
       Optional<Precision> precision,
       Optional<TensorType> type) {
-    /** Tokens of a sequence. */
-    public static final int DEFAULT_WINDOW_TOKENS = 512;
+    /** Tokens of a sequence: a model learns to look only as far back as they reach. */
+    public static final int DEFAULT_WINDOW_TOKENS = 1024;
 
     /** One sequence for each of two cores. */
     public static final int DEFAULT_BATCH = 2;
@@ -83,7 +85,9 @@ public record HealRequest(
       Objects.requireNonNull(device, "device");
       Objects.requireNonNull(precision, "precision");
       Objects.requireNonNull(type, "type");
-      require(windowTokens >= 2, "windowTokens", windowTokens, "at least 2");
+      Objects.requireNonNull(windowTokens, "windowTokens");
+      int window = windowTokens.orElse(DEFAULT_WINDOW_TOKENS);
+      require(window >= 2, "windowTokens", window, "at least 2");
       require(batch >= 1, "batch", batch, "at least 1");
       require(
           rate.isEmpty() || (rate.getAsDouble() > 0 && rate.getAsDouble() < 1),
@@ -106,12 +110,17 @@ public record HealRequest(
           HealSchedule.SHORT,
           OptionalDouble.empty(),
           CacheType.F16,
-          DEFAULT_WINDOW_TOKENS,
+          OptionalInt.empty(),
           DEFAULT_BATCH,
           1,
           HealDevice.CPU,
           Optional.empty(),
           Optional.empty());
+    }
+
+    /** Tokens of a sequence of a model with a context of so many. */
+    int windowTokensWithin(int context) {
+      return windowTokens.orElse(Math.min(DEFAULT_WINDOW_TOKENS, context));
     }
 
     /** The peak of the rate. */

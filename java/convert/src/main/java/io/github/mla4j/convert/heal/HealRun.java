@@ -169,7 +169,7 @@ final class HealRun implements AutoCloseable {
   }
 
   private long tokensOfStep() {
-    return (long) options.batch() * options.windowTokens();
+    return (long) options.batch() * windows.length();
   }
 
   long steps() {

@@ -88,16 +88,17 @@ public final class Healer {
     converted.checkAgainst(teacher);
     HealRequest.Options options = request.options();
     int longest = teacher.config().contextLength();
-    if (options.windowTokens() > longest) {
+    int windowTokens = options.windowTokensWithin(longest);
+    if (windowTokens > longest) {
       throw new IllegalArgumentException(
-          "windows of %,d tokens: the model's context has %,d"
-              .formatted(options.windowTokens(), longest));
+          "windows of %,d tokens: the model's context has %,d".formatted(windowTokens, longest));
     }
     TorchPlace place = TorchPlace.of(options.device(), options.precision());
     HealData data = read(converted);
-    TokenWindows windows = data.windows(options.windowTokens(), options.seed());
+    TokenWindows windows = data.windows(windowTokens, options.seed());
     String teacherHash = Sha256.of(teacher.source().weightFiles());
-    try (Distillation distillation = Distillation.open(converted, teacher, options, place);
+    try (Distillation distillation =
+            Distillation.open(converted, teacher, options, windowTokens, place);
         HealRun run =
             new HealRun(
                 request.length(),
@@ -106,7 +107,7 @@ public final class Healer {
                 windows,
                 place,
                 checkpoint,
-                settings(teacherHash, data.sha256()))) {
+                settings(teacherHash, data.sha256(), windowTokens))) {
       if (begun) {
         run.resume(listener);
       }
@@ -149,7 +150,8 @@ public final class Healer {
   }
 
   /** What must stay the same for a run to be resumed. */
-  private String settings(String teacherHash, String dataHash) throws IOException {
+  private String settings(String teacherHash, String dataHash, int windowTokens)
+      throws IOException {
     HealRequest.Options options = request.options();
     boolean relative = options.schedule().isRelative();
     return String.join(
@@ -163,7 +165,7 @@ public final class Healer {
         "schedule: " + Labels.of(options.schedule()) + (relative ? " by muon" : ""),
         "rate: " + options.peakRate(),
         "cache: " + options.cache().label(),
-        "window: " + options.windowTokens(),
+        "window: " + windowTokens,
         "batch: " + options.batch(),
         "seed: " + options.seed());
   }

@@ -32,6 +32,11 @@ public final class TokenWindows {
     }
   }
 
+  /** Tokens that the model sees of a window. */
+  public int length() {
+    return length;
+  }
+
   /** Windows dealt out before the order is drawn anew. */
   public int perEpoch() {
     return perEpoch;

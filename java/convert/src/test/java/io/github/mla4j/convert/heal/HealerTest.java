@@ -26,6 +26,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import javax.imageio.ImageIO;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
@@ -68,7 +69,7 @@ class HealerTest {
         HealSchedule.SHORT,
         OptionalDouble.of(1e-2),
         cache,
-        64,
+        OptionalInt.of(64),
         2,
         seed,
         HealDevice.CPU,
@@ -227,6 +228,17 @@ class HealerTest {
       assertTrue(file.tensors().stream().allMatch(tensor -> tensor.type() == TensorType.F32));
     }
     DecoderTest.student(source, output("healed"));
+  }
+
+  @Test
+  void windowsAreNoLongerThanTheContext() throws IOException {
+    Files.writeString(text, STORY.repeat(12));
+    HealRequest request = request("healed", 1, false);
+    HealReport report =
+        Healer.heal(with(request, HealRequest.Options.defaults()), HealListener.none());
+    int context = 512;
+    assertTrue(context < HealRequest.Options.DEFAULT_WINDOW_TOKENS);
+    assertEquals(HealRequest.Options.DEFAULT_BATCH * context, report.tokens());
   }
 
   @Test
