@@ -70,7 +70,7 @@ public record HealRequest(
       HealDevice device,
       Optional<Precision> precision,
       Optional<TensorType> type) {
-    /** Tokens of a sequence: a model learns to look only as far back as they reach. */
+    /** Tokens of a sequence; see java/convert/README.md for what longer ones gain. */
     public static final int DEFAULT_WINDOW_TOKENS = 1024;
 
     /** One sequence for each of two cores. */

@@ -114,7 +114,7 @@ final class HealRun implements AutoCloseable {
     listener.onProgress(
         new HealProgress(
             clock.steps(),
-            Math.min(1, clock.share()),
+            clock.share(),
             losses.mean((int) firstUnreported, losses.size()),
             tokens / (since.toNanos() * 1e-9),
             clock.left()));
@@ -152,7 +152,7 @@ final class HealRun implements AutoCloseable {
 
   private List<Supplier<GradientWorkers.Share>> shares(long step) {
     long[] batch = windows.batch(step, options.batch());
-    double streamWeight = StreamLoss.weight(Math.min(1, clock.share()));
+    double streamWeight = StreamLoss.weight(clock.share());
     int rows = options.batch() / shares();
     int width = batch.length / shares();
     List<Supplier<GradientWorkers.Share>> shares = new ArrayList<>();

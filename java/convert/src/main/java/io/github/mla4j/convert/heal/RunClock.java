@@ -45,9 +45,11 @@ final class RunClock {
         : steps > 0 && share(lastStepNanos / 2) >= 1;
   }
 
-  /** Share of the run that is done. */
+  /** Share of the run that is done, at most 1. */
   double share() {
-    return length instanceof HealLength.Steps all ? (double) steps / all.steps() : share(0);
+    return length instanceof HealLength.Steps all
+        ? (double) steps / all.steps()
+        : Math.min(1, share(0));
   }
 
   /** Share of the run that will be done after the next step, as far as can be told. */

@@ -137,14 +137,15 @@ public final class TinyModelTrainer implements AutoCloseable {
         lastStep = step;
         loss = 0;
       }
+      boolean due = step % plan.checkpointEvery() == 0 || last;
       boolean interrupted = Thread.interrupted();
-      if (interrupted || step % plan.checkpointEvery() == 0 || last) {
+      if (due || interrupted) {
         saveCheckpoint();
       }
       if (interrupted) {
         throw new CancelledException("training was cancelled");
       }
-      if (step % plan.checkpointEvery() == 0 || last) {
+      if (due) {
         listener.onSample(sample());
       }
     }

@@ -61,6 +61,7 @@ class HealScheduleTest {
     RunClock clock = new RunClock(new HealLength.Minutes(1), Duration.ZERO, 0, () -> now[0]);
     now[0] = Duration.ofMinutes(2).toNanos();
     assertTrue(!clock.done());
+    assertEquals(1, clock.share());
     clock.step(now[0]);
     assertTrue(clock.done());
   }
