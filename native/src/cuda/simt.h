@@ -30,6 +30,7 @@
 #define MLA_PRAGMA(text) _Pragma(#text)
 #define MLA_UNROLL_BY(count) MLA_PRAGMA(unroll(count))
 #else
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
@@ -87,6 +88,18 @@ MLA_DEVICE T LoadShared(int address) {
   return *static_cast<const T*>(__cvta_shared_to_generic(static_cast<size_t>(address)));
 }
 
+template <typename T>
+MLA_DEVICE void StoreShared(int address, const T& value) {
+  *static_cast<T*>(__cvta_shared_to_generic(static_cast<size_t>(address))) = value;
+}
+// A load of a word, for addresses that nvcc 13.0 cannot see through: it does not end where some
+// are chosen between.
+MLA_DEVICE uint32_t LoadSharedWord(int address) {
+  uint32_t word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address));
+  return word;
+}
+
 MLA_DEVICE void SyncBlock() { __syncthreads(); }
 MLA_DEVICE void SyncWarp() { __syncwarp(); }
 
@@ -100,6 +113,9 @@ template <typename T>
 MLA_DEVICE T ShuffleXor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
+
+// Warp: whether any lane says so.
+MLA_DEVICE bool AnyLane(bool one) { return __any_sync(0xffffffffu, one) != 0; }
 
 // Four products of bytes and a sum. A field of a cache row is unsigned, its query signed.
 MLA_DEVICE int Dot4(int a, int b, int sum) { return __dp4a(a, b, sum); }
@@ -133,6 +149,13 @@ MLA_DEVICE uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   return __byte_perm(a, b, digits);
 }
 
+// The same where all digits are below 8 already.
+MLA_DEVICE uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t digits) {
+  uint32_t picked;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(picked) : "r"(a), "r"(b), "r"(digits));
+  return picked;
+}
+
 // In shared memory; what was there before.
 MLA_DEVICE uint32_t AtomicAdd(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 
@@ -144,6 +167,7 @@ MLA_DEVICE float Abs(float x) { return fabsf(x); }
 // Of a number and NaN: the number.
 MLA_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 MLA_DEVICE float Min(float a, float b) { return fminf(a, b); }
+MLA_DEVICE float Ceil(float x) { return ceilf(x); }
 // Nearest, halves to even.
 MLA_DEVICE int RoundToInt(float x) { return __float2int_rn(x); }
 MLA_DEVICE double RoundToWhole(double x) { return rint(x); }
@@ -224,6 +248,15 @@ MLA_DEVICE void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// The same with nothing to add to.
+MLA_DEVICE void MmaOf(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%10, %10, %10, %10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0f));
+}
+
 // Warp: four 8 x 8 matrices of halves from shared memory. Lane i gives the address of row i % 8 of
 // matrix i / 8 (or SharedAddress's number of it), 16 bytes at a 16-byte boundary; to[m] gets of
 // matrix m the elements 2t, 2t + 1 of row g (g, t as in Mma).
@@ -253,6 +286,10 @@ MLA_DEVICE void LoadMatricesTransposed(uint32_t (&to)[4], const void* row) {
 MLA_DEVICE void CopyAsync(void* shared, const void* global) {
   const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+// The same to SharedAddress's number.
+MLA_DEVICE void CopyAsync(int shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
 // The same of 4 bytes at a 4-byte boundary.
 MLA_DEVICE void CopyWordAsync(void* shared, const void* global) {
@@ -426,6 +463,11 @@ template <typename T>
 T LoadShared(int address) {
   return *reinterpret_cast<const T*>(SharedMemory() + address);
 }
+template <typename T>
+void StoreShared(int address, const T& value) {
+  *reinterpret_cast<T*>(SharedMemory() + address) = value;
+}
+inline uint32_t LoadSharedWord(int address) { return LoadShared<uint32_t>(address); }
 inline void SyncBlock() { Emulator::SyncBlock(); }
 inline void SyncWarp() { Emulator::SyncWarp(); }
 
@@ -436,6 +478,11 @@ T Shuffle(T value, int lane) {
 template <typename T>
 T ShuffleXor(T value, int mask) {
   return Emulator::Exchange(value)[(ThreadIndex() % kWarp) ^ mask];
+}
+
+inline bool AnyLane(bool one) {
+  const bool* all = Emulator::Exchange(one);
+  return std::any_of(all, all + kWarp, [](bool each) { return each; });
 }
 
 inline int Dot4(int a, int b, int sum) {
@@ -473,6 +520,8 @@ inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   return result;
 }
 
+inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t digits) { return Bytes(a, b, digits); }
+
 inline uint32_t AtomicAdd(uint32_t* to, uint32_t value) {
   const uint32_t before = *to;
   *to += value;
@@ -486,6 +535,7 @@ inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
 inline float Abs(float x) { return std::fabs(x); }
 inline float Max(float a, float b) { return std::fmax(a, b); }
 inline float Min(float a, float b) { return std::fmin(a, b); }
+inline float Ceil(float x) { return std::ceil(x); }
 inline int RoundToInt(float x) { return static_cast<int>(std::lrint(x)); }
 inline double RoundToWhole(double x) { return std::nearbyint(x); }
 inline void SinCosPi(float x, float* sin, float* cos) {
@@ -512,6 +562,10 @@ inline void Prefetch(const uint8_t*, int64_t) {}
 inline void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   Emulator::Mma(d, a, b);
 }
+inline void MmaOf(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  for (float& x : d) x = 0.0f;
+  Emulator::Mma(d, a, b);
+}
 inline void LoadMatrices(uint32_t (&to)[4], const void* row) {
   Emulator::LoadMatrices(to, row, false);
 }
@@ -524,6 +578,9 @@ inline void LoadMatricesTransposed(uint32_t (&to)[4], int at) {
 }
 
 inline void CopyAsync(void* shared, const void* global) { Emulator::CopyAsync(shared, global, 16); }
+inline void CopyAsync(int shared, const void* global) {
+  CopyAsync(SharedMemory() + shared, global);
+}
 inline void CopyWordAsync(void* shared, const void* global) {
   Emulator::CopyAsync(shared, global, 4);
 }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cache/cache_testing.h"
 #include "cuda/gpu_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/errors_testing.h"
@@ -236,6 +237,62 @@ TEST(GpuAttention, OfAnyLayoutAgreesWithTheFormula) {
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
 }
 
+// What conversions have: of any rank and type, with windows, by the kernel that is for them.
+TEST(GpuAttention, OneLatentOfAnyRankAgreesWithTheFormula) {
+  Errors errors(kMost);
+  int latent = 0;
+  for (uint32_t seed = 200; seed < 290; ++seed) {
+    std::mt19937 random(seed);
+    Options options;
+    options.type = kTypes[1 + seed % 4];
+    // Float rows of other lengths go to the other kernel.
+    const int32_t by = Pick<int32_t>(random, {1, 8, 8, 8});
+    const int32_t rank =
+        by * Pick<int32_t>(random, by == 1 ? std::vector<int32_t>{1, 31, 33, 100, 515}
+                                           : std::vector<int32_t>{1, 4, 11, 16, 17, 32, 65, 90});
+    const int32_t rope_dim = Pick<int32_t>(random, {0, 8, 16, 32, 64, 104});
+    if (options.type != CacheType::kF16 && seed % 3 > 0) {
+      options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
+    }
+    const LayerLayout layout =
+        MakeLayout(Kind::kJoint, Pick<int32_t>(random, {1, 3}), Pick<int32_t>(random, {1, 3, 11}),
+                   rope_dim == 0 ? 0 : 1, rope_dim, rank, 0);
+    options.group = Pick<int32_t>(random, {32, 64});
+    options.queries = Pick<int32_t>(random, {1, 1, 1, 2, 5});
+    options.window = Pick<int32_t>(random, {0, 0, 0, 1, 70});
+    options.residual = Pick<int32_t>(random, {0, 0, 1, 20, 128, 300});
+    options.sink = Pick<int32_t>(random, {0, 0, 1, 4, 64});
+    const int32_t first = Pick<int32_t>(random, {0, 1, 63, 64, 129, 400});
+    TestGpu gpu(kOrders[seed % std::size(kOrders)]);
+    const auto plan = GpuAttentionPlan::Create(layout, options.Cache(), options.queries, gpu);
+    latent += plan.ok() && plan.value().latent() != nullptr;
+    ASSERT_NO_FATAL_FAILURE(CompareOn(gpu, layout, options, {first, 70}, seed, &errors));
+  }
+  EXPECT_GT(latent, 45);
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
+// Whose scores are seldom within reach of the references that warps share.
+TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
+  Errors errors(kMost);
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+    for (const float by : {0.3f, 3.0f, 8.0f}) {
+      Options options;
+      options.type = type;
+      TestGpu gpu(Emulator::Order::kShuffled);
+      Batch batch(MakeLayout(Kind::kJoint, 1, 9, 1, 16, 88, 0), options, {900, 20}, 3, gpu);
+      ASSERT_NE(batch.plan->latent(), nullptr);
+      batch.call.scale *= by;
+      for (const auto& problem : batch.problems) problem->params.scale *= by;
+      const auto actual = batch.Run();
+      for (size_t i = 0; i < actual.size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(
+            errors.Add(actual[i], batch.problems[i]->Reference(nullptr), std::to_string(by)));
+      }
+    }
+  }
+}
+
 TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
   Errors errors(kMost);
   int turn = 0;
@@ -425,6 +482,46 @@ TEST(GpuAttention, BrokenQueriesStayVisibleAndAlone) {
       }
     }
   }
+}
+
+TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
+  const TestGpu gpu;
+  const auto is_latent = [&](const LayerLayout& layout, CacheType type, int32_t residual) {
+    const auto plan = GpuAttentionPlan::Create(layout, Of(type, residual), 1, gpu);
+    EXPECT_TRUE(plan.ok());
+    return plan.ok() && plan.value().latent() != nullptr;
+  };
+  const auto joint = [](int32_t rope_groups, int32_t latent) {
+    return MakeLayout(Kind::kJoint, 2, 4, rope_groups, 8, latent, 0);
+  };
+  EXPECT_TRUE(is_latent(joint(1, 88), CacheType::kF16, 0));
+  EXPECT_TRUE(is_latent(joint(1, 88), CacheType::kInt4, 128));
+  EXPECT_TRUE(is_latent(joint(1, 89), CacheType::kInt2, 0));
+  EXPECT_FALSE(is_latent(joint(1, 89), CacheType::kInt2, 128)) << "float rows between units";
+  EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kF32, 0));
+  EXPECT_FALSE(is_latent(joint(2, 88), CacheType::kF16, 0)) << "rotary rows of heads";
+  EXPECT_FALSE(is_latent(joint(1, 1032), CacheType::kInt4, 0)) << "more than its sums hold";
+  EXPECT_FALSE(is_latent(MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16), CacheType::kF16, 0));
+  EXPECT_FALSE(is_latent(MakeLayout(Kind::kSplit, 2, 4, 1, 8, 16, 16), CacheType::kF16, 0));
+}
+
+TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {
+  GpuAttentionSizes sizes = {};
+  sizes.least_split = 64;
+  sizes.usual_splits = 48;
+  sizes.long_split = 512;
+  sizes.most_splits = 264;
+  int32_t before = 0;
+  for (int32_t seen = 1; seen < 300'000; seen += 63) {
+    const int32_t splits = sizes.Splits(seen);
+    ASSERT_GE(splits, before) << seen;
+    ASSERT_LE(splits, 264);
+    before = splits;
+  }
+  EXPECT_EQ(sizes.Splits(64), 1);
+  EXPECT_EQ(sizes.Splits(8192), 48);
+  EXPECT_EQ(sizes.Splits(131072), 256);
+  EXPECT_EQ(sizes.Splits(1 << 20), 264);
 }
 
 TEST(GpuAttentionPlan, RefusesWhatItCannotDo) {

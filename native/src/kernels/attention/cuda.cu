@@ -14,6 +14,8 @@
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_latent_work.h"
+#include "kernels/attention/gpu_merge.h"
 #include "kernels/attention/gpu_query.h"
 #include "kernels/attention/gpu_scores.h"
 #include "kernels/attention/gpu_shared.h"
@@ -149,67 +151,13 @@ void Attend(const AttendArgs a) {
   Finish<kWarps, kPacked>(a, s, work, split, sums);
 }
 
-constexpr int kMergeWarps = 8;
-constexpr int kMergeElements = kWarp * kUnitElements;  // a block
-
-MLA_BOTH int MergeBytes(int splits) { return (splits + kMergeWarps * kMergeElements) * 4; }
-
-// out = sum of shares * means / sum of shares, share = 2^(maximum - largest maximum) * total.
-// Grid: rows (query, head), groups of elements, sequences. A warp adds every eighth split in order,
-// then they are added in the order of warps.
 MLA_KERNEL void Merge(const AttendArgs a) {
-  WaitForEarlier();
-  LetLaterStart();
-  const int sequence = BlockZ(), position = a.call.positions[sequence];
-  if (position < 0) return;
-  const int32_t* tables = a.call.tables;
-  const int query = BlockX() / a.sizes.heads, head = BlockX() % a.sizes.heads;
-  const int length = tables[a.sizes.tasks + head], first = BlockY() * kMergeElements;
-  const Work work =
-      PlanWork(a, *reinterpret_cast<const GpuTask*>(tables + tables[0]), sequence, position);
-  if (work.splits == 1 || first >= length) return;
-  float* sums = reinterpret_cast<float*>(SharedMemory());  // [warps][elements]
-  float* shares = sums + kMergeWarps * kMergeElements;     // [splits]
-  float maximum = -Infinity();
-  for (int i = Lane(); i < work.splits; i += kWarp) {
-    maximum = Max(maximum, PartialRow(a, sequence, i, query, head)[0]);
-  }
-  maximum = MaxOver(maximum, kWarp);
-  float total = 0.0f;
-  for (int i = Lane(); i < work.splits; i += kWarp) {
-    const float* partial = PartialRow(a, sequence, i, query, head);
-    const float share = Exp2(partial[0] - maximum) * partial[1];
-    if (WarpIndex() == 0) shares[i] = share;
-    total += share;
-  }
-  total = SumOver(total, kWarp);
-  SyncBlock();
-  const int element = first + Lane() * kUnitElements;
-  float mine[kUnitElements] = {};
-  if (element < length) {
-    MLA_UNROLL_BY(4)
-    for (int i = WarpIndex(); i < work.splits; i += kMergeWarps) {
-      const Quad means = LoadQuad(PartialRow(a, sequence, i, query, head) + 4 + element / 2);
-      MLA_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        mine[2 * j] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j]));
-        mine[2 * j + 1] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j] >> 16));
-      }
-    }
-  }
-  float* to = sums + WarpIndex() * kMergeElements + Lane() * kUnitElements;
-  MLA_UNROLL
-  for (int j = 0; j < kUnitElements; ++j) to[j] = mine[j];
-  SyncBlock();
-  const int e = first + ThreadIndex();
-  if (e >= length) return;
-  float sum = 0.0f;
-  for (int w = 0; w < kMergeWarps; ++w) sum += sums[w * kMergeElements + ThreadIndex()];
-  a.call
-      .out[sequence * a.call.out_sequence + query * a.call.out_query + head * a.call.out_head + e] =
-      sum / total;
+  MergeSplits(a, [&](int sequence, int position) {
+    const int32_t* tables = a.call.tables;
+    const GpuTask& task = *reinterpret_cast<const GpuTask*>(tables + tables[0]);
+    return PlanWork(a, task, sequence, position).splits;
+  });
 }
-static_assert(kMergeElements == kMergeWarps * kWarp, "a thread an element at the end");
 
 // Grid: groups of rows (query, head), sequences. A warp a row.
 constexpr int kPrepareWarps = 4;
@@ -264,12 +212,9 @@ void Launch(GpuStream& stream, const GpuAttention& call) {
     Launch(stream, {(rows + kPrepareWarps - 1) / kPrepareWarps, call.sequences},
            kPrepareWarps * kWarp, 0, PrepareQueries, args);
   }
+  if (plan.latent() != nullptr) return LaunchLatent(stream, args);
   LaunchAttend(stream, args, std::make_index_sequence<std::size(kGpuAttentionShapes)>());
-  if (args.splits == 1) return;
-  const Grid grid = {args.sizes.queries * args.sizes.heads,
-                     (args.sizes.value_length + kMergeElements - 1) / kMergeElements,
-                     call.sequences};
-  Launch(stream, grid, kMergeWarps * kWarp, MergeBytes(args.splits), Merge, args);
+  if (args.splits > 1) LaunchMerge(stream, args, Merge);
 }
 
 }  // namespace mla::MLA_GPU

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <string>
 #include <utility>
 
+#include "kernels/attention/gpu_latent_plan.h"
 #include "kernels/attention/gpu_task_heads.h"
 #include "kernels/attention/gpu_task_rows.h"
 #include "kernels/attention/rounding.h"
@@ -62,8 +64,6 @@ class Planner {
   int32_t key_elements() const { return layout_.rope_dim + longest_key_; }
 
  private:
-  int32_t HeadsPerKv() const { return layout_.heads / layout_.kv_heads; }
-
   int32_t WantedColumns() const {
     const int32_t columns = MostSharedColumns(layout_, queries_);
     if (columns > 32) return longest_value_ <= 8 * kValueStrip ? 64 : 32;
@@ -160,24 +160,13 @@ class Planner {
     SetSplits();
   }
 
-  GpuColumn ColumnOf(const GpuTaskHeads& task, int32_t c) const {
-    const int32_t column = task.first_column + c, each = HeadsPerKv() * queries_;
-    const int32_t kv = column / each, in_kv = column % each;
-    const bool one_rope = layout_.rope_groups == 1;
-    // Behind the last column: in the order of rotary groups still.
-    if (c >= task.columns) {
-      return {-1, 0, one_rope ? 0 : static_cast<int32_t>(task.kv_heads.size()) - 1, 0};
-    }
-    const int32_t head = task.kv_heads[static_cast<size_t>(kv)] * HeadsPerKv() + in_kv / queries_;
-    return {head, in_kv % queries_, one_rope ? 0 : kv, kv};
-  }
-
   std::vector<int32_t> WriteTask(const GpuTaskHeads& heads, const int32_t (&form_tokens)[kRowForms],
                                  int32_t most_bytes) const {
     std::vector<int32_t> columns;
     std::vector<GpuTilePiece> pieces;
     std::vector<GpuTileRun> runs;
-    for (int32_t c = 0; c < variant.columns; ++c) Append(ColumnOf(heads, c), &columns);
+    for (int32_t c = 0; c < variant.columns; ++c)
+      Append(ColumnOf(layout_, queries_, heads, c), &columns);
     const int32_t header = static_cast<int32_t>(sizeof(GpuTask) / 4 + columns.size());
     GpuTask task = {};
     task.rope_groups = rows_.RopeGroups(heads);
@@ -213,30 +202,15 @@ class Planner {
     return all;
   }
 
-  // Where each task begins, each head's value length and key length, then the tasks.
   void WriteTables(const std::vector<GpuTaskHeads>& tasks, const int32_t (&form_tokens)[kRowForms],
                    int32_t most_bytes) {
-    const size_t header = RoundUp<size_t>(tasks.size() + 2 * static_cast<size_t>(layout_.heads), 4);
     std::vector<std::vector<int32_t>> written;
     for (const GpuTaskHeads& task : tasks) {
       written.push_back(WriteTask(task, form_tokens, most_bytes));
       sizes.task_bytes =
           std::max(sizes.task_bytes, static_cast<int32_t>(written.back().size()) * 4);
     }
-    tables.clear();
-    int32_t at = static_cast<int32_t>(header);
-    for (const auto& task : written) {
-      tables.push_back(at);
-      at += static_cast<int32_t>(task.size());
-    }
-    for (int32_t h = 0; h < layout_.heads; ++h) {
-      tables.push_back(layout_.value_length(h / HeadsPerKv()));
-    }
-    for (int32_t h = 0; h < layout_.heads; ++h) {
-      tables.push_back(layout_.key_length(h / HeadsPerKv()));
-    }
-    tables.resize(header);
-    for (const auto& task : written) tables.insert(tables.end(), task.begin(), task.end());
+    tables = JoinTables(layout_, written);
   }
 
   // A split costs its queries, and halves of sums that are written and read again; a processor
@@ -251,6 +225,8 @@ class Planner {
     const int64_t token = std::max(kTokenBytes, page_bytes / kPageTokens / sizes.tasks);
     const int64_t tokens = RoundUp<int64_t>(3 * overhead / token, kPageTokens);
     sizes.least_split = static_cast<int32_t>(std::clamp(tokens, kLeast, kMost));
+    sizes.usual_splits = std::numeric_limits<int32_t>::max();
+    sizes.long_split = sizes.least_split;
     const int32_t side_by_side = std::min(4, std::max(1, stream_.shared_bytes() / shared_bytes));
     sizes.most_splits = std::max(1, stream_.processors() * side_by_side / sizes.tasks);
   }
@@ -271,6 +247,16 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
     return Status(MLA_INVALID_ARGUMENT, "attention of " + std::to_string(queries) +
                                             " queries a step, expected 1 to " +
                                             std::to_string(kMostQueries));
+  }
+  if (std::optional<GpuLatentPlan> latent = PlanLatent(layout, options, queries, stream)) {
+    GpuAttentionPlan plan;
+    plan.sizes_ = latent->sizes;
+    plan.shared_bytes_ = latent->shared_bytes;
+    plan.tables_ = std::move(latent->tables);
+    plan.latent_ = latent->latent;
+    plan.latent_shape_ = latent->shape;
+    plan.blocks_ = latent->blocks * stream.processors();
+    return plan;
   }
   Planner planner(layout, options, queries, stream);
   if (!planner.Plan()) {
@@ -295,7 +281,13 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
 
 int32_t GpuAttentionPlan::MostSplits(int32_t bucket, int32_t window) const {
   const int64_t in_window = window > 0 ? int64_t{window} + sizes_.queries - 1 : bucket;
-  return sizes_.Splits(static_cast<int32_t>(std::clamp<int64_t>(in_window, 1, bucket)));
+  const int32_t splits =
+      sizes_.Splits(static_cast<int32_t>(std::clamp<int64_t>(in_window, 1, bucket)));
+  if (!latent_.has_value() || latent_->float_slots == 0) return splits;
+  const int32_t first = std::min(sizes_.sink, bucket), newest = std::min(sizes_.residual, bucket);
+  const int32_t tiles = CeilDiv(first, kPageTokens) +
+                        (newest > 0 ? CeilDiv(newest + sizes_.queries - 1, kPageTokens) + 1 : 0);
+  return splits + CeilDiv(tiles, kFloatTiles);
 }
 
 int64_t GpuAttentionPlan::PartialBytes(int32_t sequences, int32_t bucket, int32_t window) const {

@@ -12,10 +12,12 @@
 #define MLA_KERNELS_ATTENTION_GPU_PLAN_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cache/layout.h"
 #include "cuda/gpu_stream.h"
+#include "kernels/attention/gpu_latent.h"
 #include "kernels/attention/gpu_tables.h"
 #include "tensor/status.h"
 
@@ -53,12 +55,17 @@ struct GpuAttentionSizes {
   int32_t rope_length;
   int32_t bulk;         // whether tiles come in bulk
   int32_t score_bytes;  // of a tile's scores
-  int32_t least_split;  // tokens
+  // Tokens of a split at least; beyond so many splits, where there are such, of longer ones.
+  int32_t least_split, usual_splits, long_split;
   int32_t most_splits;
 
   // Of a sequence of which queries see so many tokens. Never fewer for more.
   constexpr int32_t Splits(int32_t seen) const {
-    const int32_t splits = (seen + least_split - 1) / least_split;
+    int32_t splits = (seen + least_split - 1) / least_split;
+    if (splits > usual_splits) {
+      const int32_t longer = (seen + long_split - 1) / long_split;
+      splits = longer > usual_splits ? longer : usual_splits;
+    }
     return splits < most_splits ? splits : most_splits;
   }
   // Of a prepared query (gpu_query.h).
@@ -88,12 +95,19 @@ class GpuAttentionPlan {
   const GpuAttentionSizes& sizes() const { return sizes_; }
   int32_t shared_bytes() const { return shared_bytes_; }
   int32_t MostSplits(int32_t bucket, int32_t window) const;
+  // Null: the latent kernel is not for this layer; else `variant` means nothing.
+  const GpuLatentSizes* latent() const { return latent_.has_value() ? &*latent_ : nullptr; }
+  const GpuLatentShape& latent_shape() const { return latent_shape_; }
+  int32_t blocks() const { return blocks_; }  // of it that run at once
 
  private:
   GpuAttentionVariant variant_ = {};
   GpuAttentionSizes sizes_ = {};
   int32_t shared_bytes_ = 0;
   std::vector<int32_t> tables_;
+  std::optional<GpuLatentSizes> latent_;
+  GpuLatentShape latent_shape_ = {};
+  int32_t blocks_ = 0;
 };
 
 }  // namespace mla

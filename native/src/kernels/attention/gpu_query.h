@@ -57,11 +57,12 @@ struct QueryRow {
 };
 
 // One warp: halves of the query times a power of two that brings its largest element to 1 .. 2, and
-// the inverse of that. A query with a NaN or an infinity keeps it. `sums`, unless null, gets for
-// every 32 elements their sum in two halves: what it is, and in the upper one what that lacks.
-template <bool kAligned>
-MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint32_t* sums) {
-  constexpr int kStrip = 32;
+// the inverse of that. A query with a NaN or an infinity keeps it. `store` is called with each two
+// elements by their number, `store_sum` for every 32 elements with their number and their sum in
+// two halves: what it is, and in the upper one what that lacks.
+template <bool kAligned, typename Store, typename StoreSum>
+MLA_DEVICE float LoadQueryTo(const QueryRow& row, int elements, const Store& store,
+                             const StoreSum& store_sum) {
   float largest = 0.0f;
   MLA_UNROLL_BY(8)
   for (int e = Lane() * 4; e < elements; e += kWarp * 4) {
@@ -83,19 +84,29 @@ MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint
     MLA_UNROLL
     for (int i = 0; i < 2; ++i) {
       const uint32_t pair = PackHalves(four.of[2 * i] * inverse, four.of[2 * i + 1] * inverse);
-      if (e < elements) to[e / 2 + i] = pair;
+      if (e < elements) store(e / 2 + i, pair);
       sum +=
           HalfToFloat(static_cast<uint16_t>(pair)) + HalfToFloat(static_cast<uint16_t>(pair >> 16));
     }
-    if (sums == nullptr) continue;
-    sum = SumOver(sum, kStrip / 4);
-    if (e < elements && e % kStrip == 0) {
+    sum = SumOver(sum, kScoreStrip / 4);
+    if (e < elements && e % kScoreStrip == 0) {
       const uint16_t most_of_it = FloatToHalf(sum);
-      sums[e / kStrip] =
-          most_of_it | static_cast<uint32_t>(FloatToHalf(sum - HalfToFloat(most_of_it))) << 16;
+      store_sum(e / kScoreStrip,
+                most_of_it | static_cast<uint32_t>(FloatToHalf(sum - HalfToFloat(most_of_it)))
+                                 << 16);
     }
   }
   return FloatOfBits(exponent << 23);
+}
+
+// The same to memory; `sums` may be null.
+template <bool kAligned>
+MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint32_t* sums) {
+  return LoadQueryTo<kAligned>(
+      row, elements, [&](int i, uint32_t pair) { to[i] = pair; },
+      [&](int strip, uint32_t sum) {
+        if (sums != nullptr) sums[strip] = sum;
+      });
 }
 
 // A prepared query in the workspace: [query_pitch] units of halves, [query_pitch / 4] sums of its
@@ -105,9 +116,10 @@ MLA_DEVICE uint8_t* PreparedQuery(const AttendArgs& a, int sequence, int query, 
   return static_cast<uint8_t*>(a.call.workspace) + a.query_begin + row * a.sizes.query_bytes();
 }
 
-// One warp: a query's halves, sums and factor to where they are wanted.
-MLA_DEVICE void PrepareQuery(const AttendArgs& a, int sequence, int query, int head, uint8_t* to,
-                             uint32_t* sums, float* factor) {
+// One warp: a query's halves, sums and factor to where they are wanted (LoadQueryTo).
+template <typename Store, typename StoreSum>
+MLA_DEVICE void PrepareQueryTo(const AttendArgs& a, int sequence, int query, int head,
+                               const Store& store, const StoreSum& store_sum, float* factor) {
   const GpuAttention& call = a.call;
   QueryRow row = {nullptr, nullptr, 0, 0, 0};
   if (a.sizes.rope_length > 0) {
@@ -122,10 +134,16 @@ MLA_DEVICE void PrepareQuery(const AttendArgs& a, int sequence, int query, int h
                  head * call.q_latent_head;
   }
   const int elements = a.sizes.query_pitch * kUnitElements;
-  uint32_t* halves = reinterpret_cast<uint32_t*>(to);
-  const float by = row.aligned() ? LoadQuery<true>(row, elements, halves, sums)
-                                 : LoadQuery<false>(row, elements, halves, sums);
+  const float by = row.aligned() ? LoadQueryTo<true>(row, elements, store, store_sum)
+                                 : LoadQueryTo<false>(row, elements, store, store_sum);
   if (Lane() == 0) *factor = by * (call.scale * kLog2E);
+}
+MLA_DEVICE void PrepareQuery(const AttendArgs& a, int sequence, int query, int head, uint8_t* to,
+                             uint32_t* sums, float* factor) {
+  uint32_t* halves = reinterpret_cast<uint32_t*>(to);
+  PrepareQueryTo(
+      a, sequence, query, head, [&](int i, uint32_t pair) { halves[i] = pair; },
+      [&](int strip, uint32_t sum) { sums[strip] = sum; }, factor);
 }
 
 }  // namespace mla::MLA_GPU

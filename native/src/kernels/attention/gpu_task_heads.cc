@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/attention/rounding.h"
+
 namespace mla {
 namespace {
 
@@ -62,6 +64,44 @@ std::vector<GpuTaskHeads> SplitHeads(const LayerLayout& layout, int32_t queries,
     }
   }
   return tasks;
+}
+
+GpuColumn ColumnOf(const LayerLayout& layout, int32_t queries, const GpuTaskHeads& task,
+                   int32_t c) {
+  const int32_t heads_per_kv = layout.heads / layout.kv_heads;
+  const int32_t column = task.first_column + c, each = heads_per_kv * queries;
+  const int32_t kv = column / each, in_kv = column % each;
+  const bool one_rope = layout.rope_groups == 1;
+  // Behind the last column: in the order of rotary groups still.
+  if (c >= task.columns) {
+    return {-1, 0, one_rope ? 0 : static_cast<int32_t>(task.kv_heads.size()) - 1, 0};
+  }
+  const int32_t head = task.kv_heads[static_cast<size_t>(kv)] * heads_per_kv + in_kv / queries;
+  return {head, in_kv % queries, one_rope ? 0 : kv, kv};
+}
+
+std::vector<int32_t> JoinTables(const LayerLayout& layout,
+                                const std::vector<std::vector<int32_t>>& tasks) {
+  const size_t header = RoundUp<size_t>(tasks.size() + 2 * static_cast<size_t>(layout.heads), 4);
+  const int32_t heads_per_kv = layout.heads / layout.kv_heads;
+  std::vector<int32_t> tables;
+  size_t at = header;
+  for (const auto& task : tasks) {
+    tables.push_back(static_cast<int32_t>(at));
+    at = RoundUp<size_t>(at + task.size(), 4);
+  }
+  for (int32_t h = 0; h < layout.heads; ++h) {
+    tables.push_back(layout.value_length(h / heads_per_kv));
+  }
+  for (int32_t h = 0; h < layout.heads; ++h) {
+    tables.push_back(layout.key_length(h / heads_per_kv));
+  }
+  tables.resize(header);
+  for (const auto& task : tasks) {
+    tables.insert(tables.end(), task.begin(), task.end());
+    tables.resize(RoundUp<size_t>(tables.size(), 4));
+  }
+  return tables;
 }
 
 }  // namespace mla

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cache/layout.h"
+#include "kernels/attention/gpu_tables.h"
 
 namespace mla {
 
@@ -24,6 +25,14 @@ int32_t MostSharedColumns(const LayerLayout& layout, int32_t queries);
 // Tasks of at most so many columns, and elements of a value.
 std::vector<GpuTaskHeads> SplitHeads(const LayerLayout& layout, int32_t queries, int32_t columns,
                                      int32_t value_length);
+
+// What column `c` of a task is.
+GpuColumn ColumnOf(const LayerLayout& layout, int32_t queries, const GpuTaskHeads& task, int32_t c);
+
+// The integers that a plan's tables begin with: where each task's begin, each head's value length
+// and key length; then the tasks', at 16-byte boundaries.
+std::vector<int32_t> JoinTables(const LayerLayout& layout,
+                                const std::vector<std::vector<int32_t>>& tasks);
 
 }  // namespace mla
 #endif  // MLA_KERNELS_ATTENTION_GPU_TASK_HEADS_H_

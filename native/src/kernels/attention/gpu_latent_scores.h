@@ -1,0 +1,279 @@
+// Scores of a tile: heads by tokens, a warp its own tokens with all heads, so that nothing of them
+// is added across warps. Queries are the left operand, 16 of them; rows the right one, as they lie
+// in shared memory: with g = lane / 4 and t = lane % 4, a lane has of token g, for a strip of 32
+// elements, 8t to 8t + 7 where rows are packed, and Mma's own order where they are floats.
+//
+// A field of int4 or int2 is a half as it lies: in the lowest bits of one it is u * 2^-24,
+// subnormal, which tensor cores multiply exactly; in the next ones it is 2^kBits times that, and
+// the query's elements that meet those are the smaller (gpu_latent_query.h). So two elements cost
+// 1 1/2 instructions. Scales meet products of a strip; minima are multiplied by themselves, with
+// the sums of queries' strips.
+#ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_SCORES_H_
+#define MLA_KERNELS_ATTENTION_GPU_LATENT_SCORES_H_
+
+#include <cstdint>
+
+#include "cache/row_format.h"
+#include "cuda/simt.h"
+#include "kernels/attention/gpu_fragments.h"
+#include "kernels/attention/gpu_latent.h"
+#include "kernels/attention/gpu_latent_query.h"
+
+namespace mla::MLA_GPU {
+
+// Sums of products by heads: two of them, so that products of a tile need not wait for each other.
+// While rows have minima, `fields` are those of their fields, in units of 2^-24, and `rest` what is
+// in units of one.
+template <int kHeads, int kEights>
+struct LatentScores {
+  float fields[kHeads][kEights][4];
+  float rest[kHeads][kEights][4];
+};
+
+template <CacheType kType>
+struct LatentLines {
+  // Lines of 4 bytes a token in a strip of 32 elements.
+  static constexpr int kStrip = kScoreStrip / Fields<kType>::kBlock;
+  // The first of those that lane t = 0 to 3 has eight elements of.
+  MLA_DEVICE static int Of(int t) {
+    return kType == CacheType::kInt8 ? 2 * t : kType == CacheType::kInt4 ? t : t / 2;
+  }
+};
+
+// A lane's eight elements of a token's row, in one word or two, as the right operand of two
+// products of 16 elements.
+template <CacheType kType>
+MLA_DEVICE void UnpackScores(const uint32_t (&words)[2], uint32_t (&to)[4]) {
+  const uint32_t word = kType == CacheType::kInt2 ? words[0] >> Lane() % 2 * 4 : words[0];
+  constexpr uint32_t kUpper = kType == CacheType::kInt8 ? kOneByte : 0;
+  PickPair<kType>(Bytes(word, kUpper, 0x4140), &to[0], &to[2]);
+  PickPair<kType>(Bytes(word, kUpper, 0x4342), &to[1], &to[3]);
+  if constexpr (kType == CacheType::kInt8) {
+    PickPair<kType>(Bytes(words[1], kOneByte, 0x4140), &to[2], nullptr);
+    PickPair<kType>(Bytes(words[1], kOneByte, 0x4342), &to[3], nullptr);
+  }
+}
+
+// kStrips strips from `first` on of a row, of tokens from `token` on; `query`: the lane's part of
+// the first strip's fragments. Everything is loaded before anything is used.
+template <CacheType kType, int kStrips, int kHeads, int kEights>
+MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentArray& array,
+                                  int line, int numbers, int first, int query,
+                                  LatentScores<kHeads, kEights>* scores) {
+  constexpr int kNumbers = Fields<kType>::kNumbers;
+  const int strip_shift = array.group_shift - 5;
+  uint32_t words[kStrips][kEights][2], scales[kStrips][kEights];
+  Quad heads[kStrips][2];
+  MLA_UNROLL
+  for (int i = 0; i < kStrips; ++i) {
+    const int number = numbers + ((first + i) >> strip_shift) * (kNumbers * kPageTokens * 2);
+    MLA_UNROLL
+    for (int e = 0; e < kEights; ++e) {
+      const int at = line + i * LatentLines<kType>::kStrip * array.pitch + e * 32;
+      words[i][e][0] = LoadShared<uint32_t>(at);
+      if constexpr (kType == CacheType::kInt8) {
+        words[i][e][1] = LoadShared<uint32_t>(at + array.pitch);
+      }
+      scales[i][e] = LoadShared<uint32_t>(number + e * 16);
+    }
+    if constexpr (kHeads == 1) {
+      MLA_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        heads[i][step] = LoadShared<Quad>(query + (i * 2 + step) * kFragment);
+      }
+    }
+  }
+  MLA_UNROLL
+  for (int i = 0; i < kStrips; ++i) {
+    uint32_t rows[kEights][4];
+    MLA_UNROLL
+    for (int e = 0; e < kEights; ++e) UnpackScores<kType>(words[i][e], rows[e]);
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      if constexpr (kHeads > 1) {
+        MLA_UNROLL
+        for (int step = 0; step < 2; ++step) {
+          heads[i][step] =
+              LoadShared<Quad>(query + ((m * queries.strips + i) * 2 + step) * kFragment);
+        }
+      }
+      MLA_UNROLL
+      for (int e = 0; e < kEights; ++e) {
+        float products[4];
+        MmaOf(products, heads[i][0].word, {rows[e][0], rows[e][1]});
+        Mma(products, heads[i][1].word, {rows[e][2], rows[e][3]});
+        const float by[2] = {HalfToFloat(static_cast<uint16_t>(scales[i][e])),
+                             HalfToFloat(static_cast<uint16_t>(scales[i][e] >> 16))};
+        float(&to)[4] = HasMinima(kType) ? scores->fields[m][e] : scores->rest[m][e];
+        MLA_UNROLL
+        for (int d = 0; d < 4; ++d) to[d] += by[d % 2] * products[d];
+      }
+    }
+  }
+}
+
+// A row of tokens from `token` on. `strip`: the query's first.
+template <CacheType kType, int kHeads, int kEights>
+MLA_DEVICE void ScorePacked(const LatentQueries& queries, const GpuLatentArray& array, int slot,
+                            int strip, int token, LatentScores<kHeads, kEights>* scores) {
+  using Lines = LatentLines<kType>;
+  constexpr int kAtOnce = kHeads * kEights > 2 ? 1 : kHeads * kEights == 2 ? 2 : 4;
+  const int g = Lane() / 4, t = Lane() % 4;
+  int line = slot + array.to + Lines::Of(t) * array.pitch + (token + g) * 4;
+  int query = queries.units + strip * 2 * kFragment + Lane() * 16;
+  const int numbers = slot + array.number_to + (token + 2 * t) * 2;
+  int i = 0;
+  MLA_UNROLL_BY(1)
+  for (; i + kAtOnce <= array.strips; i += kAtOnce) {
+    ScorePackedStrips<kType, kAtOnce>(queries, array, line, numbers, i, query, scores);
+    line += kAtOnce * Lines::kStrip * array.pitch;
+    query += kAtOnce * 2 * kFragment;
+  }
+  if constexpr (kAtOnce > 1) {
+    MLA_UNROLL_BY(1)
+    for (; i < array.strips; ++i) {
+      ScorePackedStrips<kType, 1>(queries, array, line, numbers, i, query, scores);
+      line += Lines::kStrip * array.pitch;
+      query += 2 * kFragment;
+    }
+  }
+}
+
+// Minima times the sums of queries' strips, of rotary rows where these have some, and of the
+// latent: products over 16 strips.
+template <int kHeads, int kEights>
+MLA_DEVICE void ScoreLatentMinima(const LatentQueries& queries, const GpuLatentForm& form, int slot,
+                                  int token, LatentScores<kHeads, kEights>* scores) {
+  const int g = Lane() / 4, t = Lane() % 4;
+  const bool of_rope = HasMinima(static_cast<CacheType>(form.rope.type));
+  const int rope_strips = of_rope ? form.rope.strips : 0;
+  const int last = rope_strips + form.latent.strips - 1;
+  const int shift = form.latent.group_shift - 5;
+  // Token g's of two that are loaded together.
+  const int numbers = slot + (kPageTokens + token + g / 2 * 2) * 2;
+  const uint32_t own = g % 2 == 0 ? 0x5410 : 0x7632;
+  const int rope = numbers + form.rope.number_to, latent = numbers + form.latent.number_to;
+  constexpr int kGroup = 2 * kPageTokens * 2;
+  MLA_UNROLL_BY(1)
+  for (int block = 0; block < queries.sum_blocks; ++block) {
+    uint32_t minima[kEights][2];
+    MLA_UNROLL
+    for (int k = 0; k < 2; ++k) {
+      // Where a strip's minima are; beyond the last any: sums are zeros there.
+      const auto place = [&](int wanted) {
+        const int one = wanted <= last ? wanted : last;
+        if (one < rope_strips) return rope + (one >> shift) * kGroup;
+        return latent + ((one - rope_strips) >> shift) * kGroup;
+      };
+      const int at[2] = {place(block * 16 + 8 * k + 2 * t), place(block * 16 + 8 * k + 2 * t + 1)};
+      MLA_UNROLL
+      for (int e = 0; e < kEights; ++e) {
+        minima[e][k] =
+            PickBytes(LoadSharedWord(at[0] + e * 16), LoadSharedWord(at[1] + e * 16), own);
+      }
+    }
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      const int at = queries.sums + (m * queries.sum_blocks + block) * 2 * kFragment + Lane() * 16;
+      const Quad most = LoadShared<Quad>(at), rest = LoadShared<Quad>(at + kFragment);
+      MLA_UNROLL
+      for (int e = 0; e < kEights; ++e) {
+        Mma(scores->rest[m][e], most.word, minima[e]);
+        Mma(scores->rest[m][e], rest.word, minima[e]);
+      }
+    }
+  }
+}
+
+// Floats, with queries in Mma's order.
+template <int kStrips, int kHeads, int kEights>
+MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentArray& array,
+                                 int rows, int first, int query,
+                                 LatentScores<kHeads, kEights>* scores) {
+  uint32_t tokens[kStrips][kEights][4];
+  Quad heads[kStrips][2];
+  MLA_UNROLL
+  for (int i = 0; i < kStrips; ++i) {
+    const int wanted = (first + i) * kScoreStrip + Lane() / 8 * kUnitElements;
+    const int at = rows + (wanted < array.last ? wanted : array.last) * 2;
+    MLA_UNROLL
+    for (int e = 0; e < kEights; ++e) LoadMatrices(tokens[i][e], at + e * 8 * array.pitch);
+    if constexpr (kHeads == 1) {
+      MLA_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        heads[i][step] = LoadShared<Quad>(query + (i * 2 + step) * kFragment);
+      }
+    }
+  }
+  MLA_UNROLL
+  for (int i = 0; i < kStrips; ++i) {
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      MLA_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        if constexpr (kHeads > 1) {
+          heads[i][step] =
+              LoadShared<Quad>(query + ((m * queries.strips + i) * 2 + step) * kFragment);
+        }
+        MLA_UNROLL
+        for (int e = 0; e < kEights; ++e) {
+          Mma(step == 0 ? scores->fields[m][e] : scores->rest[m][e], heads[i][step].word,
+              {tokens[i][e][2 * step], tokens[i][e][2 * step + 1]});
+        }
+      }
+    }
+  }
+}
+template <int kHeads, int kEights>
+MLA_DEVICE void ScoreFloatRows(const LatentQueries& queries, const GpuLatentArray& array, int slot,
+                               int strip, int token, LatentScores<kHeads, kEights>* scores) {
+  constexpr int kAtOnce = kHeads * kEights > 2 ? 1 : kHeads * kEights == 2 ? 2 : 4;
+  const int rows = slot + array.to + (token + Lane() % 8) * array.pitch;
+  int query = queries.units + strip * 2 * kFragment + Lane() * 16;
+  int i = 0;
+  MLA_UNROLL_BY(1)
+  for (; i + kAtOnce <= array.strips; i += kAtOnce) {
+    ScoreFloatStrips<kAtOnce>(queries, array, rows, i, query, scores);
+    query += kAtOnce * 2 * kFragment;
+  }
+  if constexpr (kAtOnce > 1) {
+    MLA_UNROLL_BY(1)
+    for (; i < array.strips; ++i) {
+      ScoreFloatStrips<1>(queries, array, rows, i, query, scores);
+      query += 2 * kFragment;
+    }
+  }
+}
+
+// Floats of a window, with queries as packed rows need them: `unfit`, two halves, is what brings
+// the second step's elements to what they are.
+template <int kHeads, int kEights>
+MLA_DEVICE void ScoreWindowRows(const LatentQueries& queries, const GpuLatentArray& array, int slot,
+                                int strip, int token, uint32_t unfit,
+                                LatentScores<kHeads, kEights>* scores) {
+  const int g = Lane() / 4, t = Lane() % 4;
+  const int rows = slot + array.to + (token + g) * array.pitch;
+  MLA_UNROLL_BY(1)
+  for (int i = 0; i < array.strips; ++i) {
+    const int wanted = i * kScoreStrip + t * kUnitElements;
+    const int at = rows + (wanted < array.last ? wanted : array.last) * 2;
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      const int query =
+          queries.units + (m * queries.strips + strip + i) * 2 * kFragment + Lane() * 16;
+      const Quad first = LoadShared<Quad>(query);
+      Quad second = LoadShared<Quad>(query + kFragment);
+      MLA_UNROLL
+      for (int j = 0; j < 4; ++j) second.word[j] = MulAddHalves(second.word[j], unfit, 0);
+      MLA_UNROLL
+      for (int e = 0; e < kEights; ++e) {
+        const Quad row = LoadShared<Quad>(at + e * 8 * array.pitch);
+        Mma(scores->rest[m][e], first.word, {row.word[0], row.word[1]});
+        Mma(scores->rest[m][e], second.word, {row.word[2], row.word[3]});
+      }
+    }
+  }
+}
+
+}  // namespace mla::MLA_GPU
+#endif  // MLA_KERNELS_ATTENTION_GPU_LATENT_SCORES_H_

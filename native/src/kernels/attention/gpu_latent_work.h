@@ -1,0 +1,83 @@
+// Which tiles a sequence has and which of them a split: of packed rows, then of those that are
+// floats, which are all where nothing is packed, and else the first tokens and the newest ones.
+#ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_WORK_H_
+#define MLA_KERNELS_ATTENTION_GPU_LATENT_WORK_H_
+
+#include <cstdint>
+
+#include "cuda/simt.h"
+#include "kernels/attention/gpu_latent.h"
+#include "kernels/attention/gpu_latent_rows.h"
+#include "kernels/attention/gpu_work.h"
+
+namespace mla::MLA_GPU {
+
+struct LatentArgs {
+  AttendArgs attend;
+  GpuLatentSizes latent;
+  int32_t splits_a_block;  // at most
+};
+
+// After queries are prepared.
+void LaunchLatent(GpuStream& stream, const AttendArgs& attend);
+
+struct LatentWork {
+  int sequence, position;
+  int first_tile[kRowForms], tiles[kRowForms];
+  int row_splits, tiles_a_split;
+  int splits;  // with those of the window behind the others
+};
+
+MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
+  LatentWork work = {sequence, position, {}, {}, 0, 1, 0};
+  const int last = position + a.sizes.queries - 1;
+  MLA_UNROLL
+  for (int form = 0; form < kRowForms; ++form) {
+    const bool there =
+        form == kRowsForm || (form == kExactForm ? a.sizes.residual : a.sizes.sink) > 0;
+    const int begin = Seen(a, form, position).begin, end = Seen(a, form, last).end;
+    if (there && begin < end) {
+      work.first_tile[form] = begin / kPageTokens;
+      work.tiles[form] = (end - 1) / kPageTokens - begin / kPageTokens + 1;
+    }
+  }
+  if (work.tiles[kRowsForm] > 0) {
+    const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
+    const int wanted = a.sizes.Splits(last + 1 - (window > 0 ? window : 0));
+    work.tiles_a_split = (work.tiles[kRowsForm] + wanted - 1) / wanted;
+    work.row_splits = (work.tiles[kRowsForm] + work.tiles_a_split - 1) / work.tiles_a_split;
+  }
+  const int floats = work.tiles[kFirstForm] + work.tiles[kExactForm];
+  work.splits = work.row_splits + (floats + kFloatTiles - 1) / kFloatTiles;
+  return work;
+}
+
+// What a sequence's queries ask for of a form.
+MLA_DEVICE Tokens AskedFor(const AttendArgs& a, const LatentWork& work, int form) {
+  return {Seen(a, form, work.position).begin,
+          Seen(a, form, work.position + a.sizes.queries - 1).end};
+}
+
+// Tile `index` of the cache's rows, of which these are asked for; without its page.
+MLA_DEVICE LatentTile RowsTile(const LatentWork& work, const Tokens& asked, int index) {
+  return LatentTile(kRowsForm, work.first_tile[kRowsForm] + index, asked);
+}
+// The same of the window's.
+MLA_DEVICE LatentTile WindowTile(const AttendArgs& a, const LatentWork& work, int index) {
+  const bool first = index < work.tiles[kFirstForm];
+  const int form = first ? kFirstForm : kExactForm;
+  const int before = first ? 0 : work.tiles[kFirstForm];
+  return LatentTile(form, work.first_tile[form] + index - before, AskedFor(a, work, form));
+}
+
+MLA_DEVICE const uint8_t* PageOf(const AttendArgs& a, uint8_t* const* pages,
+                                 const LatentTile& tile) {
+  const PageTablePlaces& places = a.call.places;
+  const int page = tile.first / kPageTokens;
+  return pages[tile.form == kRowsForm    ? places.Rows(a.call.layer, page)
+               : tile.form == kFirstForm ? places.First(a.call.layer)
+                                         : places.Exact(a.call.layer, page)];
+}
+
+}  // namespace mla::MLA_GPU
+#endif  // MLA_KERNELS_ATTENTION_GPU_LATENT_WORK_H_
