@@ -508,7 +508,7 @@ TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
 TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {
   GpuAttentionSizes sizes = {};
   sizes.least_split = 64;
-  sizes.usual_splits = 48;
+  sizes.usual_splits = 64;
   sizes.long_split = 512;
   sizes.most_splits = 264;
   int32_t before = 0;
@@ -519,7 +519,7 @@ TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {
     before = splits;
   }
   EXPECT_EQ(sizes.Splits(64), 1);
-  EXPECT_EQ(sizes.Splits(8192), 48);
+  EXPECT_EQ(sizes.Splits(8192), 64);
   EXPECT_EQ(sizes.Splits(131072), 256);
   EXPECT_EQ(sizes.Splits(1 << 20), 264);
 }

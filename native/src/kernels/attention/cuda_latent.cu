@@ -362,7 +362,6 @@ struct Kernel {
   MLA_DEVICE void Store(int split, int element, Sums* sums) const {
     const int g = Lane() / 4, t = Lane() % 4;
     const GpuAttention& call = attend().call;
-    const int length = attend().sizes.value_length;
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
       MLA_UNROLL
@@ -409,34 +408,66 @@ struct Kernel {
             const float odd = Shuffle(sums->minima[m][2 * h + 1], from);
             minimum = group % 2 == 0 ? even : odd;
           }
-          if (column.head < 0 || first >= length) continue;
+          EightFloats eight;
           if constexpr (kRows == CacheType::kF16) {
-            MLA_UNROLL
-            for (int i = 0; i < 4; ++i) {
-              const float(&of)[4] = sums->of[m][part * 4 + i];
-              StorePair(out, row, first + i * 8 + 2 * t, of[2 * h] * by, of[2 * h + 1] * by);
-            }
+            eight = GatherEight(*sums, m, h, part);
           } else {
-            const EightFloats eight = LatentEight<kRows>(*sums, m, h, part, minimum);
-            MLA_UNROLL
-            for (int i = 0; i < 8; i += 2) {
-              StorePair(out, row, first + 8 * t + i, eight.of[i] * by, eight.of[i + 1] * by);
-            }
+            eight = LatentEight<kRows>(*sums, m, h, part, minimum);
           }
+          MLA_UNROLL
+          for (float& x : eight.of) x *= by;
+          if (column.head >= 0) StoreEight(out, row, first + 8 * t, eight);
         }
       }
     }
   }
 
-  // Elements `element` and the next one, of the result or of the split's. Of the latter whole units
-  // are written, which the merge reads.
-  MLA_DEVICE void StorePair(float* out, float* row, int element, float first, float second) const {
+  // Of a row's 32 floats that four lanes have in twos the eight from 8t on.
+  MLA_DEVICE static EightFloats GatherEight(const Sums& sums, int m, int half, int part) {
+    const int t = Lane() % 4;
+    float mine[4][2];  // of eights 0 to 3 elements 2t, 2t + 1
+    MLA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      MLA_UNROLL
+      for (int j = 0; j < 2; ++j) mine[i][j] = sums.of[m][part * 4 + i][2 * half + j];
+    }
+    // Lanes change places with eights, a bit of their number at a time.
+    MLA_UNROLL
+    for (int bit = 1; bit < 4; bit *= 2) {
+      const bool upper = (t & bit) != 0;
+      MLA_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if ((i & bit) != 0) continue;
+        MLA_UNROLL
+        for (int j = 0; j < 2; ++j) {
+          float& low = mine[i][j];
+          float& high = mine[i + bit][j];
+          const float other = ShuffleXor(upper ? low : high, bit);
+          (upper ? low : high) = other;
+        }
+      }
+    }
+    EightFloats eight;
+    MLA_UNROLL
+    for (int i = 0; i < 8; ++i) eight.of[i] = mine[i / 2][i % 2];
+    return eight;
+  }
+
+  // Elements from `element` on, a multiple of eight, of the result or of the split's. Of the latter
+  // whole units are written, which the merge reads.
+  MLA_DEVICE void StoreEight(float* out, float* row, int element, const EightFloats& eight) const {
     const int length = attend().sizes.value_length;
-    if (element / kUnitElements * kUnitElements >= length) return;
-    if (out != nullptr) {
-      StoreTwo(out + element, first, second, length - element);
-    } else {
-      reinterpret_cast<uint32_t*>(row + 4)[element / 2] = PackHalves(first, second);
+    if (element >= length) return;
+    if (out == nullptr) {
+      Quad quad;
+      MLA_UNROLL
+      for (int i = 0; i < 4; ++i) quad.word[i] = PackHalves(eight.of[2 * i], eight.of[2 * i + 1]);
+      *reinterpret_cast<Quad*>(row + 4 + element / 2) = quad;
+      return;
+    }
+    MLA_UNROLL
+    for (int i = 0; i < 8; i += 2) {
+      StoreTwo(out + element + i, eight.of[i], eight.of[i + 1], length - element - i);
     }
   }
 };
