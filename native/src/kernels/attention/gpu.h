@@ -7,7 +7,8 @@
 // Errors, besides those of the cached rows: rows, queries, softmax weights and the means of splits
 // meet as halves with float32 sums, each rounded by 2^-12 of itself at most. Queries are scaled by
 // a power of two before that, so that they never overflow; weights below 2^-24 of the largest lose
-// more. Float32 rows are rounded and end at 65504 as those of an f16 cache do.
+// more, where there is one latent (gpu_latent_kernel.h) those below 2^-10: 2^-21 of the largest at
+// most. Float32 rows are rounded and end at 65504 as those of an f16 cache do.
 #ifndef MLA_KERNELS_ATTENTION_GPU_H_
 #define MLA_KERNELS_ATTENTION_GPU_H_
 

@@ -1,6 +1,6 @@
-// What the latent kernel is told of a layer (cuda_latent.cu): where the one segment that is key and
-// value of all heads lies, and the rotary rows that all share. Written by gpu_latent_plan.cc;
-// plain.
+// What the latent kernel is told of a layer (gpu_latent_kernel.h): where the one segment that is
+// key and value of all heads lies, and the rotary rows that all share. Written by
+// gpu_latent_plan.cc; plain.
 #ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_H_
 #define MLA_KERNELS_ATTENTION_GPU_LATENT_H_
 
@@ -46,15 +46,19 @@ struct GpuLatentShape {
   int32_t heads;        // sixteens of columns
   int32_t value_tiles;  // eights of a value's elements that a warp sums
 
+  bool operator==(const GpuLatentShape&) const = default;
   constexpr int32_t columns() const { return heads * 16; }
   constexpr int32_t value_length() const { return warps * value_tiles * 8; }
+  // How many a processor's registers are for.
+  constexpr int32_t blocks() const {
+    const int32_t sums = heads * value_tiles * 4;  // of a thread
+    if (warps == 4) return sums > 16 ? 3 : 4;
+    return sums > 64 ? 1 : 2;
+  }
 };
-// What the kernel is compiled for, by the rows' types.
+// What the kernel is compiled for, each for rows of every type.
 inline constexpr GpuLatentShape kGpuLatentShapes[] = {
     {4, 1, 4}, {8, 1, 8}, {4, 2, 4}, {8, 2, 8}, {8, 2, 16}};
-inline constexpr CacheType kGpuLatentTypes[] = {CacheType::kF16, CacheType::kInt8, CacheType::kInt4,
-                                                CacheType::kInt2};
-
 // Shared memory besides slots: columns, weights as the left operand's fragments of four products of
 // 16 tokens, references and totals of every warp, flags, factors; queries and sums of their strips
 // as fragments (gpu_latent_query.h).

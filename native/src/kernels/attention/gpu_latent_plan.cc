@@ -163,7 +163,7 @@ class Planner {
     GpuLatentSizes& latent = plan_.latent;
     const int32_t fixed = LatentFixedBytes(plan_.shape, latent);
     constexpr int32_t kReserved = 1 << 10;  // of a block, by the driver
-    for (int32_t blocks = plan_.shape.warps == 4 ? 4 : 2; blocks >= 1; --blocks) {
+    for (int32_t blocks = plan_.shape.blocks(); blocks >= 1; --blocks) {
       const int32_t room =
           blocks == 1 ? stream_.shared_bytes() : stream_.shared_bytes() / blocks - kReserved;
       for (latent.slots = kMostSlots; latent.slots >= 2; --latent.slots) {

@@ -1,4 +1,4 @@
-// Which layers the latent kernel attends to (cuda_latent.cu), and how they are cut.
+// Which layers the latent kernel attends to (gpu_latent_kernel.h), and how they are cut.
 #ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_PLAN_H_
 #define MLA_KERNELS_ATTENTION_GPU_LATENT_PLAN_H_
 

@@ -21,6 +21,10 @@ struct LatentArgs {
 // After queries are prepared.
 void LaunchLatent(GpuStream& stream, const AttendArgs& attend);
 
+// The kernel of rows of this type (cuda_latent_<type>.cu).
+template <CacheType kType>
+void LaunchLatentOf(GpuStream& stream, const LatentArgs& args, const Grid& grid);
+
 struct LatentWork {
   int sequence, position;
   int first_tile[kRowForms], tiles[kRowForms];
