@@ -369,6 +369,24 @@ TEST(GpuAttention, AContextMayBeVeryLong) {
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
 }
 
+// A block's tiles are more than a warp's lanes have pages of.
+TEST(GpuAttention, ALatentsContextMayBeVeryLong) {
+  Errors errors(kMost);
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+    Options options;
+    options.type = type;
+    options.residual = 128;
+    TestGpu gpu;
+    const LayerLayout layout = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 8, 0);
+    const auto plan = GpuAttentionPlan::Create(layout, options.Cache(), 1, gpu);
+    ASSERT_TRUE(plan.ok() && plan.value().latent() != nullptr);
+    constexpr int32_t kFirst = 20'000;
+    ASSERT_GT(kFirst / kPageTokens / plan.value().MostSplits(kFirst, 0), 32);
+    ASSERT_NO_FATAL_FAILURE(CompareOn(gpu, layout, options, {kFirst, 0}, 23, &errors));
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
 TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
   for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
     const LayerLayout layout = MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);
