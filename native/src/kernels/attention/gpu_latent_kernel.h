@@ -88,12 +88,11 @@ struct LatentKernel {
       ScoreFloatRows(queries, form.latent, slot, rope_strips, token, scores);
     } else {
       const CacheType rope = static_cast<CacheType>(form.rope.type);
-      if (rope_strips == 0) {
-      } else if (rope == kType) {
+      if (rope == kType) {
         ScorePacked<kType>(queries, form.rope, slot, 0, token, scores);
       } else if (rope == CacheType::kF16) {
         ScoreWindowRows(queries, form.rope, slot, 0, token, TwoHalves(1.0f), scores);
-      } else if constexpr (kType != CacheType::kInt8) {
+      } else if (rope == CacheType::kInt8) {
         ScorePacked<CacheType::kInt8>(queries, form.rope, slot, 0, token, scores);
       }
       ScorePacked<kType>(queries, form.latent, slot, rope_strips, token, scores);
@@ -109,9 +108,7 @@ struct LatentKernel {
     const auto unfit = [](const GpuLatentArray& array) {
       return TwoHalves(1.0f / FitOf(static_cast<CacheType>(array.type)));
     };
-    if (form.rope.strips > 0) {
-      ScoreWindowRows(queries, form.rope, slot, 0, token, unfit(rows.rope), scores);
-    }
+    ScoreWindowRows(queries, form.rope, slot, 0, token, unfit(rows.rope), scores);
     ScoreWindowRows(queries, form.latent, slot, form.rope.strips, token, unfit(rows.latent),
                     scores);
   }
@@ -259,7 +256,7 @@ struct LatentKernel {
     constexpr bool kWindow = kPacked && kRows == CacheType::kF16;
     const int slots = kWindow ? args.latent.float_slots : args.latent.slots;
     const int slot_bytes = kWindow ? args.latent.float_slot_bytes : args.latent.slot_bytes;
-    const Tokens asked = AskedFor(attend(), work, kRowsForm);
+    const Tokens asked = AskedFor(attend(), work.position, kRowsForm);
     const auto tile_at = [&](int index) {
       if constexpr (kWindow) return WindowTile(attend(), work, index);
       return RowsTile(work, asked, index);
@@ -482,7 +479,7 @@ void AttendLatent(const LatentArgs a) {
   const int32_t* from = a.attend.call.tables + a.attend.call.tables[BlockX()];
   constexpr int kColumnIntegers = sizeof(GpuColumn) / 4;
   for (int i = ThreadIndex(); i < K::kColumns * kColumnIntegers; i += K::kThreads) {
-    reinterpret_cast<int32_t*>(s.the_columns)[i] = from[sizeof(GpuTask) / 4 + i];
+    reinterpret_cast<int32_t*>(s.the_columns)[i] = from[i];
   }
   for (int i = ThreadIndex(); s.sums + i * 16 < s.slots; i += K::kThreads) {
     StoreShared(s.sums + i * 16, {});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 
 #include "cache/page_places.h"
 #include "kernels/attention/gpu_task_heads.h"
@@ -146,15 +145,14 @@ class Planner {
     plan_.tables = JoinTables(layout_, written);
   }
 
-  // A task's header and columns.
+  // A task's columns.
   std::vector<int32_t> Write(const GpuTaskHeads& task) const {
     std::vector<GpuColumn> columns;
     for (int32_t c = 0; c < plan_.shape.columns(); ++c) {
       columns.push_back(ColumnOf(layout_, queries_, task, c));
     }
-    std::vector<int32_t> all((sizeof(GpuTask) + columns.size() * sizeof columns[0]) / 4);
-    std::memcpy(all.data() + sizeof(GpuTask) / 4, columns.data(),
-                columns.size() * sizeof columns[0]);
+    std::vector<int32_t> all(columns.size() * sizeof columns[0] / 4);
+    std::memcpy(all.data(), columns.data(), all.size() * 4);
     return all;
   }
 

@@ -12,7 +12,7 @@
 
 namespace mla::MLA_GPU {
 
-// Bytes of a lane's, of all lanes' fragment.
+// Bytes of a fragment, four registers of every lane.
 constexpr int kFragment = kWarp * 16;
 
 // [sixteens of heads][strips][2 steps of 16 elements] fragments. `kUnits`: a lane has eight
@@ -27,6 +27,12 @@ struct LatentQueries {
   int sums;
   int sum_blocks;
 };
+
+// A lane's registers of a step of a strip, of sixteen `m` of heads. `query`: where the lane's of
+// the first sixteen's strip 0 are.
+MLA_DEVICE Quad LoadQueryStep(const LatentQueries& queries, int query, int m, int strip, int step) {
+  return LoadShared<Quad>(query + ((m * queries.strips + strip) * 2 + step) * kFragment);
+}
 
 // What upper fields' elements are multiplied with.
 MLA_DEVICE float FitOf(CacheType type) {

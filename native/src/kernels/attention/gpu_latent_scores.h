@@ -30,6 +30,10 @@ struct LatentScores {
   float rest[kHeads][kEights][4];
 };
 
+// How many strips' loads are under way together: as many as registers have room for beside so many
+// products of a strip.
+constexpr int StripsAtOnce(int products) { return products > 2 ? 1 : 4 / products; }
+
 template <CacheType kType>
 struct LatentLines {
   // Lines of 4 bytes a token in a strip of 32 elements.
@@ -76,11 +80,9 @@ MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentA
       }
       scales[i][e] = LoadShared<uint32_t>(number + e * 16);
     }
-    if constexpr (kHeads == 1) {
-      MLA_UNROLL
-      for (int step = 0; step < 2; ++step) {
-        heads[i][step] = LoadShared<Quad>(query + (i * 2 + step) * kFragment);
-      }
+    MLA_UNROLL
+    for (int step = 0; step < 2 && kHeads == 1; ++step) {
+      heads[i][step] = LoadQueryStep(queries, query, 0, i, step);
     }
   }
   MLA_UNROLL
@@ -90,12 +92,9 @@ MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentA
     for (int e = 0; e < kEights; ++e) UnpackScores<kType>(words[i][e], rows[e]);
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
-      if constexpr (kHeads > 1) {
-        MLA_UNROLL
-        for (int step = 0; step < 2; ++step) {
-          heads[i][step] =
-              LoadShared<Quad>(query + ((m * queries.strips + i) * 2 + step) * kFragment);
-        }
+      MLA_UNROLL
+      for (int step = 0; step < 2 && kHeads > 1; ++step) {
+        heads[i][step] = LoadQueryStep(queries, query, m, i, step);
       }
       MLA_UNROLL
       for (int e = 0; e < kEights; ++e) {
@@ -117,7 +116,7 @@ template <CacheType kType, int kHeads, int kEights>
 MLA_DEVICE void ScorePacked(const LatentQueries& queries, const GpuLatentArray& array, int slot,
                             int strip, int token, LatentScores<kHeads, kEights>* scores) {
   using Lines = LatentLines<kType>;
-  constexpr int kAtOnce = kHeads * kEights > 2 ? 1 : kHeads * kEights == 2 ? 2 : 4;
+  constexpr int kAtOnce = StripsAtOnce(kHeads * kEights);
   const int g = Lane() / 4, t = Lane() % 4;
   int line = slot + array.to + Lines::Of(t) * array.pitch + (token + g) * 4;
   int query = queries.units + strip * 2 * kFragment + Lane() * 16;
@@ -198,11 +197,9 @@ MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentAr
     const int at = rows + (wanted < array.last ? wanted : array.last) * 2;
     MLA_UNROLL
     for (int e = 0; e < kEights; ++e) LoadMatrices(tokens[i][e], at + e * 8 * array.pitch);
-    if constexpr (kHeads == 1) {
-      MLA_UNROLL
-      for (int step = 0; step < 2; ++step) {
-        heads[i][step] = LoadShared<Quad>(query + (i * 2 + step) * kFragment);
-      }
+    MLA_UNROLL
+    for (int step = 0; step < 2 && kHeads == 1; ++step) {
+      heads[i][step] = LoadQueryStep(queries, query, 0, i, step);
     }
   }
   MLA_UNROLL
@@ -211,10 +208,7 @@ MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentAr
     for (int m = 0; m < kHeads; ++m) {
       MLA_UNROLL
       for (int step = 0; step < 2; ++step) {
-        if constexpr (kHeads > 1) {
-          heads[i][step] =
-              LoadShared<Quad>(query + ((m * queries.strips + i) * 2 + step) * kFragment);
-        }
+        if constexpr (kHeads > 1) heads[i][step] = LoadQueryStep(queries, query, m, i, step);
         MLA_UNROLL
         for (int e = 0; e < kEights; ++e) {
           Mma(step == 0 ? scores->fields[m][e] : scores->rest[m][e], heads[i][step].word,
@@ -227,7 +221,7 @@ MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentAr
 template <int kHeads, int kEights>
 MLA_DEVICE void ScoreFloatRows(const LatentQueries& queries, const GpuLatentArray& array, int slot,
                                int strip, int token, LatentScores<kHeads, kEights>* scores) {
-  constexpr int kAtOnce = kHeads * kEights > 2 ? 1 : kHeads * kEights == 2 ? 2 : 4;
+  constexpr int kAtOnce = StripsAtOnce(kHeads * kEights);
   const int rows = slot + array.to + (token + Lane() % 8) * array.pitch;
   int query = queries.units + strip * 2 * kFragment + Lane() * 16;
   int i = 0;
@@ -259,10 +253,9 @@ MLA_DEVICE void ScoreWindowRows(const LatentQueries& queries, const GpuLatentArr
     const int at = rows + (wanted < array.last ? wanted : array.last) * 2;
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
-      const int query =
-          queries.units + (m * queries.strips + strip + i) * 2 * kFragment + Lane() * 16;
-      const Quad first = LoadShared<Quad>(query);
-      Quad second = LoadShared<Quad>(query + kFragment);
+      const int query = queries.units + Lane() * 16;
+      const Quad first = LoadQueryStep(queries, query, m, strip + i, 0);
+      Quad second = LoadQueryStep(queries, query, m, strip + i, 1);
       MLA_UNROLL
       for (int j = 0; j < 4; ++j) second.word[j] = MulAddHalves(second.word[j], unfit, 0);
       MLA_UNROLL

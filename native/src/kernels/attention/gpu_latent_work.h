@@ -32,34 +32,32 @@ struct LatentWork {
   int splits;  // with those of the window behind the others
 };
 
+// What a sequence's queries, the first at `position`, ask for of a form.
+MLA_DEVICE Tokens AskedFor(const AttendArgs& a, int position, int form) {
+  return {Seen(a, form, position).begin, Seen(a, form, position + a.sizes.queries - 1).end};
+}
+
 MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
   LatentWork work = {sequence, position, {}, {}, 0, 1, 0};
-  const int last = position + a.sizes.queries - 1;
   MLA_UNROLL
   for (int form = 0; form < kRowForms; ++form) {
     const bool there =
         form == kRowsForm || (form == kExactForm ? a.sizes.residual : a.sizes.sink) > 0;
-    const int begin = Seen(a, form, position).begin, end = Seen(a, form, last).end;
-    if (there && begin < end) {
-      work.first_tile[form] = begin / kPageTokens;
-      work.tiles[form] = (end - 1) / kPageTokens - begin / kPageTokens + 1;
+    const Tokens asked = AskedFor(a, position, form);
+    if (there && asked.begin < asked.end) {
+      work.first_tile[form] = asked.begin / kPageTokens;
+      work.tiles[form] = (asked.end - 1) / kPageTokens - work.first_tile[form] + 1;
     }
   }
   if (work.tiles[kRowsForm] > 0) {
     const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
-    const int wanted = a.sizes.Splits(last + 1 - (window > 0 ? window : 0));
+    const int wanted = a.sizes.Splits(position + a.sizes.queries - (window > 0 ? window : 0));
     work.tiles_a_split = (work.tiles[kRowsForm] + wanted - 1) / wanted;
     work.row_splits = (work.tiles[kRowsForm] + work.tiles_a_split - 1) / work.tiles_a_split;
   }
   const int floats = work.tiles[kFirstForm] + work.tiles[kExactForm];
   work.splits = work.row_splits + (floats + kFloatTiles - 1) / kFloatTiles;
   return work;
-}
-
-// What a sequence's queries ask for of a form.
-MLA_DEVICE Tokens AskedFor(const AttendArgs& a, const LatentWork& work, int form) {
-  return {Seen(a, form, work.position).begin,
-          Seen(a, form, work.position + a.sizes.queries - 1).end};
 }
 
 // Tile `index` of the cache's rows, of which these are asked for; without its page.
@@ -71,7 +69,7 @@ MLA_DEVICE LatentTile WindowTile(const AttendArgs& a, const LatentWork& work, in
   const bool first = index < work.tiles[kFirstForm];
   const int form = first ? kFirstForm : kExactForm;
   const int before = first ? 0 : work.tiles[kFirstForm];
-  return LatentTile(form, work.first_tile[form] + index - before, AskedFor(a, work, form));
+  return LatentTile(form, work.first_tile[form] + index - before, AskedFor(a, work.position, form));
 }
 
 MLA_DEVICE const uint8_t* PageOf(const AttendArgs& a, uint8_t* const* pages,
