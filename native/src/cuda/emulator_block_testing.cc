@@ -54,7 +54,9 @@ thread_local Emulator::Block* Emulator::Block::running = nullptr;
   makecontext(&fiber.context, &Block::Enter, 0);
 }
 
-void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) {
+void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order,
+                          const Launched& launched) {
+  const NotTheKernels own;
   const size_t threads = static_cast<size_t>(call.threads);
   const size_t warps = threads / kWarp;
   // Exactly as large as asked for, so that ASan sees what lies beyond.
@@ -65,20 +67,27 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
   shared_ = shared.get();
   shared_bytes_ = call.shared_bytes;
   std::fill_n(shared_, std::max(1024, (call.shared_bytes + 1023) / 1024 * 1024), kPoison);
-  block_gate_ = {call.threads, 0, 0, ""};
-  warp_gates_.assign(warps, {kWarp, 0, 0, ""});
+  const std::unique_ptr<uint64_t[]> orders = std::make_unique<uint64_t[]>(2 * (warps + 1));
+  block_gate_ = {call.threads, orders.get()};
+  warp_gates_.clear();
+  for (size_t warp = 1; warp <= warps; ++warp) {
+    warp_gates_.push_back({kWarp, orders.get() + 2 * warp});
+  }
   slots_.assign(warps * 2 * kWarp * kSlotBytes, kPoison);
   kernel_ = &call.kernel;
+  launched_ = launched;
+  scheduler_races_ = RaceFiber::Running();
   all_shown = true;
   bulk_copies.clear();
   copies_at_once = order == Order::kBackward;
   running = this;
-  while (fibers_.size() < threads) {
-    fibers_.push_back(std::make_unique<Fiber>());
-    fibers_.back()->stack = std::make_unique<uint8_t[]>(kStackBytes);
+  std::vector<std::unique_ptr<Fiber>>& fibers = crews_[launched.crew];
+  while (fibers.size() < threads) {
+    fibers.push_back(std::make_unique<Fiber>(&origin_));
+    fibers.back()->stack = std::make_unique<uint8_t[]>(kStackBytes);
   }
   for (size_t i = 0; i < threads; ++i) {
-    Prepare(*fibers_[i], {static_cast<int>(i), call.threads, at, call.grid, shared_});
+    Prepare(*fibers[i], {static_cast<int>(i), call.threads, at, call.grid, shared_});
   }
   std::vector<size_t> turns(threads);
   std::iota(turns.begin(), turns.end(), size_t{0});
@@ -89,7 +98,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
     going = false;
     bool moved = false;
     for (const size_t turn : turns) {
-      Fiber& fiber = *fibers_[turn];
+      Fiber& fiber = *fibers[turn];
       if (fiber.ended) continue;
       going = true;
       if (fiber.waits_at != nullptr && fiber.waits_at->opened < fiber.waits_for) continue;
@@ -97,7 +106,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
       Resume(fiber);
     }
     if (!going || moved) continue;
-    for (const auto& fiber : fibers_) {
+    for (const auto& fiber : fibers) {
       if (fiber->ended || fiber->waits_at == nullptr) continue;
       EmulatorFails("block (%d, %d, %d) of %d threads hangs: thread %d waits for %s with %d others",
                     at[0], at[1], at[2], call.threads, fiber->state.index, fiber->waits_at->by,
@@ -110,24 +119,30 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order) 
   running = nullptr;
 }
 
-void Emulator::Block::Enter() {
-  Block& block = *running;
+MLA_UNSEEN_BY_TSAN void Emulator::Block::Enter() {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack_, &block.scheduler_stack_bytes_);
+  __sanitizer_finish_switch_fiber(nullptr, &running->scheduler_stack_,
+                                  &running->scheduler_stack_bytes_);
 #endif
-  (*block.kernel_)();
-  if (!block.current_->waited) {
-    EmulatorFails("thread %d ends and did not wait for earlier launches",
-                  block.current_->state.index);
+  running->RunKernel();
+  running->Yield(true);
+}
+
+void Emulator::Block::RunKernel() {
+  AcquireAt(launched_.before);
+  (*kernel_)();
+  ReleaseAt(launched_.ended);
+  const NotTheKernels own;
+  if (!current_->waited) {
+    EmulatorFails("thread %d ends and did not wait for earlier launches", current_->state.index);
   }
-  if (!block.current_->copies.empty()) {
-    EmulatorFails("thread %d ends with copies on their way", block.current_->state.index);
+  if (!current_->copies.empty()) {
+    EmulatorFails("thread %d ends with copies on their way", current_->state.index);
   }
-  if (!block.current_->mmas.empty()) {
-    EmulatorFails("thread %d ends while its group multiplies", block.current_->state.index);
+  if (!current_->mmas.empty()) {
+    EmulatorFails("thread %d ends while its group multiplies", current_->state.index);
   }
-  block.current_->ended = true;
-  block.Yield(true);
+  current_->ended = true;
 }
 
 void Emulator::Block::Resume(Fiber& fiber) {
@@ -136,7 +151,7 @@ void Emulator::Block::Resume(Fiber& fiber) {
   __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fiber.stack.get(), kStackBytes);
 #endif
   if (fiber.began) {
-    Switch(scheduler_, fiber.place);
+    Switch(scheduler_, fiber.place, fiber.races.get());
   } else {
     fiber.began = true;
     Begin(scheduler_, fiber);
@@ -146,19 +161,22 @@ void Emulator::Block::Resume(Fiber& fiber) {
 #endif
 }
 
-void Emulator::Block::Yield([[maybe_unused]] bool for_good) {
+MLA_UNSEEN_BY_TSAN void Emulator::Block::Yield([[maybe_unused]] bool for_good) {
   Fiber& self = *current_;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(for_good ? nullptr : &self.fake_stack, scheduler_stack_,
                                  scheduler_stack_bytes_);
 #endif
-  Switch(self.place, scheduler_);
+  Switch(self.place, scheduler_, scheduler_races_);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(self.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif
 }
 
-void Emulator::Block::Arrive(Gate& gate, const char* by) {
+void Emulator::Block::Arrive(Gate& gate, const char* by, Memory memory) {
+  const NotTheKernels own;
+  const void* order = gate.order + gate.opened % 2;
+  if (memory == Memory::kOrdered) ReleaseAt(order);
   if (gate.arrived == 0) {
     gate.by = by;
   } else if (std::strcmp(gate.by, by) != 0) {
@@ -168,34 +186,37 @@ void Emulator::Block::Arrive(Gate& gate, const char* by) {
   if (++gate.arrived == gate.expected) {
     gate.arrived = 0;
     ++gate.opened;
-    return;
+  } else {
+    current_->waits_at = &gate;
+    current_->waits_for = gate.opened + 1;
+    Yield(false);
+    current_->waits_at = nullptr;
   }
-  current_->waits_at = &gate;
-  current_->waits_for = gate.opened + 1;
-  Yield(false);
-  current_->waits_at = nullptr;
+  if (memory == Memory::kOrdered) AcquireAt(order);
 }
 
 const Emulator::ThreadState& Emulator::Thread() { return Block::running->current().state; }
 
-void Emulator::WaitForEarlier() { Block::running->current().waited = true; }
+void Emulator::WaitForEarlier() { Block::running->WaitForEarlier(); }
 
 void Emulator::SyncBlock() {
+  const NotTheKernels own;
   Block& block = *Block::running;
   block.all_shown = block.all_shown && block.current().shown;
-  block.Arrive(block.block_gate(), "the block");
+  block.Arrive(block.block_gate(), "the block", Block::Memory::kOrdered);
 }
 
 void Emulator::SyncWarp() {
   Block& block = *Block::running;
-  block.Arrive(block.warp_gate(), "the warp");
+  block.Arrive(block.warp_gate(), "the warp", Block::Memory::kOrdered);
 }
 
 const void* Emulator::ExchangeBytes(const void* value, size_t size) {
+  const NotTheKernels own;
   Block& block = *Block::running;
   uint8_t* slots = block.Slots();
   std::memcpy(slots + static_cast<size_t>(Thread().index % kWarp) * size, value, size);
-  block.Arrive(block.warp_gate(), "an exchange of values");
+  block.Arrive(block.warp_gate(), "an exchange of values", Block::Memory::kStays);
   return slots;
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/emulator_races_testing.h"
 #include "cuda/emulator_testing.h"
 
 namespace mla {
@@ -27,10 +28,25 @@ class Emulator::Block {
   Block() = default;
   Block(const Block&) = delete;
 
-  void Run(const Call& call, std::array<int, 3> at, Order order);
+  // `begun` is released by what the launch comes after, `before` by what it may not run beside of
+  // even before it waits for earlier ones; `ended` is for all of its threads to release.
+  struct Launched {
+    const void* before;
+    const void* begun;
+    const void* ended;
+    size_t crew;  // of fibers that are its threads
+  };
+  // What a fiber was in one block is before what it is in the next, and its barriers tell all of
+  // its block so. Not to take that for an order of blocks and launches, two blocks in a row have
+  // different fibers, and so have two launches.
+  static constexpr size_t kCrews = kSeesRaces ? 4 : 1;
+  void Run(const Call& call, std::array<int, 3> at, Order order, const Launched& launched);
 
   struct Gate {  // where threads wait for each other
     int expected = 0;
+    // Addresses of this gate and block alone: of odd openings, and of even ones, since a thread may
+    // be at the next before another one has left this.
+    uint64_t* order = nullptr;
     int arrived = 0;
     int64_t opened = 0;
     const char* by = "";  // what the first that arrived waits for
@@ -60,6 +76,7 @@ class Emulator::Block {
     int64_t group;
   };
   struct Fiber {
+    explicit Fiber(const RaceFiber* origin) : races(origin) {}
     ucontext_t context;  // where it begins
     bool began = false;
     Place place;
@@ -77,10 +94,17 @@ class Emulator::Block {
     bool waited = false;  // for earlier launches
     int64_t exchanges = 0;
     void* fake_stack = nullptr;  // ASan's
+    RaceFiber races;
   };
 
   Fiber& current() { return *current_; }
-  void Arrive(Gate& gate, const char* by);
+  void WaitForEarlier() {
+    current_->waited = true;
+    AcquireAt(launched_.begun);
+  }
+  // Memory is in order between threads that meet only where they meet for that.
+  enum class Memory { kStays, kOrdered };
+  void Arrive(Gate& gate, const char* by, Memory memory);
   Gate& block_gate() { return block_gate_; }
   Gate& warp_gate() { return warp_gates_[static_cast<size_t>(current_->state.index / kWarp)]; }
   // [kWarp] of the current thread's warp, of its next exchange.
@@ -98,23 +122,36 @@ class Emulator::Block {
   bool all_shown = true;  // at every barrier yet
   bool copies_at_once = false;
   std::vector<BulkCopy> bulk_copies;  // that nobody has waited for
+  RaceFiber bulk_races;               // who brings them
 
  private:
   static void Enter();
-  [[gnu::noinline]] static void GoTo(Place& to) { __builtin_longjmp(to.buffer, 1); }
-  [[gnu::noinline]] static void Begin(Place& from, Fiber& fiber) {
-    if (__builtin_setjmp(from.buffer) == 0) setcontext(&fiber.context);
+  // ThreadSanitizer counts calls and returns, which jumps are not.
+  MLA_UNSEEN_BY_TSAN [[gnu::noinline]] static void GoTo(Place& to) {
+    __builtin_longjmp(to.buffer, 1);
   }
-  [[gnu::noinline]] static void Switch(Place& from, Place& to) {
-    if (__builtin_setjmp(from.buffer) == 0) GoTo(to);
+  MLA_UNSEEN_BY_TSAN [[gnu::noinline]] static void Begin(Place& from, Fiber& fiber) {
+    if (__builtin_setjmp(from.buffer) == 0) {
+      RaceFiber::Switch(fiber.races.get());
+      setcontext(&fiber.context);
+    }
   }
+  MLA_UNSEEN_BY_TSAN [[gnu::noinline]] static void Switch(Place& from, Place& to, void* races) {
+    if (__builtin_setjmp(from.buffer) == 0) {
+      RaceFiber::Switch(races);
+      GoTo(to);
+    }
+  }
+  void RunKernel();
   void Prepare(Fiber& fiber, const ThreadState& state);
   void Resume(Fiber& fiber);
   void Yield(bool for_good);
 
-  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::array<std::vector<std::unique_ptr<Fiber>>, kCrews> crews_;
   Fiber* current_ = nullptr;
   Place scheduler_;
+  void* scheduler_races_ = nullptr;
+  RaceFiber origin_;                       // of the fibers
   const void* scheduler_stack_ = nullptr;  // ASan's
   size_t scheduler_stack_bytes_ = 0;
   void* scheduler_fake_stack_ = nullptr;
@@ -124,6 +161,7 @@ class Emulator::Block {
   uint8_t* shared_ = nullptr;
   int shared_bytes_ = 0;
   const std::function<void()>* kernel_ = nullptr;
+  Launched launched_ = {};
 };
 
 }  // namespace mla

@@ -14,6 +14,9 @@ void Emulator::CopyAsync(void* shared, const void* global, int bytes) {
     EmulatorFails("thread %d copies outside shared memory or %d-byte boundaries", Thread().index,
                   bytes);
   }
+  KernelReads(global, static_cast<size_t>(bytes));
+  KernelWrites(shared, static_cast<size_t>(bytes));
+  const NotTheKernels own;
   if (block.copies_at_once) std::memcpy(shared, global, static_cast<size_t>(bytes));
   block.current().copies.push_back({shared, global, bytes, block.current().group});
 }
@@ -25,7 +28,10 @@ void Emulator::WaitCopies(int newest) {
   const int64_t done = thread.group - newest;
   thread.shown = false;
   for (const Block::PendingCopy& copy : thread.copies) {
-    if (copy.group >= done || Block::running->copies_at_once) continue;
+    if (copy.group >= done) continue;
+    KernelWrites(copy.to, static_cast<size_t>(copy.bytes));
+    const NotTheKernels own;
+    if (Block::running->copies_at_once) continue;
     std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
   }
   std::erase_if(thread.copies,
@@ -38,12 +44,15 @@ void Emulator::InitCopyBarrier(uint64_t* barrier) {
     EmulatorFails("thread %d: a barrier outside shared memory or its 8-byte boundaries",
                   Thread().index);
   }
+  const NotTheKernels own;
   *barrier = 0;
 }
 
 void Emulator::ExpectCopies(uint64_t* barrier, int bytes) {
   if (static_cast<uint32_t>(*barrier) != 0)
     EmulatorFails("thread %d: a turn is begun twice", Thread().index);
+  ReleaseAt(barrier);
+  const NotTheKernels own;
   *barrier += static_cast<uint64_t>(bytes) + 1;
 }
 
@@ -57,12 +66,16 @@ void Emulator::CopyBulk(void* shared, const void* global, int bytes, uint64_t* b
     EmulatorFails("thread %d copies in bulk outside shared memory or 16-byte boundaries",
                   Thread().index);
   }
+  block.bulk_races.CopyInBulk(shared, global, static_cast<size_t>(bytes), barrier);
+  const NotTheKernels own;
   if (block.copies_at_once) std::memcpy(shared, global, static_cast<size_t>(bytes));
   block.bulk_copies.push_back({barrier, shared, global, bytes});
 }
 
 void Emulator::WaitCopyBarrier(uint64_t* barrier, int parity) {
   Block& block = *Block::running;
+  AcquireAt(barrier);
+  const NotTheKernels own;
   if (static_cast<int>(*barrier >> 32 & 1) != parity) return;  // another thread waited
   uint64_t came = 0;
   for (const Block::BulkCopy& copy : block.bulk_copies) {

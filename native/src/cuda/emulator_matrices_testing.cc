@@ -52,7 +52,8 @@ void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed)
     to[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
   }
   // A lane must not overwrite shared memory that another one still reads here.
-  Block::running->Arrive(Block::running->warp_gate(), "the loading of matrices");
+  Block::running->Arrive(Block::running->warp_gate(), "the loading of matrices",
+                         Block::Memory::kStays);
 }
 
 void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
@@ -68,7 +69,13 @@ void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b
   if (!thread.mmas_begun)
     EmulatorFails("thread %d: a group multiplies before it began", thread.state.index);
   if (!block.all_shown) EmulatorFails("a group multiplies with what has not been shown to it");
-  thread.mmas.push_back({d, a, static_cast<const uint8_t*>(b), step, thread.mma_group});
+  const auto* rows = static_cast<const uint8_t*>(b);
+  const int row = thread.state.index % 128;  // the others are other threads' to read
+  for (int piece = step * 2; piece < step * 2 + 2; ++piece) {
+    KernelReads(rows + row * 128 + (piece ^ row % 8) * 16, 16);
+  }
+  const NotTheKernels own;
+  thread.mmas.push_back({d, a, rows, step, thread.mma_group});
 }
 
 void Emulator::BeginGroupMmas() { Block::running->current().mmas_begun = true; }
@@ -109,7 +116,7 @@ void Emulator::WaitGroupMmas(int newest) {
   }
   std::erase_if(thread.mmas, [done](const Block::PendingMma& mma) { return mma.group < done; });
   // What the group reads must not be overwritten before all of its threads have it.
-  block.Arrive(block.warp_gate(), "the products of its group");
+  block.Arrive(block.warp_gate(), "the products of its group", Block::Memory::kStays);
 }
 
 void Emulator::ShowGroupMmas() { Block::running->current().shown = true; }

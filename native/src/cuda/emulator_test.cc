@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "cuda/emulator_races_testing.h"
 #include "cuda/simt.h"
 
 namespace mla::emulated {
@@ -48,6 +49,7 @@ TEST(Emulator, BarriersSeparateWhatThreadsDo) {
 }
 
 TEST(Emulator, AMissingBarrierShows) {
+  if (kSeesRaces) GTEST_SKIP() << "EmulatorRacesDeathTest";
   const std::vector<int> right = Reversed(Emulator::Order::kForward, true);
   for (const Emulator::Order order : kOrders) EXPECT_NE(Reversed(order, false), right);
 }
@@ -275,6 +277,7 @@ TEST(Emulator, BulkCopiesArriveInTurns) {
     Launch(gpu, {1}, 32, 16 + 512, CopyInBulk, BulkArgs{from, to, 3, true});
     EXPECT_TRUE(std::equal(std::begin(from), std::end(from), to));
   }
+  if (kSeesRaces) return;  // EmulatorRacesDeathTest
   Emulator gpu;
   float to[128];
   Launch(gpu, {1}, 32, 16 + 512, CopyInBulk, BulkArgs{from, to, 1, false});
@@ -379,6 +382,94 @@ TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 32, crooked, {}), "16-byte boundaries");
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 33, 0, half_waits, {}), "33 threads, expected whole warps");
+}
+
+// What a launch of two blocks of 64 threads does wrong, and what is beside it right: with `right`
+// ThreadSanitizer has nothing to say.
+struct RaceArgs {
+  int* values;  // [128]
+  const int* zeros;
+  bool right;
+};
+
+void ExpectRace(const char* what, void (*kernel)(RaceArgs)) {
+  SCOPED_TRACE(what);
+  const auto launch = [&](bool right) {
+    alignas(16) static const int zeros[64] = {};
+    Emulator gpu;
+    std::vector<int> values(128);
+    Launch(gpu, {2}, 64, 1024, kernel, RaceArgs{values.data(), zeros, right});
+    Launch(gpu, {2}, 64, 1024, kernel, RaceArgs{values.data(), zeros, right});
+  };
+  launch(true);
+  EXPECT_DEATH(launch(false), "data race");
+}
+
+TEST(EmulatorRacesDeathTest, AreSeen) {
+  if (!kSeesRaces) GTEST_SKIP() << "not compiled with ThreadSanitizer";
+  ExpectRace("threads of a block", [](RaceArgs args) {
+    WaitForEarlier();
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    shared[ThreadIndex()] = 1;
+    if (args.right) SyncBlock();
+    args.values[BlockX() * 64 + ThreadIndex()] = shared[63 - ThreadIndex()];
+  });
+  ExpectRace("lanes, which a shuffle puts in no order", [](RaceArgs args) {
+    WaitForEarlier();
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    shared[ThreadIndex()] = 1;
+    if (args.right) SyncWarp();
+    args.values[BlockX() * 64 + ThreadIndex()] = Shuffle(1, 0) + shared[ThreadIndex() ^ 1];
+  });
+  ExpectRace("blocks", [](RaceArgs args) {
+    WaitForEarlier();
+    if (ThreadIndex() == 0) args.values[args.right ? BlockX() : 0] = 1;
+  });
+  ExpectRace("launches", [](RaceArgs args) {
+    if (args.right) WaitForEarlier();
+    int& value = args.values[BlockX() * 64 + (ThreadIndex() + 1) % 64];
+    const int before = value;
+    WaitForEarlier();
+    SyncBlock();
+    args.values[BlockX() * 64 + ThreadIndex()] = before + 1;
+  });
+  ExpectRace("a copy to what is still read", [](RaceArgs args) {
+    WaitForEarlier();
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    int* value = args.values + BlockX() * 64 + ThreadIndex();
+    shared[ThreadIndex()] = 1;
+    SyncBlock();
+    *value = shared[0];
+    if (args.right) SyncBlock();
+    if (ThreadIndex() == 40) CopyAsync(shared, args.zeros);
+    CommitCopies();
+    SyncBlock();
+    WaitCopies<0>();
+  });
+  ExpectRace("a copy that only its thread has waited for", [](RaceArgs args) {
+    WaitForEarlier();
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    if (ThreadIndex() == 40) CopyAsync(shared, args.zeros);
+    CommitCopies();
+    if (args.right) WaitCopies<0>();
+    SyncBlock();
+    args.values[BlockX() * 64 + ThreadIndex()] = shared[0];
+    WaitCopies<0>();
+  });
+  ExpectRace("a copy in bulk that was not waited for", [](RaceArgs args) {
+    WaitForEarlier();
+    auto* barrier = reinterpret_cast<CopyBarrier*>(SharedMemory() + 512);
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    if (ThreadIndex() == 0) {
+      InitCopyBarrier(barrier);
+      ExpectCopies(barrier, 256);
+      CopyBulk(shared, args.zeros, 256, barrier);
+    }
+    SyncBlock();
+    if (args.right) WaitCopyBarrier(barrier, 0);
+    args.values[BlockX() * 64 + ThreadIndex()] = shared[ThreadIndex()];
+    WaitCopyBarrier(barrier, 0);
+  });
 }
 
 }  // namespace

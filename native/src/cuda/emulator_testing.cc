@@ -34,6 +34,12 @@ void Check(const Emulator::Call& call, int most_shared) {
   }
 }
 
+// Arguments are a launch's own from its beginning, whatever it waits for.
+Emulator::Call CopyForKernels(const Emulator::Call& call) {
+  const NotTheKernels own;
+  return call;
+}
+
 }  // namespace
 
 struct Emulator::Recording final : public GpuRecording {
@@ -51,7 +57,10 @@ class Emulator::Mark final : public GpuMark {
   int64_t at_ = 0;
 };
 
-Emulator::Emulator(Order order) : order_(order), block_(std::make_unique<Block>()) {}
+Emulator::Emulator(Order order) : order_(order) {
+  const NotTheKernels own;
+  block_ = std::make_unique<Block>();
+}
 
 Emulator::~Emulator() {
   for (void* memory : memory_) std::free(memory);
@@ -87,15 +96,22 @@ void Emulator::Do(std::function<void()> work) {
 void Emulator::Upload(void* to, const void* from, int64_t bytes) { Copy(to, from, bytes); }
 void Emulator::Download(void* to, const void* from, int64_t bytes) {
   Do([=, this] {
+    launch_waits_ = true;
     const auto* begin = static_cast<const uint8_t*>(from);
     arrivals_.push_back({to, {begin, begin + bytes}});
   });
 }
 void Emulator::Copy(void* to, const void* from, int64_t bytes) {
-  Do([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+  Do([=, this] {
+    launch_waits_ = true;
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  });
 }
 void Emulator::Zero(void* memory, int64_t bytes) {
-  Do([=] { std::memset(memory, 0, static_cast<size_t>(bytes)); });
+  Do([=, this] {
+    launch_waits_ = true;
+    std::memset(memory, 0, static_cast<size_t>(bytes));
+  });
 }
 
 Result<std::unique_ptr<GpuRecording>> Emulator::Record(const std::function<void()>& launches) {
@@ -121,6 +137,7 @@ void Emulator::Arrive(int64_t download) {
 }
 
 Status Emulator::Synchronize() {
+  launch_waits_ = true;
   Arrive(arrived_ + static_cast<int64_t>(arrivals_.size()));
   return Status::Ok();
 }
@@ -128,15 +145,24 @@ Status Emulator::Synchronize() {
 void Emulator::Launch(Call call) {
   Check(call, shared_bytes());
   Do([this, call = std::move(call)] {
+    // A launch may begin while the one before it runs, but not before that one has all it waits
+    // for.
+    const uint64_t* begun = &began_[launches_ % 2];
+    const uint64_t* before = launch_waits_ ? begun : &began_[(launches_ + 1) % 2];
+    ReleaseAt(begun);
     ++launches_;
+    launch_waits_ = false;
+    const Call own = CopyForKernels(call);
     const int blocks = call.grid[0] * call.grid[1] * call.grid[2];
     for (int i = 0; i < blocks; ++i) {
+      const size_t crew = static_cast<size_t>(launches_ % 2 * 2 + i % 2) % Block::kCrews;
       const int b = order_ == Order::kForward ? i : blocks - 1 - i;
       block_->Run(
-          call,
+          own,
           {b % call.grid[0], b / call.grid[0] % call.grid[1], b / (call.grid[0] * call.grid[1])},
-          order_);
+          order_, {before, begun, &ended_, crew});
     }
+    AcquireAt(&ended_);
   });
 }
 

@@ -110,6 +110,11 @@ class Emulator final : public GpuStream {
 
   const Order order_;
   int64_t launches_ = 0;
+  // Whether anything is between the last launch and the next one, which ends and begins with it.
+  bool launch_waits_ = true;
+  // Addresses for the order of launches: even ones, odd ones, all that ended.
+  uint64_t began_[2] = {};
+  uint64_t ended_ = 0;
   std::unique_ptr<Block> block_;
   std::vector<void*> memory_;
   std::deque<Arrival> arrivals_;

@@ -63,6 +63,7 @@ MLA_DEVICE void WeighColumns(const AttendArgs& a, const Shared& s, const Work& w
     to[0] = PackHalves(weight[0], weight[1]);
     to[1] = PackHalves(weight[2], weight[3]);
     const float total = SumOver(weight[0] + weight[1] + (weight[2] + weight[3]), kLanes);
+    SyncWarp();  // all have read the maximum, which shuffles alone do not say
     if (part == 0) {
       const float rescale = before == -Infinity() ? 0.0f : Exp2(before - maximum);
       s.rescale[c] = rescale;

@@ -372,6 +372,7 @@ void AttendPrompt(const PromptArgs a) {
     sums.Add(s, pairs, weights);
   }
 
+  SyncWarp();  // where no tile is seen, too, all have read the states
   float by[kRowTiles * 2];
   MLA_UNROLL
   for (int i = 0; i < kRowTiles * 2; ++i) {
