@@ -31,6 +31,7 @@
 #define MLA_UNROLL_BY(count) MLA_PRAGMA(unroll(count))
 #else
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <numbers>
@@ -523,9 +524,7 @@ inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
 inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t digits) { return Bytes(a, b, digits); }
 
 inline uint32_t AtomicAdd(uint32_t* to, uint32_t value) {
-  const uint32_t before = *to;
-  *to += value;
-  return before;
+  return std::atomic_ref<uint32_t>(*to).fetch_add(value, std::memory_order_relaxed);
 }
 
 inline float Exp(float x) { return std::exp(x); }
