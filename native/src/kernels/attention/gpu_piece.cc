@@ -14,11 +14,6 @@ int32_t LineElements(const RowFormat& format) {
   return format.packed() ? format.block_elements() : kUnitElements;
 }
 
-// Lines that eight elements are in: int8's are two, others' are one or a part of one.
-int32_t LinesOfEight(const RowFormat& format) {
-  return CeilDiv(kUnitElements, format.block_elements());
-}
-
 // Shorter copies cost more in bulk, one after the other, than 16 bytes a lane: of int4 with 16
 // heads, lines of 256 bytes, 191 µs for 176 on an H200; of f16, rows of 1,024, 235 for 260.
 constexpr int32_t kLeastBulkBytes = 512;
@@ -100,8 +95,8 @@ GpuTileArray GpuPieceBuilder::Add(const RowArray& row, int32_t begin, int32_t en
     return array;
   }
   array.pitch = BlockLinePitch(format.type, tokens_);
-  // Room for whole eights (GpuTileArray::Eight), which a row of int8 may end in the middle of.
-  array.step = RoundUp(lines, LinesOfEight(format)) * array.pitch;
+  // Room for whole eights (GpuTileArray::Eight), two lines of int8, of which a row may end in one.
+  array.step = RoundUp(lines, CeilDiv(kUnitElements, format.block_elements())) * array.pitch;
   array.numbers = numbers_;
   array.group_shift = format.group == 64 ? 6 : 5;
   array.number_step = format.groups() * format.scales_per_group;
