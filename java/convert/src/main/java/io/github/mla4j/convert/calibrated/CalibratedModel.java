@@ -20,6 +20,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
@@ -134,6 +135,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     if (made.isEmpty()) {
       int count = Math.min(fitsTogether() ? NEIGHBOURS : 1, config.blockCount() - index);
       TorchScope.runWithoutGradients(() -> convert(index, count));
+      // What is free comes in sizes that the next layers seldom ask for.
+      Pointer.trimMemory();
     }
     return made.remove();
   }
@@ -152,17 +155,15 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       cancelIfInterrupted();
       PlainLayer layer = new PlainLayer(source, first + i);
       List<Tensor> before = clean;
-      List<Tensor> inputs = workers.map(before.size(), w -> layer.attentionInput(before.get(w)));
-      List<Tensor> outputs = workers.map(before.size(), w -> layer.attention(inputs.get(w)));
-      List<Tensor> between = workers.map(before.size(), w -> before.get(w).add(outputs.get(w)));
-      LatentAttention latent = best(layer, elements[first + i], inputs, outputs);
+      AttentionInputs inputs = new AttentionInputs(layer, before);
+      List<Tensor> between =
+          workers.map(before.size(), w -> before.get(w).add(layer.attention(inputs.of(w))));
+      int budget = elements[first + i];
+      LatentAttention latent = LatentAttention.nested(() -> best(inputs, budget));
       if (settings.refineSteps() == 0) {
         latent = coordinates.change(latent, inputs);
-      }
-      TorchScope.free(inputs);
-      TorchScope.free(outputs);
-      if (settings.refineSteps() > 0) {
-        latent = fitAlone(layer, latent, drift, between);
+      } else {
+        latent = fitAlone(new AttentionInputs(layer, drift), latent, between);
         if (i + 1 < count) {
           drift = passed(drift, drifted, behind(layer, latent, drift));
         }
@@ -179,7 +180,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     if (settings.refineSteps() > 0) {
       drift = passed(drift, drifted, drifted);
       for (int i = 0; i < count; i++) {
-        latents.set(i, inCoordinates(layers.get(i), latents.get(i), drift));
+        AttentionInputs inputs = new AttentionInputs(layers.get(i), drift);
+        latents.set(i, coordinates.change(latents.get(i), inputs));
         drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), drift));
       }
       drifted = replaced(drifted == streams ? List.of() : drifted, drift);
@@ -191,14 +193,6 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
     for (int i = 0; i < count; i++) {
       made.add(written(first + i, latents.get(i)));
     }
-  }
-
-  private LatentAttention inCoordinates(
-      PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
-    List<Tensor> inputs = workers.map(streams.size(), w -> layer.attentionInput(streams.get(w)));
-    LatentAttention changed = coordinates.change(latent, inputs);
-    TorchScope.free(inputs);
-    return changed;
   }
 
   /** The streams behind a layer; those before it are freed unless they entered the first one. */
@@ -244,45 +238,37 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   }
 
   /** The conversion whose output is nearest to the source's on the last window. */
-  private LatentAttention best(
-      PlainLayer layer, int budget, List<Tensor> inputs, List<Tensor> outputs) {
+  private LatentAttention best(AttentionInputs inputs, int budget) {
     // With a single window there is none to set aside.
-    int measured = Math.max(1, inputs.size() - 1);
-    MeasuredLayer conversions =
-        new MeasuredLayer(
-            config, layer, blocks, workers, settings.seed(), inputs.subList(0, measured));
-    return conversions.best(
-        LayerSizes.candidates(config, settings, budget, blocks.size(), !wide),
-        wide ? USUAL_BALANCE : BALANCES,
-        inputs.get(inputs.size() - 1),
-        outputs.get(outputs.size() - 1));
+    int measured = Math.max(1, inputs.count() - 1);
+    Tensor x = inputs.last();
+    return new MeasuredLayer(config, blocks, workers, settings.seed(), inputs.first(measured))
+        .best(
+            LayerSizes.candidates(config, settings, budget, blocks.size(), !wide),
+            wide ? USUAL_BALANCE : BALANCES,
+            x,
+            inputs.layer().attention(x));
   }
 
   /**
-   * Fits a layer to inputs that have drifted, towards a residual stream that has not.
+   * Fits a layer towards a residual stream that has not drifted.
    *
+   * @param inputs that have drifted
    * @param between the source's streams between attention and MLP
    */
   private LatentAttention fitAlone(
-      PlainLayer layer, LatentAttention latent, List<Tensor> drift, List<Tensor> between) {
-    int windows = drift.size();
-    List<Tensor> inputs = workers.map(windows, w -> layer.attentionInput(drift.get(w)));
-    List<Tensor> weights = workers.map(windows, w -> tokenWeights(between.get(w)));
-    List<Tensor> wanted =
-        workers.map(windows, w -> between.get(w).sub(drift.get(w)).mul_(weights.get(w)));
-    LatentAttention fitted =
-        new Refinement(settings.refineSteps(), ALONE_RATE)
-            .refine(
-                List.of(latent),
-                windows,
-                (attentions, w) ->
-                    LayerError.of(
-                        attentions.get(0).forward(config, inputs.get(w)).mul(weights.get(w)),
-                        wanted.get(w)))
-            .get(0);
-    TorchScope.free(inputs);
-    TorchScope.free(wanted);
-    return fitted;
+      AttentionInputs inputs, LatentAttention latent, List<Tensor> between) {
+    return new Refinement(settings.refineSteps(), ALONE_RATE)
+        .refine(
+            List.of(latent),
+            inputs.count(),
+            (attentions, w) -> {
+              Tensor weights = tokenWeights(between.get(w));
+              Tensor wanted = between.get(w).sub(inputs.streams().get(w)).mul_(weights);
+              Tensor added = attentions.get(0).forward(config, inputs.of(w));
+              return LayerError.of(added.mul(weights), wanted);
+            })
+        .get(0);
   }
 
   /**
@@ -291,21 +277,19 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
    */
   private List<LatentAttention> fitTogether(
       List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
-    int windows = clean.size();
     List<FeedForward> mlps = layers.stream().map(layer -> layer.feedForward.in(rough)).toList();
-    List<Tensor> weights = workers.map(windows, w -> tokenWeights(clean.get(w)));
-    List<Tensor> wanted = workers.map(windows, w -> clean.get(w).mul(weights.get(w)));
     int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
     return new Refinement(steps, TOGETHER_RATE)
         .refine(
             latents,
-            windows,
+            clean.size(),
             (attentions, w) -> {
+              Tensor weights = tokenWeights(clean.get(w));
               Tensor stream = drifted.get(w);
               for (int i = 0; i < layers.size(); i++) {
                 stream = behind(layers.get(i), attentions.get(i), mlps.get(i), stream);
               }
-              return LayerError.of(stream.mul(weights.get(w)), wanted.get(w));
+              return LayerError.of(stream.mul(weights), clean.get(w).mul(weights));
             });
   }
 

@@ -5,8 +5,12 @@ import static org.bytedeco.pytorch.global.torch.linear;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.TorchScope;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
@@ -68,6 +72,38 @@ record LatentAttention(
         factors.valueUp(),
         layer.output,
         layer.outputBias.add(valueBias.mm(layer.output.t()).squeeze(0)));
+  }
+
+  /**
+   * Like {@link TorchScope#nested}: what {@code body} gives lives as long as the scope around this
+   * call, all else that it makes is freed at once.
+   */
+  static LatentAttention nested(Supplier<LatentAttention> body) {
+    LatentAttention made =
+        TorchScope.computeWithoutGradients(
+            () -> {
+              LatentAttention attention = body.get();
+              attention.tensors().forEach(TorchScope::keep);
+              return attention;
+            });
+    made.tensors().forEach(TorchScope::adopt);
+    return made;
+  }
+
+  private List<Tensor> tensors() {
+    Stream<Tensor> always =
+        Stream.of(
+            query,
+            queryBias,
+            rotaryKey,
+            rotaryKeyBias,
+            down,
+            downBias,
+            keyUp,
+            valueUp,
+            output,
+            outputBias);
+    return Stream.concat(always, whole.stream().flatMap(WholeHeads::tensors)).toList();
   }
 
   /** A head's rows of the one, then its rows of the other. */

@@ -53,10 +53,7 @@ final class LatentCoordinates {
     this.workers = workers;
   }
 
-  /**
-   * @param inputs what the attention reads, [T, D] a window
-   */
-  LatentAttention change(LatentAttention latent, List<Tensor> inputs) {
+  LatentAttention change(LatentAttention latent, AttentionInputs inputs) {
     if (rotation == LatentRotation.NONE) {
       return latent;
     }
@@ -64,7 +61,7 @@ final class LatentCoordinates {
     return latent.withLatent(made.get(0), made.get(1), made.get(2), made.get(3), made.get(4));
   }
 
-  private List<Tensor> changed(LatentAttention latent, List<Tensor> inputs) {
+  private List<Tensor> changed(LatentAttention latent, AttentionInputs inputs) {
     Sums sums = measure(latent, inputs);
     Tensor mean = sums.latents.div(new Scalar(sums.tokens));
     Tensor covariance =
@@ -114,18 +111,19 @@ final class LatentCoordinates {
   private record Sums(long tokens, Tensor latents, Tensor products, Tensor queries) {}
 
   /** As many windows at a time as there are workers: a wide layer's products are large. */
-  private Sums measure(LatentAttention latent, List<Tensor> inputs) {
+  private Sums measure(LatentAttention latent, AttentionInputs inputs) {
     List<Tensor> sums = List.of();
     long tokens = 0;
-    for (int first = 0; first < inputs.size(); first += workers.count()) {
-      List<Tensor> some =
-          inputs.subList(first, Math.min(inputs.size(), first + workers.count())).stream()
-              .map(LatentCoordinates::counted)
-              .toList();
-      for (List<Tensor> part : workers.mapAll(some.size(), w -> sums(latent, some.get(w)))) {
+    for (int first = 0; first < inputs.count(); first += workers.count()) {
+      int start = first;
+      int count = Math.min(workers.count(), inputs.count() - first);
+      for (List<Tensor> part :
+          workers.mapAll(count, i -> sums(latent, counted(inputs.of(start + i))))) {
         sums = sums.isEmpty() ? part : added(sums, part);
       }
-      tokens += some.stream().mapToLong(window -> window.size(0)).sum();
+      for (int i = 0; i < count; i++) {
+        tokens += counted(inputs.streams().get(start + i)).size(0);
+      }
     }
     return new Sums(tokens, sums.get(0), sums.get(1), sums.get(2));
   }
@@ -199,7 +197,8 @@ final class LatentCoordinates {
   }
 
   /** An orthogonal matrix in blocks of a group, [C, C]. */
-  private Tensor turn(LatentAttention latent, List<Tensor> inputs, Tensor principal, Tensor mean) {
+  private Tensor turn(
+      LatentAttention latent, AttentionInputs inputs, Tensor principal, Tensor mean) {
     int length = Math.toIntExact(principal.size(0));
     Tensor turn = zeros(new long[] {length, length}, new TensorOptions(ScalarType.Double));
     Tensor samples =
@@ -217,10 +216,10 @@ final class LatentCoordinates {
 
   /** Latents along the principal axes, [tokens, C]. */
   private Tensor samples(
-      LatentAttention latent, List<Tensor> inputs, Tensor principal, Tensor mean) {
+      LatentAttention latent, AttentionInputs inputs, Tensor principal, Tensor mean) {
     List<Tensor> all = new ArrayList<>();
-    for (Tensor input : inputs.subList(0, Math.min(8, inputs.size()))) {
-      Tensor c = latent.observe(config, counted(input)).latent().to(ScalarType.Double);
+    for (int w = 0; w < Math.min(8, inputs.count()); w++) {
+      Tensor c = latent.observe(config, counted(inputs.of(w))).latent().to(ScalarType.Double);
       all.add(c.sub(mean).mm(principal.t()));
     }
     return cat(new TensorVector(all.toArray(new Tensor[0])), 0);

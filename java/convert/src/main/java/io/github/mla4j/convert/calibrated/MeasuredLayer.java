@@ -24,20 +24,18 @@ final class MeasuredLayer {
 
   /**
    * @param seed of the queries that are sampled
-   * @param inputs what the attention reads, [T, D] a window
    */
   MeasuredLayer(
       ModelConfig config,
-      PlainLayer layer,
       List<ComponentBlock> blocks,
       WindowWorkers workers,
       long seed,
-      List<Tensor> inputs) {
+      AttentionInputs inputs) {
     this.config = config;
-    this.layer = layer;
+    this.layer = inputs.layer();
     this.blocks = blocks;
     this.workers = workers;
-    this.bases = ComponentBasis.of(blocks, workers, inputs.size(), w -> layer.keys(inputs.get(w)));
+    this.bases = ComponentBasis.of(blocks, workers, inputs.count(), w -> layer.keys(inputs.of(w)));
     this.statistics = measure(seed, inputs);
     for (int b = 0; b < blocks.size(); b++) {
       double[] covariance = new double[9 * blocks.get(b).components() * blocks.get(b).components()];
@@ -47,11 +45,11 @@ final class MeasuredLayer {
   }
 
   /** Sums in the order of the windows, however many are measured at a time. */
-  private AttentionStatistics measure(long seed, List<Tensor> inputs) {
-    AttentionStatistics all = statistics(inputs.size(), seed);
-    for (int first = 0; first < inputs.size(); first += workers.count()) {
+  private AttentionStatistics measure(long seed, AttentionInputs inputs) {
+    AttentionStatistics all = statistics(inputs.count(), seed);
+    for (int first = 0; first < inputs.count(); first += workers.count()) {
       int start = first;
-      int count = Math.min(workers.count(), inputs.size() - start);
+      int count = Math.min(workers.count(), inputs.count() - start);
       AttentionStatistics[] parts = new AttentionStatistics[count];
       TorchScope.runWithoutGradients(
           () -> {
@@ -59,8 +57,8 @@ final class MeasuredLayer {
                 workers.mapAll(
                     count,
                     i -> {
-                      parts[i] = statistics(inputs.size(), seed + start + i);
-                      parts[i].add(inputs.get(start + i));
+                      parts[i] = statistics(inputs.count(), seed + start + i);
+                      parts[i].add(inputs.of(start + i));
                       return parts[i].sums();
                     });
             for (int i = 0; i < count; i++) {

@@ -91,11 +91,11 @@ final class SensitivityProbe {
   private List<Tensor> through(
       int index, List<Tensor> streams, int measured, int[] sizes, List<double[]> errors) {
     PlainLayer layer = new PlainLayer(source, index);
-    List<Tensor> inputs = workers.map(streams.size(), i -> layer.attentionInput(streams.get(i)));
-    List<Tensor> outputs = workers.map(streams.size(), i -> layer.attention(inputs.get(i)));
+    AttentionInputs inputs = new AttentionInputs(layer, streams);
+    List<Tensor> outputs = workers.map(streams.size(), i -> layer.attention(inputs.of(i)));
+    Tensor x = inputs.of(measured);
     MeasuredLayer conversions =
-        new MeasuredLayer(
-            config, layer, blocks, workers, settings.seed(), inputs.subList(0, measured));
+        new MeasuredLayer(config, blocks, workers, settings.seed(), inputs.first(measured));
     double[] layerErrors = new double[sizes.length];
     List<Tensor> after = new ArrayList<>(streams);
     List<Tensor> changes = new ArrayList<>(outputs);
@@ -108,7 +108,7 @@ final class SensitivityProbe {
               return conversions
                   .keeping(size.ropePairs())
                   .of(size.rank(), BALANCE)
-                  .forward(config, inputs.get(measured));
+                  .forward(config, x);
             });
     for (int i = 0; i < sizes.length; i++) {
       layerErrors[i] = LayerError.of(tried.get(i), outputs.get(measured)).item_double();

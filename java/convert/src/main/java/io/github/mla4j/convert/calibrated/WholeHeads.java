@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.linear;
 
 import io.github.mla4j.convert.source.ModelConfig;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 
@@ -24,6 +25,10 @@ record WholeHeads(
   WholeHeads withMaps(UnaryOperator<Tensor> change) {
     return new WholeHeads(
         queryNorm, change.apply(rotaryQuery), change.apply(key), keyBias, keyNorm);
+  }
+
+  Stream<Tensor> tensors() {
+    return Stream.of(queryNorm, rotaryQuery, key, keyBias, keyNorm);
   }
 
   /** Normed keys k̂ of all heads, [T, kvHeads · d]. */

@@ -79,9 +79,7 @@ final class LayerConversionTest {
                         .min()
                         .getAsDouble();
                 LatentAttention best =
-                    layer
-                        .measured()
-                        .best(sizes, balances, layer.inputs.get(0), layer.wanted.get(0));
+                    layer.measured().best(sizes, balances, layer.inputs.of(0), layer.wanted.get(0));
                 assertEquals(least, layer.error(best, 0), 1e-6 * least);
               }
             }
@@ -101,13 +99,13 @@ final class LayerConversionTest {
                 new Refinement(60, 5e-3)
                     .refine(
                         List.of(start),
-                        layer.inputs.size(),
+                        layer.inputs.count(),
                         (attentions, w) ->
                             LayerError.of(
-                                attentions.get(0).forward(source.config(), layer.inputs.get(w)),
+                                attentions.get(0).forward(source.config(), layer.inputs.of(w)),
                                 layer.wanted.get(w)))
                     .get(0);
-            for (int w = 0; w < layer.inputs.size(); w++) {
+            for (int w = 0; w < layer.inputs.count(); w++) {
               double before = layer.error(start, w);
               double after = layer.error(fitted, w);
               assertTrue(after < 0.8 * before, after + " after " + before);
@@ -134,8 +132,8 @@ final class LayerConversionTest {
               assertEquals(40, changed.down().size(0));
               double difference =
                   LayerError.of(
-                          changed.forward(source.config(), layer.inputs.get(0)),
-                          plain.forward(source.config(), layer.inputs.get(0)))
+                          changed.forward(source.config(), layer.inputs.of(0)),
+                          plain.forward(source.config(), layer.inputs.of(0)))
                       .item_double();
               assertTrue(difference < 1e-8, rotation + " differs by " + difference);
               double rounded = layer.errorOfRounding(changed);
@@ -167,15 +165,15 @@ final class LayerConversionTest {
   private final class Layer {
     final ModelConfig config;
     final PlainLayer plain;
-    final List<Tensor> inputs;
+    final AttentionInputs inputs;
     final List<Tensor> wanted;
 
     Layer(HuggingFaceSource source) {
       config = source.config();
       plain = new PlainLayer(source, 1);
       Random random = new Random(11);
-      inputs = List.of(window(random), window(random));
-      wanted = inputs.stream().map(plain::attention).toList();
+      inputs = new AttentionInputs(plain, List.of(window(random), window(random)));
+      wanted = List.of(plain.attention(inputs.of(0)), plain.attention(inputs.of(1)));
     }
 
     private Tensor window(Random random) {
@@ -191,7 +189,7 @@ final class LayerConversionTest {
     }
 
     MeasuredLayer measured() {
-      return new MeasuredLayer(config, plain, ComponentBlock.of(config), workers, 1, inputs);
+      return new MeasuredLayer(config, ComponentBlock.of(config), workers, 1, inputs);
     }
 
     /** The same function of the input, by a latent of other elements. */
@@ -221,7 +219,7 @@ final class LayerConversionTest {
 
     /** Of the attention's output, when every latent is rounded to 15 levels a group of 32. */
     double errorOfRounding(LatentAttention latent) {
-      Tensor c = latent.observe(config, inputs.get(0)).latent();
+      Tensor c = latent.observe(config, inputs.of(0)).latent();
       Tensor error = torch.zeros_like(c);
       for (long begin = 0; begin < c.size(1); begin += 32) {
         long n = Math.min(32, c.size(1) - begin);
@@ -241,7 +239,7 @@ final class LayerConversionTest {
     }
 
     double error(LatentAttention latent, int window) {
-      return LayerError.of(latent.forward(config, inputs.get(window)), wanted.get(window))
+      return LayerError.of(latent.forward(config, inputs.of(window)), wanted.get(window))
           .item_double();
     }
   }

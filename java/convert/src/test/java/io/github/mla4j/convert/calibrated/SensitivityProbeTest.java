@@ -83,7 +83,7 @@ class SensitivityProbeTest {
     Tensor other = embedded.get(2);
     for (int l = 0; l < source.config().blockCount(); l++) {
       PlainLayer layer = new PlainLayer(source, l);
-      List<Tensor> inputs = streams.stream().map(layer::attentionInput).toList();
+      AttentionInputs inputs = new AttentionInputs(layer, streams);
       Tensor x = layer.attentionInput(other);
       Tensor change = layer.attention(x);
       if (l == converted) {
@@ -97,8 +97,7 @@ class SensitivityProbeTest {
                     false)
                 .get(0);
         change =
-            new MeasuredLayer(
-                    source.config(), layer, blocks, workers, settings.seed(), inputs.subList(0, 2))
+            new MeasuredLayer(source.config(), blocks, workers, settings.seed(), inputs.first(2))
                 .keeping(size.ropePairs())
                 .of(size.rank(), 2)
                 .forward(source.config(), x);
