@@ -180,6 +180,9 @@ MLA_API mla_status mla_gguf_read_tensor_f32(mla_gguf gguf, int64_t index, int64_
                                             int64_t count, float* out);
 MLA_API mla_status mla_gguf_read_tensor_bytes(mla_gguf gguf, int64_t index, int64_t offset,
                                               int64_t size, void* out);
+// Gives back the memory of the mapped pages that have been read; what is read again comes from the
+// file again. For readers of a large file that read every part once.
+MLA_API mla_status mla_gguf_release_pages(mla_gguf gguf);
 
 // ---- GGUF writing
 // -----------------------------------------------------------------------------------------------

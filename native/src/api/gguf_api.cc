@@ -248,3 +248,10 @@ mla_status mla_gguf_read_tensor_bytes(mla_gguf gguf, int64_t index, int64_t offs
     return status;
   });
 }
+
+mla_status mla_gguf_release_pages(mla_gguf gguf) {
+  return mla::WithFile(gguf, [](const GgufFile& file) -> Status {
+    file.Release();
+    return {};
+  });
+}

@@ -119,6 +119,8 @@ TEST(GgufApi, ReadsWhatWasWritten) {
   ASSERT_OK(mla_gguf_read_tensor_bytes(g, index, 67, 1, bytes));
   EXPECT_EQ(bytes[0], 127);
   EXPECT_FAILS(mla_gguf_read_tensor_bytes(g, index, 68, 1, bytes), MLA_INVALID_ARGUMENT, "its 68");
+  ASSERT_OK(mla_gguf_release_pages(g));
+  ASSERT_OK(mla_gguf_read_tensor_bytes(g, index, 67, 1, bytes));
   ASSERT_OK(mla_gguf_close(g));
 }
 
@@ -132,6 +134,7 @@ TEST(GgufApi, ClosedAndForeignHandlesAreRefused) {
   ASSERT_OK(mla_gguf_close(g));
   EXPECT_EQ(mla_gguf_close(g), MLA_CLOSED);
   EXPECT_EQ(mla_gguf_counts(g, &n, &n), MLA_CLOSED);
+  EXPECT_EQ(mla_gguf_release_pages(g), MLA_CLOSED);
   EXPECT_EQ(mla_gguf_writer_copy_key(w, g, 0), MLA_CLOSED);
   EXPECT_EQ(mla_gguf_close(0), MLA_CLOSED);
   ASSERT_OK(mla_gguf_writer_close(w));

@@ -62,6 +62,11 @@ void GgufFile::Release(const uint8_t* data, int64_t bytes) const {
   if (bytes_->owned.empty()) bytes_->mapped.Release(data, bytes);
 }
 
+void GgufFile::Release() const {
+  const MappedFile& mapped = bytes_->mapped;
+  Release(mapped.data(), static_cast<int64_t>(mapped.size()));
+}
+
 const GgufKey* GgufFile::FindKey(std::string_view name) const {
   const auto it = key_index_.find(name);
   return it == key_index_.end() ? nullptr : &keys_[it->second];

@@ -48,6 +48,8 @@ class GgufFile {
   const std::string& name() const { return name_; }
   // A hint that nobody will read these bytes of a tensor soon.
   void Release(const uint8_t* data, int64_t bytes) const;
+  // The same of the whole file.
+  void Release() const;
   const std::vector<GgufKey>& keys() const { return keys_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufKey* FindKey(std::string_view name) const;        // null: absent

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <numeric>
 
 #include "gguf/gguf_value.h"
 
@@ -53,6 +55,15 @@ class Builder {
  private:
   std::vector<uint8_t> bytes_;
 };
+
+// Megabytes of mapped files in this process's memory.
+int64_t MappedMegabytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("RssFile:", 0) == 0) return std::stoll(line.substr(8)) / 1024;
+  }
+  return -1;
+}
 
 void ExpectError(const Result<std::shared_ptr<const GgufFile>>& result, mla_status code,
                  std::initializer_list<const char*> words) {
@@ -279,6 +290,31 @@ TEST(Quoted, KeepsErrorsOnOneReadableLine) {
   EXPECT_EQ(Quoted("\xc3"), "'\\xc3'");
   EXPECT_EQ(Quoted("\xc0\x80\xed\xa0\x80"), "'\\xc0\\x80\\xed\\xa0\\x80'");
   EXPECT_LT(Quoted(std::string(5000, 'x')).size(), 120u);
+}
+
+TEST(GgufFile, ReleasesWhatWasRead) {
+  constexpr int64_t kMegabytes = 32;
+  const std::string path = testing::TempDir() + "mla_release_" + std::to_string(getpid()) + ".gguf";
+  Builder b;
+  b.Head(1, 0).Tensor("t", {kMegabytes << 18}, MLA_TYPE_F32, 0).Data(kMegabytes << 20);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(b.bytes().data()),
+             static_cast<std::streamsize>(b.bytes().size()));
+  {
+    const auto file = GgufFile::Open(path);
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    const GgufTensor& tensor = file.value()->tensors()[0];
+    const auto sum = [&] {
+      return std::accumulate(tensor.data, tensor.data + tensor.byte_size, uint64_t{0});
+    };
+    const int64_t before = MappedMegabytes();
+    const uint64_t expected = sum();
+    EXPECT_GE(MappedMegabytes(), before + kMegabytes - 2);
+    file.value()->Release();
+    EXPECT_LE(MappedMegabytes(), before + 2);
+    EXPECT_EQ(sum(), expected);
+  }
+  std::filesystem::remove(path);
 }
 
 TEST(GgufFile, OpensRealFiles) {

@@ -153,7 +153,7 @@ public final class Converter {
     try (CalibratedModel model = new CalibratedModel(plain.model(), settings, windows)) {
       if (settings.spreads(plain.config())) {
         progress.begin("measuring");
-        model.measure(progress::layerDone);
+        model.measure(this::layerDone);
       }
       return writeLatent(model, settings, Optional.of(request.calibration()));
     }
@@ -198,6 +198,11 @@ public final class Converter {
     return new CancelledException("the conversion was cancelled");
   }
 
+  private void layerDone(int count) {
+    progress.layerDone(count);
+    source.releasePages();
+  }
+
   private ConversionReport convertPlain(
       OpenedSource.Plain plain, Mha2MlaSettings settings, Optional<Calibration> calibration)
       throws IOException {
@@ -229,7 +234,7 @@ public final class Converter {
             CalibratedRequest.DEFAULT_WINDOW_TOKENS);
     PairStrengths strengths = new PairStrengths(config);
     progress.begin("measuring");
-    new LayerwiseForward(plain.model()).run(tokens, strengths, progress::layerDone);
+    new LayerwiseForward(plain.model()).run(tokens, strengths, this::layerDone);
     return layer ->
         KeptPairs.byRank(strengths.ranks(layer), config.headLength(), settings.ropeDims());
   }
@@ -260,7 +265,7 @@ public final class Converter {
     try (OutputFile file = OutputFile.create(output, sourcePath)) {
       progress.begin("converting");
       LatentModelWriter writer = new LatentModelWriter(model, file.writer(), types);
-      writer.write(source.metadata(), provenance, progress::layerDone);
+      writer.write(source.metadata(), provenance, this::layerDone);
       file.writer().finish();
       return report(hash, writer.cachedElements());
     }
@@ -271,7 +276,7 @@ public final class Converter {
     try (OutputFile file = OutputFile.create(output, sourcePath)) {
       progress.begin("writing");
       new PlainModelWriter(plain.model(), file.writer(), types)
-          .write(source.metadata(), progress::layerDone);
+          .write(source.metadata(), this::layerDone);
       file.writer().finish();
       return report(hash, LatentModelWriter.plainElements(source.config()));
     }

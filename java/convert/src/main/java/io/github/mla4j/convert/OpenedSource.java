@@ -29,6 +29,11 @@ sealed interface OpenedSource extends AutoCloseable {
     }
 
     @Override
+    public void releasePages() {
+      model.releasePages();
+    }
+
+    @Override
     public void close() {
       model.close();
     }
@@ -46,8 +51,14 @@ sealed interface OpenedSource extends AutoCloseable {
       return checkpoint.weightFiles();
     }
 
+    /** Nothing to do: what was read is the caller's. */
     @Override
-    public void close() {}
+    public void releasePages() {}
+
+    @Override
+    public void close() {
+      checkpoint.close();
+    }
   }
 
   ModelConfig config();
@@ -55,6 +66,9 @@ sealed interface OpenedSource extends AutoCloseable {
   ModelMetadata metadata();
 
   List<Path> weightFiles();
+
+  /** As {@link ModelSource#releasePages}. */
+  void releasePages();
 
   @Override
   void close();

@@ -11,6 +11,7 @@ import static io.github.mla4j.bindings.global.mla.mla_gguf_read_reals;
 import static io.github.mla4j.bindings.global.mla.mla_gguf_read_strings;
 import static io.github.mla4j.bindings.global.mla.mla_gguf_read_tensor_bytes;
 import static io.github.mla4j.bindings.global.mla.mla_gguf_read_tensor_f32;
+import static io.github.mla4j.bindings.global.mla.mla_gguf_release_pages;
 import static io.github.mla4j.bindings.global.mla.mla_gguf_tensor_info;
 
 import io.github.mla4j.BadFileException;
@@ -198,6 +199,14 @@ public final class Gguf implements AutoCloseable {
       call(h -> mla_gguf_read_tensor_bytes(h, index, offset, size, pointer));
       out.put(pointer.asBuffer());
     }
+  }
+
+  /**
+   * Gives back the memory of the pages that have been read so far; what is read again comes from
+   * the file again. For readers of a large file that read every part once.
+   */
+  public void releasePages() {
+    call(h -> mla_gguf_release_pages(h));
   }
 
   /** Unmaps the file. Closing twice is harmless. */

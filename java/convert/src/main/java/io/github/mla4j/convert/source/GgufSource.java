@@ -94,6 +94,11 @@ public final class GgufSource implements ModelSource {
   }
 
   @Override
+  public void releasePages() {
+    file.releasePages();
+  }
+
+  @Override
   public void close() {
     file.close();
   }

@@ -19,16 +19,26 @@ public final class HuggingFaceSource implements ModelSource {
   }
 
   /**
+   * Opens a folder; the caller closes the source.
+   *
    * @throws BadFileException if the folder's files are missing, damaged or contradictory, or hold a
    *     model of another kind
    */
   public static HuggingFaceSource open(Path folder) throws IOException {
     ModelConfig config = HuggingFaceConfig.parse(HuggingFaceConfig.open(folder));
     SafetensorsFolder weights = SafetensorsFolder.open(folder);
-    HuggingFaceSource source = new HuggingFaceSource(folder, config, weights);
-    source.refuseUnknownTensors();
-    DecoderTensors.check(source);
-    return source;
+    boolean complete = false;
+    try {
+      HuggingFaceSource source = new HuggingFaceSource(folder, config, weights);
+      source.refuseUnknownTensors();
+      DecoderTensors.check(source);
+      complete = true;
+      return source;
+    } finally {
+      if (!complete) {
+        weights.close();
+      }
+    }
   }
 
   /** A tensor that would be left out changes what the model says, so it must not go unseen. */
@@ -76,7 +86,12 @@ public final class HuggingFaceSource implements ModelSource {
     return weights.files();
   }
 
-  /** Nothing to release: mappings go with the last reference. */
+  /** Nothing to do: what was read is the caller's. */
   @Override
-  public void close() {}
+  public void releasePages() {}
+
+  @Override
+  public void close() {
+    weights.close();
+  }
 }

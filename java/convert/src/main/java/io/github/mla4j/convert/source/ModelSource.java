@@ -17,6 +17,12 @@ public sealed interface ModelSource extends TensorLookup, AutoCloseable
   /** The files that hold the weights, in order of name. */
   List<Path> weightFiles();
 
+  /**
+   * Gives back the memory that reading has left behind. A reader that has done with a layer says so
+   * by this, or a large model would be in memory as a whole in the end.
+   */
+  void releasePages();
+
   @Override
   void close();
 }

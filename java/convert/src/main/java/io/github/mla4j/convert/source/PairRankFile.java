@@ -38,9 +38,10 @@ final class PairRankFile {
     }
     for (Path place : List.of(folder, folder.toAbsolutePath().normalize().resolve(".."))) {
       for (Path file : safetensors(place)) {
-        SafetensorsFile weights = SafetensorsFile.open(file);
-        if (weights.shape(tensorName(named)).isPresent()) {
-          return reader.fromSafetensors(weights, tensorName(named));
+        try (SafetensorsFile weights = SafetensorsFile.open(file)) {
+          if (weights.shape(tensorName(named)).isPresent()) {
+            return reader.fromSafetensors(weights, tensorName(named));
+          }
         }
       }
     }
@@ -72,7 +73,12 @@ final class PairRankFile {
     if (!Files.isRegularFile(file)) {
       throw new BadFileException("%s: no such file".formatted(file));
     }
-    return isZip(file) ? fromTorch(file) : fromSafetensors(SafetensorsFile.open(file), tensor);
+    if (isZip(file)) {
+      return fromTorch(file);
+    }
+    try (SafetensorsFile weights = SafetensorsFile.open(file)) {
+      return fromSafetensors(weights, tensor);
+    }
   }
 
   private static boolean isZip(Path file) throws IOException {

@@ -11,7 +11,7 @@ import java.util.Optional;
  * A Hugging Face directory written by the paper's own code: attention is already factored. Tensors
  * keep the order of the file.
  */
-public final class PaperCheckpoint implements TensorLookup {
+public final class PaperCheckpoint implements TensorLookup, AutoCloseable {
   private final Path folder;
   private final ModelConfig config;
   private final PaperSettings settings;
@@ -37,7 +37,7 @@ public final class PaperCheckpoint implements TensorLookup {
   }
 
   /**
-   * Opens a converted checkpoint.
+   * Opens a converted checkpoint; the caller closes it.
    *
    * @param rankFile of a 2-norm choice; empty: the file that the config names, or a tensor of that
    *     name in the folder or the one above
@@ -49,14 +49,22 @@ public final class PaperCheckpoint implements TensorLookup {
         PaperSettings.parse(file)
             .orElseThrow(() -> file.bad("no object 'mha2mla': not a converted checkpoint"));
     ModelConfig config = HuggingFaceConfig.parse(file);
-    SafetensorsFolder weights = SafetensorsFolder.open(folder);
     int[][][] ranks =
         settings.rope() == RopeSelection.TWO_NORM
             ? PairRankFile.find(folder, settings, config, rankFile)
             : new int[0][][];
-    PaperCheckpoint checkpoint = new PaperCheckpoint(folder, config, settings, weights, ranks);
-    DecoderTensors.checkBesidesAttention(checkpoint, config);
-    return checkpoint;
+    PaperCheckpoint checkpoint =
+        new PaperCheckpoint(folder, config, settings, SafetensorsFolder.open(folder), ranks);
+    boolean complete = false;
+    try {
+      DecoderTensors.checkBesidesAttention(checkpoint, config);
+      complete = true;
+      return checkpoint;
+    } finally {
+      if (!complete) {
+        checkpoint.close();
+      }
+    }
   }
 
   @Override
@@ -122,5 +130,10 @@ public final class PaperCheckpoint implements TensorLookup {
   /** The files that hold the weights, in order of name. */
   public List<Path> weightFiles() {
     return weights.files();
+  }
+
+  @Override
+  public void close() {
+    weights.close();
   }
 }

@@ -9,24 +9,36 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
-/** A safetensors file, memory-mapped and checked. Any thread. */
-final class SafetensorsFile {
+/** A safetensors file, checked. Any thread. */
+final class SafetensorsFile implements AutoCloseable {
   private final Path path;
-  private final MappedFile bytes;
+  private final ReadOnlyFile bytes;
   private final Map<String, SafetensorsEntry> entries;
 
-  private SafetensorsFile(Path path, MappedFile bytes, Map<String, SafetensorsEntry> entries) {
+  private SafetensorsFile(Path path, ReadOnlyFile bytes, Map<String, SafetensorsEntry> entries) {
     this.path = path;
     this.bytes = bytes;
     this.entries = entries;
   }
 
   /**
+   * Opens a file; the caller closes it.
+   *
    * @throws BadFileException if it is not a valid safetensors file
    */
   static SafetensorsFile open(Path path) throws IOException {
-    MappedFile bytes = MappedFile.open(path);
-    return new SafetensorsFile(path, bytes, SafetensorsHeader.parse(path.toString(), bytes));
+    ReadOnlyFile bytes = ReadOnlyFile.open(path);
+    boolean complete = false;
+    try {
+      SafetensorsFile file =
+          new SafetensorsFile(path, bytes, SafetensorsHeader.parse(path.toString(), bytes));
+      complete = true;
+      return file;
+    } finally {
+      if (!complete) {
+        bytes.close();
+      }
+    }
   }
 
   Path path() {
@@ -86,5 +98,10 @@ final class SafetensorsFile {
       throw new BadFileException("%s: tensor '%s' is missing".formatted(path, name));
     }
     return entry;
+  }
+
+  @Override
+  public void close() {
+    bytes.close();
   }
 }

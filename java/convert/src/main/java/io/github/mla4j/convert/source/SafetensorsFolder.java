@@ -5,6 +5,7 @@ import io.github.mla4j.BadFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,7 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /** The weights of a Hugging Face directory: one safetensors file, or shards with an index. */
-final class SafetensorsFolder {
+final class SafetensorsFolder implements AutoCloseable {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
 
@@ -28,6 +29,8 @@ final class SafetensorsFolder {
   }
 
   /**
+   * Opens the files; the caller closes them.
+   *
    * @throws BadFileException if there are no weights, a shard is missing, or index and shards
    *     contradict each other
    */
@@ -53,6 +56,27 @@ final class SafetensorsFolder {
       throw new BadFileException("%s: expected an object 'weight_map'".formatted(index));
     }
     Map<String, SafetensorsFile> shards = new LinkedHashMap<>();
+    boolean complete = false;
+    try {
+      Map<String, SafetensorsFile> owners = openShards(folder, index, map, shards);
+      List<Path> files = new TreeSet<>(shards.keySet()).stream().map(folder::resolve).toList();
+      complete = true;
+      return new SafetensorsFolder(folder, files, owners);
+    } finally {
+      if (!complete) {
+        shards.values().forEach(SafetensorsFile::close);
+      }
+    }
+  }
+
+  /**
+   * Tensors' files by their names.
+   *
+   * @param shards receives the files by theirs, opened
+   */
+  private static Map<String, SafetensorsFile> openShards(
+      Path folder, Path index, JsonNode map, Map<String, SafetensorsFile> shards)
+      throws IOException {
     Map<String, SafetensorsFile> owners = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> field : map.properties()) {
       String shard = field.getValue().asText();
@@ -68,8 +92,7 @@ final class SafetensorsFolder {
       }
       owners.put(field.getKey(), file);
     }
-    List<Path> files = new TreeSet<>(shards.keySet()).stream().map(folder::resolve).toList();
-    return new SafetensorsFolder(folder, files, owners);
+    return owners;
   }
 
   private static SafetensorsFile openShard(Path folder, Path index, String shard)
@@ -109,5 +132,10 @@ final class SafetensorsFolder {
     return find(name)
         .orElseThrow(
             () -> new BadFileException("%s: tensor '%s' is missing".formatted(folder, name)));
+  }
+
+  @Override
+  public void close() {
+    new HashSet<>(owners.values()).forEach(SafetensorsFile::close);
   }
 }

@@ -37,7 +37,7 @@ final class SafetensorsHeader {
   }
 
   /** Tensors by name, in the header's order. */
-  static Map<String, SafetensorsEntry> parse(String file, MappedFile bytes) {
+  static Map<String, SafetensorsEntry> parse(String file, ReadOnlyFile bytes) {
     if (bytes.size() < LENGTH_BYTES) {
       throw new BadFileException(
           "%s: %d bytes: too short for a safetensors file".formatted(file, bytes.size()));

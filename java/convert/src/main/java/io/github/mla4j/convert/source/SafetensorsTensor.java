@@ -4,7 +4,7 @@ import io.github.mla4j.gguf.TensorType;
 import java.nio.ByteBuffer;
 import java.util.Objects;
 
-/** F32, F16 or BF16 weights in a mapped safetensors file. */
+/** F32, F16 or BF16 weights in a safetensors file. */
 final class SafetensorsTensor implements WeightTensor {
   // Bytes copied at a time: rows of a large matrix are read in slices.
   private static final int SLICE = 1 << 20;
@@ -13,10 +13,10 @@ final class SafetensorsTensor implements WeightTensor {
   private final TensorType type;
   private final int rows;
   private final int columns;
-  private final MappedFile bytes;
+  private final ReadOnlyFile bytes;
 
   SafetensorsTensor(
-      SafetensorsEntry entry, TensorType type, int rows, int columns, MappedFile bytes) {
+      SafetensorsEntry entry, TensorType type, int rows, int columns, ReadOnlyFile bytes) {
     this.entry = entry;
     this.type = type;
     this.rows = rows;

@@ -2,17 +2,21 @@ package io.github.mla4j.convert.source;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.mla4j.BadFileException;
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.gguf.TensorType;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -55,6 +59,29 @@ class SafetensorsFileTest {
     assertEquals(Float.NEGATIVE_INFINITY, HalfPrecision.fromF16((short) 0xfc00));
     assertTrue(Float.isNaN(HalfPrecision.fromF16((short) 0x7e00)));
     assertEquals(-0f, HalfPrecision.fromF16((short) 0x8000));
+  }
+
+  @Test
+  void aFileCutShortWhileItIsReadIsAnError() throws IOException {
+    SafetensorsFile file =
+        open("{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", new byte[16]);
+    try (FileChannel channel = FileChannel.open(file.path(), StandardOpenOption.WRITE)) {
+      channel.truncate(channel.size() - 1);
+    }
+    WeightTensor tensor = file.tensor("a");
+    BadFileException e = assertThrows(BadFileException.class, tensor::readAll);
+    assertTrue(e.getMessage().contains("cut short"), e.getMessage());
+    assertTrue(e.getMessage().contains(file.path().toString()), e.getMessage());
+  }
+
+  @Test
+  void anInterruptedReaderIsToldSo() throws IOException {
+    SafetensorsFile file =
+        open("{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", new byte[16]);
+    WeightTensor tensor = file.tensor("a");
+    Thread.currentThread().interrupt();
+    assertThrows(CancelledException.class, tensor::readAll);
+    assertFalse(Thread.interrupted());
   }
 
   @Test
