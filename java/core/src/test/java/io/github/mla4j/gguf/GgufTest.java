@@ -82,6 +82,8 @@ class GgufTest {
       assertArrayEquals(matrix, read.readFloats("matrix"));
       assertArrayEquals(row, read.readFloats("quantized"));
       assertEquals(34, read.readBytes("quantized").length);
+      read.releasePages();
+      assertArrayEquals(row, read.readFloats("quantized"));
       assertArrayEquals(new float[] {8, 9}, read.readFloats("parts"));
       FloatBuffer middle = FloatBuffer.allocate(4).position(1).limit(3);
       read.readFloats("matrix", 2, middle);
