@@ -51,10 +51,6 @@ sealed interface OpenedSource extends AutoCloseable {
       return checkpoint.weightFiles();
     }
 
-    /** Nothing to do: what was read is the caller's. */
-    @Override
-    public void releasePages() {}
-
     @Override
     public void close() {
       checkpoint.close();
@@ -68,7 +64,7 @@ sealed interface OpenedSource extends AutoCloseable {
   List<Path> weightFiles();
 
   /** As {@link ModelSource#releasePages}. */
-  void releasePages();
+  default void releasePages() {}
 
   @Override
   void close();

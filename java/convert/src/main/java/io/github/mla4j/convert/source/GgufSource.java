@@ -31,16 +31,13 @@ public final class GgufSource implements ModelSource {
    */
   public static GgufSource open(Path path) {
     Gguf file = Gguf.open(path);
-    boolean complete = false;
     try {
       GgufSource source = new GgufSource(path, file, GgufConfig.parse(file));
       DecoderTensors.check(source);
-      complete = true;
       return source;
-    } finally {
-      if (!complete) {
-        file.close();
-      }
+    } catch (Throwable e) {
+      file.close();
+      throw e;
     }
   }
 

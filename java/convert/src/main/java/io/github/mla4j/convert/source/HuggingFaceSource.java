@@ -27,17 +27,14 @@ public final class HuggingFaceSource implements ModelSource {
   public static HuggingFaceSource open(Path folder) throws IOException {
     ModelConfig config = HuggingFaceConfig.parse(HuggingFaceConfig.open(folder));
     SafetensorsFolder weights = SafetensorsFolder.open(folder);
-    boolean complete = false;
     try {
       HuggingFaceSource source = new HuggingFaceSource(folder, config, weights);
       source.refuseUnknownTensors();
       DecoderTensors.check(source);
-      complete = true;
       return source;
-    } finally {
-      if (!complete) {
-        weights.close();
-      }
+    } catch (Throwable e) {
+      weights.close();
+      throw e;
     }
   }
 
@@ -85,10 +82,6 @@ public final class HuggingFaceSource implements ModelSource {
   public List<Path> weightFiles() {
     return weights.files();
   }
-
-  /** Nothing to do: what was read is the caller's. */
-  @Override
-  public void releasePages() {}
 
   @Override
   public void close() {

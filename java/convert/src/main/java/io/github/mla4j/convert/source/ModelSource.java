@@ -18,10 +18,10 @@ public sealed interface ModelSource extends TensorLookup, AutoCloseable
   List<Path> weightFiles();
 
   /**
-   * Gives back the memory that reading has left behind. A reader that has done with a layer says so
-   * by this, or a large model would be in memory as a whole in the end.
+   * Gives back the memory that reading has left behind, if any. A reader that has done with a layer
+   * says so by this, or a large model would be in memory as a whole in the end.
    */
-  void releasePages();
+  default void releasePages() {}
 
   @Override
   void close();

@@ -55,15 +55,12 @@ public final class PaperCheckpoint implements TensorLookup, AutoCloseable {
             : new int[0][][];
     PaperCheckpoint checkpoint =
         new PaperCheckpoint(folder, config, settings, SafetensorsFolder.open(folder), ranks);
-    boolean complete = false;
     try {
       DecoderTensors.checkBesidesAttention(checkpoint, config);
-      complete = true;
       return checkpoint;
-    } finally {
-      if (!complete) {
-        checkpoint.close();
-      }
+    } catch (Throwable e) {
+      checkpoint.close();
+      throw e;
     }
   }
 

@@ -80,7 +80,7 @@ final class ReadOnlyFile implements AutoCloseable {
   }
 
   private MlaException failed(IOException e) {
-    return new MlaException(Status.IO, "%s: %s".formatted(path, e.getMessage()));
+    return new MlaException(Status.IO, "%s: %s".formatted(path, e));
   }
 
   /** A copy of {@code length} bytes, little-endian. */

@@ -28,16 +28,11 @@ final class SafetensorsFile implements AutoCloseable {
    */
   static SafetensorsFile open(Path path) throws IOException {
     ReadOnlyFile bytes = ReadOnlyFile.open(path);
-    boolean complete = false;
     try {
-      SafetensorsFile file =
-          new SafetensorsFile(path, bytes, SafetensorsHeader.parse(path.toString(), bytes));
-      complete = true;
-      return file;
-    } finally {
-      if (!complete) {
-        bytes.close();
-      }
+      return new SafetensorsFile(path, bytes, SafetensorsHeader.parse(path.toString(), bytes));
+    } catch (Throwable e) {
+      bytes.close();
+      throw e;
     }
   }
 

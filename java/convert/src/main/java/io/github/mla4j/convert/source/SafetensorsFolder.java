@@ -56,16 +56,13 @@ final class SafetensorsFolder implements AutoCloseable {
       throw new BadFileException("%s: expected an object 'weight_map'".formatted(index));
     }
     Map<String, SafetensorsFile> shards = new LinkedHashMap<>();
-    boolean complete = false;
     try {
       Map<String, SafetensorsFile> owners = openShards(folder, index, map, shards);
       List<Path> files = new TreeSet<>(shards.keySet()).stream().map(folder::resolve).toList();
-      complete = true;
       return new SafetensorsFolder(folder, files, owners);
-    } finally {
-      if (!complete) {
-        shards.values().forEach(SafetensorsFile::close);
-      }
+    } catch (Throwable e) {
+      shards.values().forEach(SafetensorsFile::close);
+      throw e;
     }
   }
 
