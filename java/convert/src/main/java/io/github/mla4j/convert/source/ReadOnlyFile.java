@@ -16,8 +16,7 @@ import java.nio.file.StandardOpenOption;
 
 /**
  * A file of any size, read where it is asked for. Not mapped: pages of a mapping count as the
- * process's memory for as long as it lives, and a file that is cut short under it stops the
- * process. Any thread.
+ * process's memory for as long as it lives, and Java has no way to give them back. Any thread.
  */
 final class ReadOnlyFile implements AutoCloseable {
   // Java copies through a buffer outside the heap as large as what is read at once, and keeps it.
