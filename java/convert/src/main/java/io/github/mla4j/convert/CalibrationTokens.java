@@ -5,13 +5,13 @@ import io.github.mla4j.convert.output.ModelMetadata;
 import io.github.mla4j.convert.output.Sha256;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.gguf.Gguf;
-import io.github.mla4j.gguf.GgufWriter;
 import io.github.mla4j.tokenizer.Tokenizer;
 import io.github.mla4j.tokenizer.Vocabulary;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 
 /** Token sequences of a calibration text. */
@@ -21,12 +21,14 @@ final class CalibrationTokens {
   private CalibrationTokens() {}
 
   /**
+   * @param source what the metadata are of, named in errors
    * @param windows sequences made of a text, at most
    * @param windowTokens tokens of each, at most; the model's context limits them too
    * @throws IllegalArgumentException if there is nothing to measure
    */
   static int[][] read(
       Calibration calibration,
+      Path source,
       ModelConfig config,
       ModelMetadata metadata,
       int windows,
@@ -36,7 +38,8 @@ final class CalibrationTokens {
       return IdFile.read(ids.file(), config);
     }
     boolean given = calibration instanceof Calibration.Text;
-    int[] tokens = tokenize(new String(bytes(calibration), StandardCharsets.UTF_8), metadata);
+    int[] tokens =
+        tokenize(new String(bytes(calibration), StandardCharsets.UTF_8), source, metadata);
     if (tokens.length == 0) {
       throw new IllegalArgumentException(
           (given ? ((Calibration.Text) calibration).file() : "the bundled calibration text")
@@ -80,15 +83,10 @@ final class CalibrationTokens {
     }
   }
 
-  /** A tokenizer is built from a GGUF file's keys, so the source's are brought into that form. */
-  private static int[] tokenize(String text, ModelMetadata metadata) {
-    try (GgufWriter writer = GgufWriter.inMemory()) {
-      metadata.write(writer);
-      writer.finish();
-      try (Gguf keys = writer.reader();
-          Tokenizer tokenizer = new Tokenizer(Vocabulary.read(keys))) {
-        return tokenizer.encode(text);
-      }
+  private static int[] tokenize(String text, Path source, ModelMetadata metadata) {
+    try (Gguf keys = metadata.inMemory(source.toString());
+        Tokenizer tokenizer = new Tokenizer(Vocabulary.read(keys))) {
+      return tokenizer.encode(text);
     }
   }
 }

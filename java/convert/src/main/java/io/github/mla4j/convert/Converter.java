@@ -146,6 +146,7 @@ public final class Converter {
     int[][] windows =
         CalibrationTokens.read(
             request.calibration(),
+            sourcePath,
             plain.config(),
             plain.metadata(),
             request.windows(),
@@ -228,6 +229,7 @@ public final class Converter {
     int[][] tokens =
         CalibrationTokens.read(
             text,
+            sourcePath,
             config,
             plain.metadata(),
             STRENGTH_WINDOWS,

@@ -10,9 +10,11 @@ import io.github.mla4j.Activations;
 import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CacheType;
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.MlaException;
 import io.github.mla4j.Model;
 import io.github.mla4j.Prefill;
 import io.github.mla4j.Session;
+import io.github.mla4j.Status;
 import io.github.mla4j.convert.source.Fixtures;
 import io.github.mla4j.gguf.Gguf;
 import io.github.mla4j.gguf.TensorType;
@@ -164,7 +166,25 @@ class CalibratedConversionTest {
     assertFalse(Files.exists(output()));
   }
 
+  @Test
+  void aSourceWithoutATokenizerIsNamedWhenItNeedsOne() {
+    // The folder holds config.json and weights alone.
+    Path source = Fixtures.source("llama-gqa");
+    CalibratedRequest request = request("llama-gqa", new Calibration.Bundled(), 0.5, 0);
+    MlaException failure =
+        assertThrows(MlaException.class, () -> Converter.convert(request, ProgressListener.none()));
+    assertEquals(Status.NOT_FOUND, failure.status());
+    assertTrue(failure.getMessage().startsWith(source + ": "), failure.getMessage());
+    assertTrue(failure.getMessage().contains("tokenizer.json"), failure.getMessage());
+    assertFalse(Files.exists(output()));
+  }
+
   private CalibratedRequest request(String model, double reduction, int refineSteps) {
+    return request(model, calibration(), reduction, refineSteps);
+  }
+
+  private CalibratedRequest request(
+      String model, Calibration calibration, double reduction, int refineSteps) {
     return new CalibratedRequest(
         Fixtures.source(model),
         output(),
@@ -172,7 +192,7 @@ class CalibratedConversionTest {
         OptionalInt.empty(),
         OptionalInt.empty(),
         true,
-        calibration(),
+        calibration,
         4,
         64,
         refineSteps,

@@ -49,7 +49,16 @@ public final class GgufWriter implements AutoCloseable {
 
   /** Writes to memory; {@link #reader} opens the result. */
   public static GgufWriter inMemory() {
-    return new GgufWriter(null, "a file in memory");
+    return inMemory("a file in memory");
+  }
+
+  /**
+   * The same.
+   *
+   * @param name what errors call it, such as the path of what it is made of
+   */
+  public static GgufWriter inMemory(String name) {
+    return new GgufWriter(null, name);
   }
 
   public GgufWriter set(String key, String value) {

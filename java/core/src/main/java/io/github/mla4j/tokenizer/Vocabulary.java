@@ -168,7 +168,8 @@ public final class Vocabulary {
                     new MlaException(
                         Status.NOT_FOUND,
                         source
-                            + " has no vocabulary (key tokenizer.ggml.model): work with token ids"));
+                            + ": has no vocabulary (key tokenizer.ggml.model; in a folder"
+                            + " tokenizer.json or tokenizer.model): work with token ids"));
     return switch (model) {
       case "gpt2" -> Kind.BYTE_LEVEL;
       case "llama" -> Kind.SENTENCE_PIECE;

@@ -7,7 +7,6 @@ import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.PaperCheckpoint;
 import io.github.mla4j.gguf.Gguf;
-import io.github.mla4j.gguf.GgufWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -16,9 +15,10 @@ import java.nio.file.Path;
 /**
  * The model that a converted one was made from, opened.
  *
+ * @param path of the model
  * @param metadata its vocabulary, where it has one
  */
-record Teacher(ModelSource source, ModelMetadata metadata) implements AutoCloseable {
+record Teacher(Path path, ModelSource source, ModelMetadata metadata) implements AutoCloseable {
 
   /**
    * @param path a GGUF file or a Hugging Face folder
@@ -30,14 +30,15 @@ record Teacher(ModelSource source, ModelMetadata metadata) implements AutoClosea
     }
     if (!Files.isDirectory(path)) {
       GgufSource source = GgufSource.open(path);
-      return new Teacher(source, ModelMetadata.copiedFrom(source.file()));
+      return new Teacher(path, source, ModelMetadata.copiedFrom(source.file()));
     }
     if (PaperCheckpoint.isOne(path)) {
       throw new IllegalArgumentException(
           path + ": is converted already: expected the model that it was converted from");
     }
     HuggingFaceSource source = HuggingFaceSource.open(path);
-    return new Teacher(source, ModelMetadata.ofFolder(path, source.config().vocabularySize()));
+    return new Teacher(
+        path, source, ModelMetadata.ofFolder(path, source.config().vocabularySize()));
   }
 
   ModelConfig config() {
@@ -46,11 +47,7 @@ record Teacher(ModelSource source, ModelMetadata metadata) implements AutoClosea
 
   /** The metadata as a GGUF file in memory, which the caller closes. */
   Gguf keys() {
-    try (GgufWriter writer = GgufWriter.inMemory()) {
-      metadata.write(writer);
-      writer.finish();
-      return writer.reader();
-    }
+    return metadata.inMemory(path.toString());
   }
 
   @Override

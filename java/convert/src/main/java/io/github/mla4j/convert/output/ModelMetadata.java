@@ -18,6 +18,19 @@ public interface ModelMetadata {
   /** Writes the keys. */
   void write(GgufWriter writer);
 
+  /**
+   * As a GGUF file in memory, which the caller closes: what a tokenizer is built from.
+   *
+   * @param name of the model in errors
+   */
+  default Gguf inMemory(String name) {
+    try (GgufWriter writer = GgufWriter.inMemory(name)) {
+      write(writer);
+      writer.finish();
+      return writer.reader();
+    }
+  }
+
   /** As another file has it. */
   static ModelMetadata copiedFrom(Gguf file) {
     // What describes the file itself is not true of the new one.
