@@ -121,9 +121,11 @@ final class ConvertCommand implements Callable<Integer> {
       names = "--refine",
       paramLabel = "N",
       description =
-          "calibrated: steps of fitting each layer to its drifted input, and half as many again of "
-              + "fitting neighbours together; 0: none (default: "
+          "calibrated: steps of fitting each layer, and half as many again of fitting neighbours "
+              + "together to their drifted input; 0: none (default: "
               + CalibratedRequest.DEFAULT_REFINE_STEPS
+              + ", where the CPU multiplies bfloat16 "
+              + CalibratedRequest.DEFAULT_REFINE_STEPS_BFLOAT16
               + ").")
   private Integer refine;
 
@@ -239,7 +241,7 @@ final class ConvertCommand implements Callable<Integer> {
         calibration.chosen().orElseGet(Calibration.Bundled::new),
         given(windows).orElse(CalibratedRequest.DEFAULT_WINDOWS),
         given(windowTokens).orElse(CalibratedRequest.DEFAULT_WINDOW_TOKENS),
-        given(refine).orElse(CalibratedRequest.DEFAULT_REFINE_STEPS),
+        given(refine).orElseGet(CalibratedRequest::defaultRefineSteps),
         rotation == null ? LatentRotation.HADAMARD : rotation,
         seed == null ? 1 : seed,
         Optional.ofNullable(type));

@@ -48,8 +48,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   /** Layers fitted together: more were no better for the same number of steps. */
   private static final int NEIGHBOURS = 4;
 
-  private static final double ALONE_RATE = 5e-3;
-  private static final double TOGETHER_RATE = 2e-3;
+  private static final double ALONE_PACE = 0.0096;
+  private static final double TOGETHER_PACE = 0.0033;
 
   /** Steps of fitting neighbours together, for each step of fitting a layer alone. */
   private static final double TOGETHER_STEPS = 1.5;
@@ -148,12 +148,13 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   /** Neighbouring layers; the streams pass through them. */
   private void convert(int first, int count) {
     List<PlainLayer> layers = new ArrayList<>();
+    List<FeedForward> mlps = new ArrayList<>();
     List<LatentAttention> latents = new ArrayList<>();
     List<Tensor> clean = streams;
-    List<Tensor> drift = drifted;
     for (int i = 0; i < count; i++) {
       cancelIfInterrupted();
       PlainLayer layer = new PlainLayer(source, first + i);
+      FeedForward mlp = layer.feedForward.in(rough);
       List<Tensor> before = clean;
       AttentionInputs inputs = new AttentionInputs(layer, before);
       List<Tensor> between =
@@ -163,26 +164,26 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
       if (settings.refineSteps() == 0) {
         latent = coordinates.change(latent, inputs);
       } else {
-        latent = fitAlone(new AttentionInputs(layer, drift), latent, between);
-        if (i + 1 < count) {
-          drift = passed(drift, drifted, behind(layer, latent, drift));
-        }
+        // What earlier layers did wrong is made up for by neighbours together, where there are any.
+        List<Tensor> entering = count > 1 ? before : drifted;
+        latent = fitAlone(new AttentionInputs(layer, entering), latent, between);
       }
-      List<Tensor> after = workers.map(before.size(), w -> layer.feedForward.after(between.get(w)));
+      List<Tensor> after = workers.map(before.size(), w -> mlp.after(between.get(w)));
       TorchScope.free(between);
       clean = passed(before, streams, after);
       layers.add(layer);
+      mlps.add(mlp);
       latents.add(latent);
     }
     if (count > 1) {
-      latents = new ArrayList<>(fitTogether(layers, latents, clean));
+      latents = new ArrayList<>(fitTogether(layers, mlps, latents, clean));
     }
     if (settings.refineSteps() > 0) {
-      drift = passed(drift, drifted, drifted);
+      List<Tensor> drift = drifted;
       for (int i = 0; i < count; i++) {
         AttentionInputs inputs = new AttentionInputs(layers.get(i), drift);
         latents.set(i, coordinates.change(latents.get(i), inputs));
-        drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), drift));
+        drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), mlps.get(i), drift));
       }
       drifted = replaced(drifted == streams ? List.of() : drifted, drift);
       streams = replaced(streams, clean);
@@ -211,9 +212,10 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   }
 
   /** The streams behind a converted layer. */
-  private List<Tensor> behind(PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
-    return workers.map(
-        streams.size(), w -> behind(layer, latent, layer.feedForward, streams.get(w)));
+  private List<Tensor> behind(
+      PlainLayer layer, LatentAttention latent, FeedForward feedForward, List<Tensor> streams) {
+    LatentAttention attention = latent.in(rough);
+    return workers.map(streams.size(), w -> behind(layer, attention, feedForward, streams.get(w)));
   }
 
   private Tensor behind(
@@ -251,21 +253,21 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   }
 
   /**
-   * Fits a layer towards a residual stream that has not drifted.
+   * Fits a layer towards the source's residual stream.
    *
-   * @param inputs that have drifted
+   * @param inputs the source's, or drifted ones
    * @param between the source's streams between attention and MLP
    */
   private LatentAttention fitAlone(
       AttentionInputs inputs, LatentAttention latent, List<Tensor> between) {
-    return new Refinement(settings.refineSteps(), ALONE_RATE)
+    return new Refinement(settings.refineSteps(), ALONE_PACE)
         .refine(
             List.of(latent),
             inputs.count(),
             (attentions, w) -> {
               Tensor weights = tokenWeights(between.get(w));
               Tensor wanted = between.get(w).sub(inputs.streams().get(w)).mul_(weights);
-              Tensor added = attentions.get(0).forward(config, inputs.of(w));
+              Tensor added = attentions.get(0).in(rough).forward(config, inputs.of(w));
               return LayerError.of(added.mul(weights), wanted);
             })
         .get(0);
@@ -276,10 +278,12 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
    * stream.
    */
   private List<LatentAttention> fitTogether(
-      List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
-    List<FeedForward> mlps = layers.stream().map(layer -> layer.feedForward.in(rough)).toList();
+      List<PlainLayer> layers,
+      List<FeedForward> mlps,
+      List<LatentAttention> latents,
+      List<Tensor> clean) {
     int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
-    return new Refinement(steps, TOGETHER_RATE)
+    return new Refinement(steps, TOGETHER_PACE)
         .refine(
             latents,
             clean.size(),
@@ -287,7 +291,8 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
               Tensor weights = tokenWeights(clean.get(w));
               Tensor stream = drifted.get(w);
               for (int i = 0; i < layers.size(); i++) {
-                stream = behind(layers.get(i), attentions.get(i), mlps.get(i), stream);
+                LatentAttention attention = attentions.get(i).in(rough);
+                stream = behind(layers.get(i), attention, mlps.get(i), stream);
               }
               return LayerError.of(stream.mul(weights), clean.get(w).mul(weights));
             });

@@ -29,9 +29,7 @@ final class FeedForward {
 
   /** The same in another type; its matrices belong to the {@code TorchScope} around the call. */
   FeedForward in(ScalarType type) {
-    return type == gate.scalar_type()
-        ? this
-        : new FeedForward(config, norm, gate.to(type), up.to(type), down.to(type));
+    return new FeedForward(config, norm, gate.to(type), up.to(type), down.to(type));
   }
 
   /** The residual stream behind it, given it before, [T, D]. */

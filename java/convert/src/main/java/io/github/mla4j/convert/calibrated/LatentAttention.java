@@ -14,6 +14,7 @@ import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A converted layer's attention as PyTorch computes it; what the engine does after absorbing, and
@@ -212,10 +213,33 @@ record LatentAttention(
   }
 
   /**
-   * @param x what the attention reads, [T, D]
+   * The same in another type, for a pass that need not be exact; gradients go through to the
+   * tensors of this one. It belongs to the {@code TorchScope} around the call.
+   */
+  LatentAttention in(ScalarType type) {
+    return new LatentAttention(
+        query.to(type),
+        queryBias.to(type),
+        whole.map(heads -> heads.in(type)),
+        rotaryKey.to(type),
+        rotaryKeyBias.to(type),
+        frequencies,
+        down.to(type),
+        downBias.to(type),
+        keyUp.to(type),
+        valueUp.to(type),
+        output.to(type),
+        outputBias.to(type));
+  }
+
+  /**
+   * Multiplies in the type of the matrices.
+   *
+   * @param read what the attention reads, [T, D]
    * @return what it adds to the residual stream, [T, D]
    */
-  Tensor forward(ModelConfig config, Tensor x) {
+  Tensor forward(ModelConfig config, Tensor read) {
+    Tensor x = read.to(query.scalar_type());
     int r = ropeDims();
     long t = x.size(0);
     int kvHeads = config.kvHeadCount();

@@ -18,8 +18,9 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * Fits converted attentions to a loss over windows, two a step, in turn: Muon for matrices, head by
- * head, Adam for biases. Every tensor moves by a share of its own size, and that share falls to
- * zero.
+ * head, Adam for biases. Every tensor moves by a share of its own size. That share is the larger
+ * the more is wrong at first (by the fourth root of the loss), and falls to zero: Muon's steps are
+ * as long where little is left to gain as where there is much.
  */
 final class Refinement {
   // One for each of two cores; the same everywhere, so that results are too.
@@ -32,18 +33,19 @@ final class Refinement {
   private static final double SECOND_DECAY = 0.98;
 
   private final int steps;
-  private final double rate;
+  private final double pace;
 
   /**
    * @param steps of two windows
-   * @param rate share of a tensor's size (root mean square) that its elements move in a step
+   * @param pace share of a tensor's size (root mean square) that its elements move in a step, were
+   *     the output wholly wrong at first; where it is little wrong, as much less
    */
-  Refinement(int steps, double rate) {
+  Refinement(int steps, double pace) {
     this.steps = steps;
-    this.rate = rate;
+    this.pace = pace;
   }
 
-  /** A scalar tensor for a window, with gradients. */
+  /** A scalar tensor for a window, with gradients: a squared error as a share of what is wanted. */
   @FunctionalInterface
   interface Loss {
     Tensor of(List<LatentAttention> attentions, int window);
@@ -83,6 +85,7 @@ final class Refinement {
     try (GradientWorkers workers = new GradientWorkers(parameters, WINDOWS_A_STEP);
         HeadwiseOptimizer optimizer =
             new HeadwiseOptimizer(parameters.all(), blocks, FIRST_DECAY, SECOND_DECAY)) {
+      double firstLoss = 0;
       for (int step = 0; step < steps; step++) {
         if (Thread.interrupted()) {
           throw new CancelledException("the conversion was cancelled");
@@ -92,15 +95,22 @@ final class Refinement {
           int window = (step * WINDOWS_A_STEP + i) % windows;
           losses.add(() -> loss.apply(window));
         }
-        double share = rate * Math.min(1, (step + 1.0) / WARM_UP) * (1 - (double) step / steps);
+        double share = Math.min(1, (step + 1.0) / WARM_UP) * (1 - (double) step / steps);
         long number = step + 1;
-        TorchScope.run(
-            () -> {
-              List<Tensor> gradients = workers.differentiate(losses).gradients();
-              workers.run(
-                  optimizer.updates(
-                      parameters.named(gradients), number, name -> share * sizes.of(name)));
-            });
+        double known = firstLoss;
+        firstLoss =
+            TorchScope.compute(
+                () -> {
+                  GradientWorkers.Result result = workers.differentiate(losses);
+                  double first = number == 1 ? result.loss() : known;
+                  double rate = pace * Math.sqrt(Math.sqrt(first)) * share;
+                  workers.run(
+                      optimizer.updates(
+                          parameters.named(result.gradients()),
+                          number,
+                          name -> rate * sizes.of(name)));
+                  return first;
+                });
       }
     }
   }

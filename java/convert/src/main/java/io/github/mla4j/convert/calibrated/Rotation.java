@@ -42,6 +42,8 @@ final class Rotation {
   }
 
   /**
+   * Turns in float32, and gives back the type that it was given.
+   *
    * @param x [heads, T, R]
    */
   Tensor rotate(Tensor x) {
@@ -49,6 +51,7 @@ final class Rotation {
     Tensor a = x.narrow(2, 0, half);
     Tensor b = x.narrow(2, half, half);
     return cat(
-        new TensorVector(a.mul(cosines).sub(b.mul(sines)), b.mul(cosines).add(a.mul(sines))), 2);
+            new TensorVector(a.mul(cosines).sub(b.mul(sines)), b.mul(cosines).add(a.mul(sines))), 2)
+        .to(x.scalar_type());
   }
 }

@@ -7,6 +7,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * What comes before the split of heads that are normed: an RMS norm sees a head as a whole, so
@@ -25,6 +26,12 @@ record WholeHeads(
   WholeHeads withMaps(UnaryOperator<Tensor> change) {
     return new WholeHeads(
         queryNorm, change.apply(rotaryQuery), change.apply(key), keyBias, keyNorm);
+  }
+
+  /** The same in another type. */
+  WholeHeads in(ScalarType type) {
+    return new WholeHeads(
+        queryNorm.to(type), rotaryQuery.to(type), key.to(type), keyBias.to(type), keyNorm.to(type));
   }
 
   Stream<Tensor> tensors() {

@@ -24,7 +24,12 @@ public final class FastestType {
    * what else the machine is doing.
    */
   public static ScalarType of(Device device) {
-    return !device.is_cpu() || hasBfloat16(cpuInfo()) ? ScalarType.BFloat16 : ScalarType.Float;
+    return !device.is_cpu() || cpuHasBfloat16() ? ScalarType.BFloat16 : ScalarType.Float;
+  }
+
+  /** Whether this machine's CPU has instructions for bfloat16, as far as the system tells. */
+  public static boolean cpuHasBfloat16() {
+    return hasBfloat16(cpuInfo());
   }
 
   private static List<String> cpuInfo() {
