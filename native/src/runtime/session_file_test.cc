@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -94,7 +95,9 @@ std::vector<std::vector<float>> GoOn(Session& session, const std::vector<int32_t
 
 class SessionFile : public testing::Test {
  protected:
-  void TearDown() override { std::remove(path_.c_str()); }
+  void SetUp() override { std::filesystem::create_directory(folder_); }
+  // With what saves that were killed have left.
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   Result<std::shared_ptr<Session>> Restore(const std::shared_ptr<const Weights>& weights,
                                            const DecoderOptions& options) {
@@ -125,8 +128,8 @@ class SessionFile : public testing::Test {
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
 
-  const std::string path_ =
-      testing::TempDir() + "mla-session-" + std::to_string(getpid()) + ".mlas";
+  const std::string folder_ = testing::TempDir() + "mla-session-" + std::to_string(getpid());
+  const std::string path_ = folder_ + "/saved.mlas";
 };
 
 TEST_F(SessionFile, GoesOnWithTheSameLogits) {
@@ -289,7 +292,6 @@ TEST_F(SessionFile, AKilledSaveLeavesTheOldFile) {
     Result<std::shared_ptr<Session>> restored = Restore(weights, options);
     ASSERT_TRUE(restored.ok()) << restored.status().message();
     EXPECT_EQ(TokensOf(*restored.value()), Tokens(40, 1));
-    std::remove((path_ + ".tmp-" + std::to_string(child) + "-1").c_str());
   }
 }
 

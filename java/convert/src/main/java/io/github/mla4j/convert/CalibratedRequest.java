@@ -49,7 +49,7 @@ public record CalibratedRequest(
   public static final int DEFAULT_WINDOW_TOKENS = 512;
 
   /** Steps of fitting a layer: quality against time, see java/convert/README.md. */
-  public static final int DEFAULT_REFINE_STEPS = 24;
+  public static final int DEFAULT_REFINE_STEPS = 22;
 
   /** The same where the CPU multiplies bfloat16, which takes a fraction of the time. */
   public static final int DEFAULT_REFINE_STEPS_BFLOAT16 = 36;
