@@ -148,13 +148,11 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   /** Neighbouring layers; the streams pass through them. */
   private void convert(int first, int count) {
     List<PlainLayer> layers = new ArrayList<>();
-    List<FeedForward> mlps = new ArrayList<>();
     List<LatentAttention> latents = new ArrayList<>();
     List<Tensor> clean = streams;
     for (int i = 0; i < count; i++) {
       cancelIfInterrupted();
-      PlainLayer layer = new PlainLayer(source, first + i);
-      FeedForward mlp = layer.feedForward.in(rough);
+      PlainLayer layer = new PlainLayer(source, first + i, rough);
       List<Tensor> before = clean;
       AttentionInputs inputs = new AttentionInputs(layer, before);
       List<Tensor> between =
@@ -168,22 +166,21 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
         List<Tensor> entering = count > 1 ? before : drifted;
         latent = fitAlone(new AttentionInputs(layer, entering), latent, between);
       }
-      List<Tensor> after = workers.map(before.size(), w -> mlp.after(between.get(w)));
+      List<Tensor> after = workers.map(before.size(), w -> layer.feedForward.after(between.get(w)));
       TorchScope.free(between);
       clean = passed(before, streams, after);
       layers.add(layer);
-      mlps.add(mlp);
       latents.add(latent);
     }
     if (count > 1) {
-      latents = new ArrayList<>(fitTogether(layers, mlps, latents, clean));
+      latents = new ArrayList<>(fitTogether(layers, latents, clean));
     }
     if (settings.refineSteps() > 0) {
       List<Tensor> drift = drifted;
       for (int i = 0; i < count; i++) {
         AttentionInputs inputs = new AttentionInputs(layers.get(i), drift);
         latents.set(i, coordinates.change(latents.get(i), inputs));
-        drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), mlps.get(i), drift));
+        drift = passed(drift, drifted, behind(layers.get(i), latents.get(i), drift));
       }
       drifted = replaced(drifted == streams ? List.of() : drifted, drift);
       streams = replaced(streams, clean);
@@ -212,15 +209,14 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   }
 
   /** The streams behind a converted layer. */
-  private List<Tensor> behind(
-      PlainLayer layer, LatentAttention latent, FeedForward feedForward, List<Tensor> streams) {
+  private List<Tensor> behind(PlainLayer layer, LatentAttention latent, List<Tensor> streams) {
     LatentAttention attention = latent.in(rough);
-    return workers.map(streams.size(), w -> behind(layer, attention, feedForward, streams.get(w)));
+    return workers.map(streams.size(), w -> behind(layer, attention, streams.get(w)));
   }
 
-  private Tensor behind(
-      PlainLayer layer, LatentAttention latent, FeedForward feedForward, Tensor stream) {
-    return feedForward.after(stream.add(latent.forward(config, layer.attentionInput(stream))));
+  private Tensor behind(PlainLayer layer, LatentAttention latent, Tensor stream) {
+    return layer.feedForward.after(
+        stream.add(latent.forward(config, layer.attentionInput(stream))));
   }
 
   private LatentLayer written(int index, LatentAttention latent) {
@@ -278,10 +274,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
    * stream.
    */
   private List<LatentAttention> fitTogether(
-      List<PlainLayer> layers,
-      List<FeedForward> mlps,
-      List<LatentAttention> latents,
-      List<Tensor> clean) {
+      List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
     int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
     return new Refinement(steps, TOGETHER_PACE)
         .refine(
@@ -292,7 +285,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
               Tensor stream = drifted.get(w);
               for (int i = 0; i < layers.size(); i++) {
                 LatentAttention attention = attentions.get(i).in(rough);
-                stream = behind(layers.get(i), attention, mlps.get(i), stream);
+                stream = behind(layers.get(i), attention, stream);
               }
               return LayerError.of(stream.mul(weights), clean.get(w).mul(weights));
             });

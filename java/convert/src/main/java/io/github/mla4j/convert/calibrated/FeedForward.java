@@ -27,11 +27,6 @@ final class FeedForward {
     this.down = down;
   }
 
-  /** The same in another type; its matrices belong to the {@code TorchScope} around the call. */
-  FeedForward in(ScalarType type) {
-    return new FeedForward(config, norm, gate.to(type), up.to(type), down.to(type));
-  }
-
   /** The residual stream behind it, given it before, [T, D]. */
   Tensor after(Tensor stream) {
     Tensor x = RmsNorm.of(config, stream, norm).to(gate.scalar_type());

@@ -7,14 +7,16 @@ import static org.bytedeco.pytorch.global.torch.zeros;
 import io.github.mla4j.convert.source.ModelConfig;
 import io.github.mla4j.convert.source.ModelSource;
 import io.github.mla4j.convert.source.WeightTensor;
+import io.github.mla4j.convert.torch.TorchScope;
 import java.util.Optional;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * One layer of the source as float32 tensors; matrices are [out, in], absent biases are zero. Its
- * tensors belong to the {@code TorchScope} in which it is read.
+ * One layer of the source as float32 tensors, but for its MLP; matrices are [out, in], absent
+ * biases are zero. Its tensors belong to the {@code TorchScope} in which it is read.
  */
 final class PlainLayer {
   private final ModelSource source;
@@ -34,7 +36,12 @@ final class PlainLayer {
   final Optional<Tensor> queryNorm; // [d]
   final Optional<Tensor> keyNorm; // [d]
 
-  PlainLayer(ModelSource source, int layer) {
+  /**
+   * Reads the layer.
+   *
+   * @param feedForwardType what its MLP is multiplied in: the one thing that may be rough
+   */
+  PlainLayer(ModelSource source, int layer, ScalarType feedForwardType) {
     this.source = source;
     this.config = source.config();
     this.layer = layer;
@@ -53,9 +60,14 @@ final class PlainLayer {
         new FeedForward(
             config,
             vector("ffn_norm.weight").orElseThrow(),
-            matrix("ffn_gate"),
-            matrix("ffn_up"),
-            matrix("ffn_down"));
+            matrix("ffn_gate", feedForwardType),
+            matrix("ffn_up", feedForwardType),
+            matrix("ffn_down", feedForwardType));
+  }
+
+  /** What is read on the way is freed. */
+  private Tensor matrix(String module, ScalarType type) {
+    return TorchScope.nested(() -> matrix(module).to(type));
   }
 
   private Tensor matrix(String module) {

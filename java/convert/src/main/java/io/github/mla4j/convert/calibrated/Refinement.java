@@ -38,7 +38,7 @@ final class Refinement {
   /**
    * @param steps of two windows
    * @param pace share of a tensor's size (root mean square) that its elements move in a step, were
-   *     the output wholly wrong at first; where it is little wrong, as much less
+   *     the output wholly wrong at first: a loss of 1
    */
   Refinement(int steps, double pace) {
     this.steps = steps;

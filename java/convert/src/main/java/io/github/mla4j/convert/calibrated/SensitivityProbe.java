@@ -90,7 +90,7 @@ final class SensitivityProbe {
   /** The streams behind a layer, and one more, in which it is converted. */
   private List<Tensor> through(
       int index, List<Tensor> streams, int measured, int[] sizes, List<double[]> errors) {
-    PlainLayer layer = new PlainLayer(source, index);
+    PlainLayer layer = new PlainLayer(source, index, type);
     AttentionInputs inputs = new AttentionInputs(layer, streams);
     List<Tensor> outputs = workers.map(streams.size(), i -> layer.attention(inputs.of(i)));
     Tensor x = inputs.of(measured);
@@ -118,8 +118,8 @@ final class SensitivityProbe {
       }
     }
     errors.add(layerErrors);
-    FeedForward feedForward = layer.feedForward.in(type);
-    return workers.map(after.size(), i -> feedForward.after(after.get(i).add(changes.get(i))));
+    return workers.map(
+        after.size(), i -> layer.feedForward.after(after.get(i).add(changes.get(i))));
   }
 
   /** Rising, the even one among them, all with room for the rotary dims asked for. */

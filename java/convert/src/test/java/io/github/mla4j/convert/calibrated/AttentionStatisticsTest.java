@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Random;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -34,7 +35,7 @@ final class AttentionStatisticsTest {
 
   private static void check(HuggingFaceSource source) {
     ModelConfig config = source.config();
-    PlainLayer layer = new PlainLayer(source, 1);
+    PlainLayer layer = new PlainLayer(source, 1, ScalarType.Float);
     Tensor x = input(config.embeddingLength());
     List<ComponentBlock> blocks = ComponentBlock.of(config);
     assertEquals(1, blocks.size());

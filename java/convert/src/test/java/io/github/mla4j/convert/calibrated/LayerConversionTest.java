@@ -223,7 +223,7 @@ final class LayerConversionTest {
 
     Layer(HuggingFaceSource source) {
       config = source.config();
-      plain = new PlainLayer(source, 1);
+      plain = new PlainLayer(source, 1, ScalarType.Float);
       Random random = new Random(11);
       inputs = new AttentionInputs(plain, List.of(window(random), window(random)));
       wanted = List.of(plain.attention(inputs.of(0)), plain.attention(inputs.of(1)));

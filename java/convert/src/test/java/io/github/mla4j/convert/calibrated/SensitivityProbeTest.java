@@ -82,7 +82,7 @@ class SensitivityProbeTest {
     List<Tensor> streams = embedded;
     Tensor other = embedded.get(2);
     for (int l = 0; l < source.config().blockCount(); l++) {
-      PlainLayer layer = new PlainLayer(source, l);
+      PlainLayer layer = new PlainLayer(source, l, ScalarType.Float);
       AttentionInputs inputs = new AttentionInputs(layer, streams);
       Tensor x = layer.attentionInput(other);
       Tensor change = layer.attention(x);
