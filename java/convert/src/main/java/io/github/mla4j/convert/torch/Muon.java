@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import org.bytedeco.pytorch.Scalar;
-import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -29,7 +28,8 @@ final class Muon implements AutoCloseable {
   private static final double QUINTIC = 2.0315;
   private static final int ROUNDS = 5;
   // A gradient of zeros moves nothing.
-  private static final double SMALLEST_NORM = 1e-30;
+  private static final double SMALLEST_SQUARE = 1e-37;
+  private static final Scalar ONE = new Scalar(1);
 
   private final Map<String, Tensor> matrices;
   private final Map<String, MatrixBlocks> blocks;
@@ -88,22 +88,42 @@ final class Muon implements AutoCloseable {
 
   /**
    * Matrices of the same singular vectors, their singular values brought to about one by
-   * Newton-Schulz iterations.
+   * Newton-Schulz iterations, X ← (a + b·G + c·G²)·X with G = X·Xᵀ. A round multiplies G's
+   * polynomial by X alone, and polynomials of one matrix commute; so rounds go on with G, which is
+   * small, and X is multiplied once by the product of all.
    *
    * @param matrices [count, r, c]
    */
   static Tensor orthogonal(Tensor matrices) {
     boolean tall = matrices.size(1) > matrices.size(2);
     Tensor wide = tall ? matrices.transpose(1, 2) : matrices;
-    Tensor norm = wide.square().sum(new long[] {1, 2}, true, new ScalarTypeOptional()).sqrt_();
-    Tensor x = wide.div(norm.add_(new Scalar(SMALLEST_NORM)));
-    for (int round = 0; round < ROUNDS; round++) {
-      Tensor gram = x.bmm(x.transpose(1, 2));
-      Tensor factor =
-          gram.mul(new Scalar(CUBIC)).baddbmm_(gram, gram, new Scalar(1), new Scalar(QUINTIC));
-      x = x.mul(new Scalar(LINEAR)).baddbmm_(factor, x);
+    Tensor gram = wide.bmm(wide.transpose(1, 2));
+    Tensor square = trace(gram).add_(new Scalar(SMALLEST_SQUARE));
+    gram.div_(square);
+    Tensor product = polynomial(gram);
+    Tensor factor = product;
+    for (int round = 1; round < ROUNDS; round++) {
+      gram = factor.bmm(gram).bmm(factor);
+      factor = polynomial(gram);
+      product = factor.bmm(product);
     }
+    Tensor x = product.div_(square.sqrt_()).bmm(wide);
     return tall ? x.transpose(1, 2) : x;
+  }
+
+  private static Tensor polynomial(Tensor gram) {
+    Tensor result = gram.mul(new Scalar(CUBIC)).baddbmm_(gram, gram, ONE, new Scalar(QUINTIC));
+    diagonal(result).add_(new Scalar(LINEAR));
+    return result;
+  }
+
+  /** The squared Frobenius norms of the matrices that this is the product of, [count, 1, 1]. */
+  private static Tensor trace(Tensor gram) {
+    return diagonal(gram).sum(1).view(-1, 1, 1);
+  }
+
+  private static Tensor diagonal(Tensor matrices) {
+    return matrices.diagonal(0, 1, 2);
   }
 
   @Override

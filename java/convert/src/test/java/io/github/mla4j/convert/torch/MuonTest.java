@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.StringViewOptional;
 import org.bytedeco.pytorch.T_TensorTensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -57,6 +58,32 @@ class MuonTest {
           assertTrue(move.mul(gradient).sum().item_double() < 0);
           double moved = Math.sqrt(move.square().mean().item_double());
           assertEquals(RATE, moved, 0.35 * RATE);
+        });
+  }
+
+  /** Rounds of the whole matrix, as they are defined, in double precision. */
+  private static Tensor rounds(Tensor matrix) {
+    Tensor x = matrix.to(ScalarType.Double);
+    x = x.div(x.norm());
+    for (int round = 0; round < 5; round++) {
+      Tensor gram = x.mm(x.t());
+      Tensor factor = gram.mul(new Scalar(-4.7750)).add(gram.mm(gram).mul(new Scalar(2.0315)));
+      x = x.mul(new Scalar(3.4445)).add(factor.mm(x));
+    }
+    return x.to(ScalarType.Float);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 9, 1", "64, 576, 1e-2", "64, 64, 1e-4", "128, 200, 1e-6", "100, 8, 0"})
+  void roundsOfTheGramMatrixAreThoseOfTheWhole(int rows, int columns, double last) {
+    TorchScope.runWithoutGradients(
+        () -> {
+          manual_seed(3);
+          Tensor gradient = ofSingularValues(rows, columns, 1, last).mul(new Scalar(1e-9));
+          Tensor expected = rounds(rows > columns ? gradient.t() : gradient);
+          Tensor got = Muon.orthogonal(gradient.unsqueeze(0)).squeeze(0);
+          Tensor difference = got.sub(rows > columns ? expected.t() : expected);
+          assertTrue(linalg_svdvals(difference).max().item_double() < 1e-3, difference.toString());
         });
   }
 
