@@ -256,14 +256,14 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
    */
   private LatentAttention fitAlone(
       AttentionInputs inputs, LatentAttention latent, List<Tensor> between) {
-    return new Refinement(settings.refineSteps(), ALONE_PACE)
+    return new Refinement(rough, settings.refineSteps(), ALONE_PACE)
         .refine(
             List.of(latent),
             inputs.count(),
             (attentions, w) -> {
               Tensor weights = tokenWeights(between.get(w));
               Tensor wanted = between.get(w).sub(inputs.streams().get(w)).mul_(weights);
-              Tensor added = attentions.get(0).in(rough).forward(config, inputs.of(w));
+              Tensor added = attentions.get(0).forward(config, inputs.of(w));
               return LayerError.of(added.mul(weights), wanted);
             })
         .get(0);
@@ -276,7 +276,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
   private List<LatentAttention> fitTogether(
       List<PlainLayer> layers, List<LatentAttention> latents, List<Tensor> clean) {
     int steps = (int) Math.round(TOGETHER_STEPS * settings.refineSteps());
-    return new Refinement(steps, TOGETHER_PACE)
+    return new Refinement(rough, steps, TOGETHER_PACE)
         .refine(
             latents,
             clean.size(),
@@ -284,8 +284,7 @@ public final class CalibratedModel implements LatentModel, AutoCloseable {
               Tensor weights = tokenWeights(clean.get(w));
               Tensor stream = drifted.get(w);
               for (int i = 0; i < layers.size(); i++) {
-                LatentAttention attention = attentions.get(i).in(rough);
-                stream = behind(layers.get(i), attention, stream);
+                stream = behind(layers.get(i), attentions.get(i), stream);
               }
               return LayerError.of(stream.mul(weights), clean.get(w).mul(weights));
             });

@@ -15,6 +15,7 @@ import java.util.Optional;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Fits converted attentions to a loss over windows, two a step, in turn: Muon for matrices, head by
@@ -32,20 +33,26 @@ final class Refinement {
   private static final double FIRST_DECAY = 0.9;
   private static final double SECOND_DECAY = 0.98;
 
+  private final ScalarType type;
   private final int steps;
   private final double pace;
 
   /**
+   * @param type in which losses are computed; what moves is float32 always
    * @param steps of two windows
    * @param pace share of a tensor's size (root mean square) that its elements move in a step, were
    *     the output wholly wrong at first: a loss of 1
    */
-  Refinement(int steps, double pace) {
+  Refinement(ScalarType type, int steps, double pace) {
+    this.type = type;
     this.steps = steps;
     this.pace = pace;
   }
 
-  /** A scalar tensor for a window, with gradients: a squared error as a share of what is wanted. */
+  /**
+   * A scalar tensor for a window, with gradients: a squared error as a share of what is wanted, of
+   * attentions in the type of the fit.
+   */
   @FunctionalInterface
   interface Loss {
     Tensor of(List<LatentAttention> attentions, int window);
@@ -58,31 +65,46 @@ final class Refinement {
    */
   List<LatentAttention> refine(List<LatentAttention> start, int windows, Loss loss) {
     List<LatentAttention> moving = start.stream().map(Refinement::moving).toList();
-    try (Parameters parameters = new Parameters()) {
-      Map<String, MatrixBlocks> blocks = new HashMap<>();
-      for (LatentAttention attention : moving) {
-        for (Part part : parts(attention)) {
-          if (part.tensor.requires_grad() && part.tensor.numel() > 0) {
-            String name = Integer.toString(parameters.all().size());
-            parameters.add(name, part.tensor);
-            part.blocks.ifPresent(heads -> blocks.put(name, heads));
-          }
-        }
-      }
-      fit(parameters, blocks, windows, window -> loss.of(moving, window));
-    }
+    TorchScope.runWithoutGradients(() -> fit(moving, windows, loss));
     moving.forEach(
         attention -> parts(attention).forEach(part -> part.tensor.requires_grad_(false)));
     return moving;
   }
 
+  private void fit(List<LatentAttention> moving, int windows, Loss loss) {
+    List<LatentAttention> rough = moving.stream().map(each -> each.in(type)).toList();
+    Map<String, MatrixBlocks> blocks = new HashMap<>();
+    try (Parameters parameters = new Parameters();
+        Parameters copies = new Parameters()) {
+      for (int i = 0; i < moving.size(); i++) {
+        List<Part> parts = parts(moving.get(i));
+        List<Part> copied = parts(rough.get(i));
+        for (int p = 0; p < parts.size(); p++) {
+          Part part = parts.get(p);
+          if (part.tensor.requires_grad() && part.tensor.numel() > 0) {
+            String name = Integer.toString(parameters.all().size());
+            parameters.add(name, part.tensor);
+            copies.add(name, copied.get(p).tensor);
+            part.blocks.ifPresent(heads -> blocks.put(name, heads));
+          }
+        }
+      }
+      fit(parameters, copies, blocks, windows, window -> loss.of(rough, window));
+    }
+  }
+
+  /**
+   * @param copies of the parameters, which the loss reads and gradients are of: made anew in each
+   *     window, they would take more time than the products of small windows
+   */
   private void fit(
       Parameters parameters,
+      Parameters copies,
       Map<String, MatrixBlocks> blocks,
       int windows,
       IntFunction<Tensor> loss) {
     StepSizes sizes = new StepSizes(parameters);
-    try (GradientWorkers workers = new GradientWorkers(parameters, WINDOWS_A_STEP);
+    try (GradientWorkers workers = new GradientWorkers(copies, WINDOWS_A_STEP);
         HeadwiseOptimizer optimizer =
             new HeadwiseOptimizer(parameters.all(), blocks, FIRST_DECAY, SECOND_DECAY)) {
       double firstLoss = 0;
@@ -111,8 +133,22 @@ final class Refinement {
                           name -> rate * sizes.of(name)));
                   return first;
                 });
+        workers.run(renewed(parameters, copies));
       }
     }
+  }
+
+  private static List<Runnable> renewed(Parameters parameters, Parameters copies) {
+    List<Runnable> parts = new ArrayList<>();
+    parameters
+        .all()
+        .forEach(
+            (name, tensor) ->
+                parts.add(
+                    () ->
+                        TorchScope.runWithoutGradients(
+                            () -> copies.all().get(name).copy_(tensor))));
+    return parts;
   }
 
   private static LatentAttention moving(LatentAttention start) {

@@ -12,6 +12,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Supplier;
 import org.bytedeco.openblas.global.openblas;
+import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -28,6 +29,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <p>An interrupt of a thread that waits for shares stays pending until they are done.
  */
 public final class GradientWorkers implements AutoCloseable {
+  /** Elements that are added at a time: large pieces of fresh memory cost more than their sum. */
+  private static final long BLOCK = 1 << 18;
+
   private final List<Tensor> parameters;
   private final ExecutorService threads;
 
@@ -98,22 +102,68 @@ public final class GradientWorkers implements AutoCloseable {
     }
     List<Share> done = new ArrayList<>();
     try {
-      for (Future<Share> future : pending) {
-        done.add(await(future));
-      }
-      return mean(done);
+      await(pending, done);
+      double loss = done.stream().mapToDouble(Share::loss).average().orElseThrow();
+      return new Result(loss, means(done));
     } finally {
       done.forEach(share -> share.gradients.forEach(TorchScope::release));
     }
   }
 
+  private List<Tensor> means(List<Share> shares) {
+    List<Future<Tensor>> pending = new ArrayList<>();
+    for (int i = 0; i < shares.get(0).gradients.size(); i++) {
+      int index = i;
+      List<Tensor> parts = shares.stream().map(share -> share.gradients.get(index)).toList();
+      pending.add(threads.submit(() -> kept(() -> mean(parts))));
+    }
+    List<Tensor> means = new ArrayList<>();
+    try {
+      await(pending, means);
+    } finally {
+      means.forEach(TorchScope::adopt);
+    }
+    return means;
+  }
+
+  private static Tensor mean(List<Tensor> parts) {
+    Scalar weight = new Scalar(1.0 / parts.size());
+    Tensor mean = parts.get(0).to(ScalarType.Float, false, true, new MemoryFormatOptional());
+    mean.mul_(weight);
+    parts.subList(1, parts.size()).forEach(part -> add(mean, part, weight));
+    return mean;
+  }
+
+  /** A few rows at a time: what is not float32 becomes it on the way, in memory of its own. */
+  private static void add(Tensor sum, Tensor part, Scalar weight) {
+    long rows = sum.dim() == 0 ? 0 : sum.size(0);
+    if (rows <= 1) {
+      sum.add_(part, weight);
+      return;
+    }
+    long block = Math.max(1, BLOCK * rows / Math.max(1, sum.numel()));
+    for (long first = 0; first < rows; first += block) {
+      long count = Math.min(block, rows - first);
+      sum.narrow(0, first, count).add_(part.narrow(0, first, count), weight);
+    }
+  }
+
+  private static Tensor kept(Supplier<Tensor> body) {
+    return TorchScope.computeWithoutGradients(() -> TorchScope.keep(body.get()));
+  }
+
   /** Does several things at the same time, each in a scope of its own. */
   public void run(List<Runnable> parts) {
-    List<Future<?>> pending = new ArrayList<>();
+    List<Future<Boolean>> pending = new ArrayList<>();
     for (Runnable part : parts) {
-      pending.add(threads.submit(() -> TorchScope.run(part)));
+      pending.add(
+          threads.submit(
+              () -> {
+                TorchScope.run(part);
+                return true;
+              }));
     }
-    pending.forEach(GradientWorkers::await);
+    await(pending, new ArrayList<>());
   }
 
   private static Share kept(Share share) {
@@ -121,38 +171,33 @@ public final class GradientWorkers implements AutoCloseable {
     return share;
   }
 
-  /** Waits to the end, so that no part still works when the caller goes on. */
-  private static <T> T await(Future<T> future) {
+  /**
+   * Waits for all, so that no part still works when the caller goes on, interrupted or not, and
+   * frees what they work on.
+   *
+   * @param done gets what the parts that did not fail gave
+   */
+  private static <T> void await(List<Future<T>> pending, List<T> done) {
     boolean interrupted = false;
-    try {
-      while (true) {
-        try {
-          return future.get();
-        } catch (InterruptedException e) {
-          interrupted = true;
-        }
+    Throwable failure = null;
+    for (int i = 0; i < pending.size(); ) {
+      try {
+        done.add(pending.get(i).get());
+        i++;
+      } catch (InterruptedException e) {
+        interrupted = true;
+      } catch (ExecutionException e) {
+        failure = failure == null ? e.getCause() : failure;
+        i++;
       }
-    } catch (ExecutionException e) {
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+    if (failure != null) {
       throw new IllegalStateException(
-          "computing gradients failed: " + e.getCause().getMessage(), e.getCause());
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
+          "computing gradients failed: " + failure.getMessage(), failure);
     }
-  }
-
-  private static Result mean(List<Share> shares) {
-    Scalar weight = new Scalar(1.0 / shares.size());
-    List<Tensor> means = new ArrayList<>();
-    for (int i = 0; i < shares.get(0).gradients.size(); i++) {
-      Tensor mean = shares.get(0).gradients.get(i).to(ScalarType.Float).mul(weight);
-      for (Share share : shares.subList(1, shares.size())) {
-        mean.add_(share.gradients.get(i), weight);
-      }
-      means.add(mean);
-    }
-    return new Result(shares.stream().mapToDouble(Share::loss).average().orElseThrow(), means);
   }
 
   @Override

@@ -54,7 +54,8 @@ public final class HeadwiseOptimizer implements AutoCloseable {
   /**
    * A step, a part for each parameter; the parts may run at the same time.
    *
-   * @param gradients by name, of all parameters
+   * @param gradients by name, of all parameters; their memory may be used, and they may be none
+   *     afterwards
    * @param step number of this step, the first being 1
    * @param learningRate of the parameter of this name
    */

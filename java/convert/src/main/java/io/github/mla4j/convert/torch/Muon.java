@@ -59,7 +59,7 @@ final class Muon implements AutoCloseable {
   /**
    * Moves all matrices, a part for each; the parts may run at the same time.
    *
-   * @param gradients by name, of each matrix
+   * @param gradients by name, of each matrix; their memory is used, and they are none afterwards
    * @param learningRate of the matrix of this name
    */
   List<Runnable> updates(Map<String, Tensor> gradients, ToDoubleFunction<String> learningRate) {
@@ -80,7 +80,7 @@ final class Muon implements AutoCloseable {
       Tensor matrix, Tensor gradient, Tensor mean, MatrixBlocks blocks, double rate) {
     mean.lerp_(gradient, new Scalar(1 - decay));
     // One step further along the mean, as Nesterov has it.
-    Tensor direction = blocks.split(gradient.lerp(mean, new Scalar(decay)));
+    Tensor direction = blocks.split(gradient.lerp_(mean, new Scalar(decay)));
     // min(r, c) singular values of one over r · c elements.
     double size = Math.sqrt(Math.max(direction.size(1), direction.size(2)));
     matrix.add_(blocks.join(orthogonal(direction), matrix), new Scalar(-rate * size));

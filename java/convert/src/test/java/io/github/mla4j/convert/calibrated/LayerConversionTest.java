@@ -23,6 +23,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** One layer's attention, converted and fitted, against the source's. */
@@ -91,14 +92,22 @@ final class LayerConversionTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"llama-gqa", "llama-mha", "qwen2-bias", "qwen3-qknorm"})
-  void fittingLessensTheError(String model) throws IOException {
+  @CsvSource({
+    "llama-gqa, Float",
+    "llama-gqa, BFloat16",
+    "llama-mha, Float",
+    "qwen2-bias, Float",
+    "qwen2-bias, BFloat16",
+    "qwen3-qknorm, Float",
+    "qwen3-qknorm, BFloat16"
+  })
+  void fittingLessensTheError(String model, ScalarType type) throws IOException {
     try (HuggingFaceSource source = HuggingFaceSource.open(Fixtures.source(model))) {
       TorchScope.runWithoutGradients(
           () -> {
             Layer layer = new Layer(source);
             LatentAttention start = layer.converted(8, source.config().kvRows() / 2);
-            LatentAttention fitted = layer.fitted(start, 60);
+            LatentAttention fitted = layer.fitted(start, type, 60);
             for (int w = 0; w < layer.inputs.count(); w++) {
               double before = layer.error(start, w);
               double after = layer.error(fitted, w);
@@ -117,7 +126,7 @@ final class LayerConversionTest {
             Layer layer = new Layer(source);
             int rank = Math.min(source.config().kvRows(), source.config().embeddingLength());
             LatentAttention start = layer.converted(source.config().kvRows() / 2, rank);
-            double error = layer.error(layer.fitted(start, 20), 0);
+            double error = layer.error(layer.fitted(start, ScalarType.Float, 20), 0);
             assertTrue(error < 1e-9, "error " + error);
           });
     }
@@ -241,8 +250,8 @@ final class LayerConversionTest {
       return measured().keeping(ropePairs).of(rank, 2);
     }
 
-    LatentAttention fitted(LatentAttention start, int steps) {
-      return new Refinement(steps, 0.01)
+    LatentAttention fitted(LatentAttention start, ScalarType type, int steps) {
+      return new Refinement(type, steps, 0.01)
           .refine(
               List.of(start),
               inputs.count(),

@@ -1,15 +1,19 @@
 package io.github.mla4j.convert.torch;
 
+import static org.bytedeco.pytorch.global.torch.randn;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 
 class GradientWorkersTest {
@@ -40,6 +44,47 @@ class GradientWorkersTest {
             assertEquals(-6, result.gradients().get(0).narrow(0, 1, 1).item_float(), 1e-5);
           });
     }
+  }
+
+  @Test
+  void averagesWhatBfloat16CannotHoldInFloats() {
+    try (Parameters parameters = new Parameters();
+        GradientWorkers workers = new GradientWorkers(parameters, 2)) {
+      List<Supplier<GradientWorkers.Share>> shares =
+          List.of(() -> share(1, 256), () -> share(2, 258));
+      TorchScope.run(
+          () -> {
+            GradientWorkers.Result result = workers.average(shares);
+            assertEquals(1.5, result.loss());
+            // Bfloat16 holds every second number from 256 to 512.
+            assertEquals(257, result.gradients().get(0).item_float());
+            assertEquals(ScalarType.Float, result.gradients().get(0).scalar_type().intern());
+          });
+    }
+  }
+
+  @Test
+  void averagesEveryRowOfLargeGradients() {
+    try (Parameters parameters = new Parameters();
+        GradientWorkers workers = new GradientWorkers(parameters, 2)) {
+      TorchScope.run(
+          () -> {
+            Tensor first = randn(1003, 700);
+            Tensor second = randn(1003, 700);
+            List<Supplier<GradientWorkers.Share>> shares =
+                List.of(
+                    () -> new GradientWorkers.Share(1, List.of(first.clone())),
+                    () -> new GradientWorkers.Share(1, List.of(second.to(ScalarType.BFloat16))));
+            Tensor mean = workers.average(shares).gradients().get(0);
+            Tensor expected = first.add(second).div(new Scalar(2));
+            assertEquals(0, mean.sub(expected).abs().max().item_float(), 0.02);
+          });
+    }
+  }
+
+  private static GradientWorkers.Share share(double loss, float gradient) {
+    Tensor tensor = AbstractTensor.create(new float[] {gradient}, 1).to(ScalarType.BFloat16);
+    return new GradientWorkers.Share(loss, List.of(tensor));
   }
 
   @Test
@@ -85,6 +130,28 @@ class GradientWorkersTest {
                       () -> workers.differentiate(List.of(squares(parameters, 1), broken))));
       assertEquals(
           "computing gradients failed: sequence of 17 tokens, expected at most 16", e.getMessage());
+    }
+  }
+
+  @Test
+  void failsWhenNoShareIsAtWorkAnyMore() {
+    try (Parameters parameters = weight(3, -1);
+        GradientWorkers workers = new GradientWorkers(parameters, 2)) {
+      AtomicBoolean done = new AtomicBoolean();
+      Supplier<Tensor> broken =
+          () -> {
+            throw new IllegalArgumentException("broken");
+          };
+      Supplier<Tensor> slow =
+          () -> {
+            LockSupport.parkNanos(50_000_000);
+            done.set(true);
+            return squares(parameters, 1).get();
+          };
+      assertThrows(
+          IllegalStateException.class,
+          () -> TorchScope.run(() -> workers.differentiate(List.of(broken, slow))));
+      assertTrue(done.get());
     }
   }
 
