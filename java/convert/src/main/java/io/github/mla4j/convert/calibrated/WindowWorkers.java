@@ -3,13 +3,14 @@ package io.github.mla4j.convert.calibrated;
 import static org.bytedeco.pytorch.global.torch.set_num_threads;
 
 import io.github.mla4j.CancelledException;
+import io.github.mla4j.convert.torch.Settled;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -46,9 +47,12 @@ final class WindowWorkers implements AutoCloseable {
   }
 
   /**
-   * One tensor a window; they live as long as the scope around this call.
+   * One tensor a window; they live as long as the scope around this call. No worker is at work any
+   * more when it ends, in whatever way.
    *
-   * @throws CancelledException if the thread is interrupted
+   * @throws CancelledException if the thread is interrupted; windows that are being worked on are
+   *     waited for
+   * @throws IllegalStateException if a body fails
    */
   List<Tensor> map(int windows, IntFunction<Tensor> body) {
     return mapAll(windows, window -> List.of(body.apply(window))).stream()
@@ -61,15 +65,24 @@ final class WindowWorkers implements AutoCloseable {
     if (Thread.currentThread() instanceof Worker) {
       return IntStream.range(0, windows).mapToObj(w -> adopted(kept(() -> body.apply(w)))).toList();
     }
+    AtomicBoolean stopped = new AtomicBoolean();
     List<Future<List<Tensor>>> pending = new ArrayList<>();
     for (int i = 0; i < windows; i++) {
       int window = i;
-      pending.add(threads.submit(() -> kept(() -> body.apply(window))));
+      pending.add(threads.submit(() -> stopped.get() ? List.of() : kept(() -> body.apply(window))));
     }
-    List<List<Tensor>> results = new ArrayList<>();
-    for (Future<List<Tensor>> future : pending) {
-      results.add(adopted(await(future)));
+    Settled<List<Tensor>> settled = Settled.of(pending, () -> stopped.set(true));
+    List<List<Tensor>> results = settled.done().stream().map(WindowWorkers::adopted).toList();
+    if (settled.interrupted()) {
+      throw new CancelledException("the conversion was cancelled");
     }
+    settled
+        .failure()
+        .ifPresent(
+            failure -> {
+              throw new IllegalStateException(
+                  "calibration failed: " + failure.getMessage(), failure);
+            });
     return results;
   }
 
@@ -85,16 +98,6 @@ final class WindowWorkers implements AutoCloseable {
           tensors.forEach(TorchScope::keep);
           return tensors;
         });
-  }
-
-  private static List<Tensor> await(Future<List<Tensor>> future) {
-    try {
-      return future.get();
-    } catch (InterruptedException e) {
-      throw new CancelledException("the conversion was cancelled");
-    } catch (ExecutionException e) {
-      throw new IllegalStateException("calibration failed: " + e.getCause().getMessage(), e);
-    }
   }
 
   @Override

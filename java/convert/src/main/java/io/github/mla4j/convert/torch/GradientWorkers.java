@@ -6,7 +6,6 @@ import static org.bytedeco.pytorch.global.torch.set_num_threads;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -172,32 +171,23 @@ public final class GradientWorkers implements AutoCloseable {
   }
 
   /**
-   * Waits for all, so that no part still works when the caller goes on, interrupted or not, and
-   * frees what they work on.
+   * Waits for all, interrupted or not.
    *
    * @param done gets what the parts that did not fail gave
    */
   private static <T> void await(List<Future<T>> pending, List<T> done) {
-    boolean interrupted = false;
-    Throwable failure = null;
-    for (int i = 0; i < pending.size(); ) {
-      try {
-        done.add(pending.get(i).get());
-        i++;
-      } catch (InterruptedException e) {
-        interrupted = true;
-      } catch (ExecutionException e) {
-        failure = failure == null ? e.getCause() : failure;
-        i++;
-      }
-    }
-    if (interrupted) {
+    Settled<T> settled = Settled.of(pending, () -> {});
+    done.addAll(settled.done());
+    if (settled.interrupted()) {
       Thread.currentThread().interrupt();
     }
-    if (failure != null) {
-      throw new IllegalStateException(
-          "computing gradients failed: " + failure.getMessage(), failure);
-    }
+    settled
+        .failure()
+        .ifPresent(
+            failure -> {
+              throw new IllegalStateException(
+                  "computing gradients failed: " + failure.getMessage(), failure);
+            });
   }
 
   @Override

@@ -2,9 +2,13 @@ package io.github.mla4j.convert.calibrated;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
@@ -48,6 +52,62 @@ class WindowWorkersTest {
                               throw new IllegalArgumentException("window " + i);
                             }));
             assertEquals("calibration failed: window 0", failure.getMessage());
+          }
+        });
+  }
+
+  @Test
+  @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+  void endsWhenNoWorkerIsAtWorkAnyMore() {
+    TorchScope.run(
+        () -> {
+          try (WindowWorkers workers = new WindowWorkers()) {
+            AtomicInteger begun = new AtomicInteger();
+            AtomicInteger ended = new AtomicInteger();
+            Thread caller = Thread.currentThread();
+            int windows = 20 * workers.count();
+            assertThrows(
+                CancelledException.class,
+                () ->
+                    workers.map(
+                        windows,
+                        i -> {
+                          begun.incrementAndGet();
+                          caller.interrupt();
+                          LockSupport.parkNanos(50_000_000);
+                          ended.incrementAndGet();
+                          return of(i);
+                        }));
+            assertEquals(begun.get(), ended.get());
+            assertTrue(begun.get() < windows, begun + " of " + windows);
+          }
+        });
+  }
+
+  @Test
+  void aFailureWaitsForTheOthersAndStopsTheRest() {
+    TorchScope.run(
+        () -> {
+          try (WindowWorkers workers = new WindowWorkers()) {
+            AtomicInteger begun = new AtomicInteger();
+            AtomicInteger ended = new AtomicInteger();
+            int windows = 20 * workers.count();
+            assertThrows(
+                IllegalStateException.class,
+                () ->
+                    workers.map(
+                        windows,
+                        i -> {
+                          if (i == 0) {
+                            throw new IllegalArgumentException("window 0");
+                          }
+                          begun.incrementAndGet();
+                          LockSupport.parkNanos(20_000_000);
+                          ended.incrementAndGet();
+                          return of(i);
+                        }));
+            assertEquals(begun.get(), ended.get());
+            assertTrue(begun.get() < windows - 1, begun + " of " + windows);
           }
         });
   }
