@@ -52,17 +52,8 @@ final class EvalProgress {
         "mla: %s, %s, %s left%n",
         inPerCent ? format("%d %%", 100 * done / all) : format("%,d/%,d", done, all),
         format(soFar, values),
-        time(Math.max(1, Math.round(left))));
+        RoughTime.of(Math.round(left)));
     err.flush();
-  }
-
-  /** As exact as an estimate deserves. */
-  static String time(long seconds) {
-    if (seconds < 120) {
-      return seconds + " s";
-    }
-    long minutes = Math.round(seconds / 60.0);
-    return minutes < 120 ? minutes + " min" : format("%d h %d min", minutes / 60, minutes % 60);
   }
 
   private static String format(String format, Object... values) {

@@ -28,7 +28,7 @@ final class ProgressLines implements ProgressListener {
     String left =
         progress
             .remaining()
-            .map(time -> String.format(Locale.ROOT, ", %d s left", Math.max(1, time.toSeconds())))
+            .map(time -> ", " + RoughTime.of(time.toSeconds()) + " left")
             .orElse("");
     err.printf(
         Locale.ROOT,
