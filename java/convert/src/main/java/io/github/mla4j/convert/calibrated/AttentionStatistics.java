@@ -6,6 +6,7 @@ import static org.bytedeco.pytorch.global.torch.softmax;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
 import io.github.mla4j.convert.source.ModelConfig;
+import io.github.mla4j.convert.torch.LargeSum;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.ArrayList;
 import java.util.List;
@@ -41,7 +42,6 @@ final class AttentionStatistics {
   private final List<ComponentBasis> bases;
   private final int componentQueries;
   private final List<Tensor> components = new ArrayList<>();
-  private final Random random;
   private long componentSamples;
   private int windows;
   private final Tensor inputs;
@@ -58,8 +58,7 @@ final class AttentionStatistics {
       PlainLayer layer,
       List<ComponentBlock> blocks,
       List<ComponentBasis> bases,
-      int expected,
-      long seed) {
+      int expected) {
     this.config = config;
     this.layer = layer;
     this.blocks = blocks;
@@ -68,7 +67,6 @@ final class AttentionStatistics {
         Math.max(
             1,
             Math.min(COMPONENT_QUERIES, Math.round((float) COMPONENT_QUERIES_IN_ALL / expected)));
-    this.random = new Random(seed);
     int d = config.headLength();
     long width = LatentInput.length(config);
     for (ComponentBlock block : blocks) {
@@ -107,9 +105,14 @@ final class AttentionStatistics {
     return queries.div(new Scalar(windows));
   }
 
-  /** Adds a window, given what the attention reads, [T, D]. */
-  void add(Tensor x) {
-    TorchScope.runWithoutGradients(() -> accumulate(x));
+  /**
+   * Adds a window.
+   *
+   * @param x what the attention reads, [T, D]
+   * @param seed of the queries that are sampled
+   */
+  void add(Tensor x, long seed) {
+    TorchScope.runWithoutGradients(() -> accumulate(x, new Random(seed)));
     windows++;
   }
 
@@ -120,44 +123,43 @@ final class AttentionStatistics {
     return sums;
   }
 
-  /** Adds what another one of the same layer has seen of {@code its} windows. */
-  void merge(List<Tensor> sums, int its, long samples) {
+  /**
+   * Adds what another one of the same layer has seen.
+   *
+   * @param sums the other's, which may have outlived its scope
+   */
+  void merge(AttentionStatistics other, List<Tensor> sums) {
     List<Tensor> own = sums();
     for (int i = 0; i < own.size(); i++) {
       own.get(i).add_(sums.get(i));
     }
-    windows += its;
-    componentSamples += samples;
+    windows += other.windows;
+    componentSamples += other.componentSamples;
   }
 
-  /** Queries of heads that the components' covariance was taken over. */
-  long componentSamples() {
-    return componentSamples;
-  }
-
-  private void accumulate(Tensor x) {
+  private void accumulate(Tensor x, Random random) {
     int t = Math.toIntExact(x.size(0));
     Tensor q = layer.queries(x);
     Tensor k = layer.keys(x);
     Tensor z = LatentInput.of(config, x, k);
-    inputs.add_(z.t().mm(z).to(ScalarType.Double), new Scalar(1.0 / t));
+    LargeSum.add(inputs, z.t().mm(z), new Scalar(1.0 / t));
     Tensor rows = q.reshape(config.kvHeadCount(), -1, config.headLength());
-    queries.add_(
-        rows.transpose(1, 2).matmul(rows).to(ScalarType.Double), new Scalar(1.0 / rows.size(1)));
+    LargeSum.add(queries, rows.transpose(1, 2).matmul(rows), new Scalar(1.0 / rows.size(1)));
 
-    long[] at = sample(t);
+    long[] at = sample(t, random);
     Tensor p = softmaxRows(q, k, at);
     Tensor mean = p.matmul(z).reshape(-1, LatentInput.length(config));
     Tensor weight = p.sum(0, 1).unsqueeze(1);
-    attendedInputs.add_(
-        z.mul(weight).t().mm(z).sub(mean.t().mm(mean)).to(ScalarType.Double),
+    LargeSum.add(
+        attendedInputs,
+        z.mul(weight).t().mm(z).sub_(mean.t().mm(mean)),
         new Scalar(1.0 / mean.size(0)));
     for (int b = 0; b < blocks.size(); b++) {
       accumulateComponents(b, q, k, p, at);
     }
   }
 
-  private long[] sample(int t) {
+  private static long[] sample(int t, Random random) {
     int first = Math.min(EARLIEST, t / 2);
     return random
         .ints(first, t)

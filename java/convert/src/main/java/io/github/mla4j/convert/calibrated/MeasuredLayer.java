@@ -14,6 +14,9 @@ import org.bytedeco.pytorch.Tensor;
  * measured.
  */
 final class MeasuredLayer {
+  /** Windows that a worker measures before its sums are added: a wide layer's are large. */
+  private static final int RUN = 4;
+
   private final ModelConfig config;
   private final PlainLayer layer;
   private final List<ComponentBlock> blocks;
@@ -46,10 +49,11 @@ final class MeasuredLayer {
 
   /** Sums in the order of the windows, however many are measured at a time. */
   private AttentionStatistics measure(long seed, AttentionInputs inputs) {
-    AttentionStatistics all = statistics(inputs.count(), seed);
-    for (int first = 0; first < inputs.count(); first += workers.count()) {
+    AttentionStatistics all = statistics(inputs.count());
+    int runs = (inputs.count() + RUN - 1) / RUN;
+    for (int first = 0; first < runs; first += workers.count()) {
       int start = first;
-      int count = Math.min(workers.count(), inputs.count() - start);
+      int count = Math.min(workers.count(), runs - start);
       AttentionStatistics[] parts = new AttentionStatistics[count];
       TorchScope.runWithoutGradients(
           () -> {
@@ -57,20 +61,28 @@ final class MeasuredLayer {
                 workers.mapAll(
                     count,
                     i -> {
-                      parts[i] = statistics(inputs.count(), seed + start + i);
-                      parts[i].add(inputs.of(start + i));
+                      parts[i] = run(seed, inputs, (start + i) * RUN);
                       return parts[i].sums();
                     });
             for (int i = 0; i < count; i++) {
-              all.merge(sums.get(i), 1, parts[i].componentSamples());
+              all.merge(parts[i], sums.get(i));
             }
           });
     }
     return all;
   }
 
-  private AttentionStatistics statistics(int windows, long seed) {
-    return new AttentionStatistics(config, layer, blocks, bases, windows, seed);
+  private AttentionStatistics run(long seed, AttentionInputs inputs, int first) {
+    AttentionStatistics sums = statistics(inputs.count());
+    for (int w = first; w < Math.min(first + RUN, inputs.count()); w++) {
+      int window = w;
+      TorchScope.run(() -> sums.add(inputs.of(window), seed + window));
+    }
+    return sums;
+  }
+
+  private AttentionStatistics statistics(int windows) {
+    return new AttentionStatistics(config, layer, blocks, bases, windows);
   }
 
   /** Conversions that keep the rotation of so many components of each block. */

@@ -28,9 +28,6 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <p>An interrupt of a thread that waits for shares stays pending until they are done.
  */
 public final class GradientWorkers implements AutoCloseable {
-  /** Elements that are added at a time: large pieces of fresh memory cost more than their sum. */
-  private static final long BLOCK = 1 << 18;
-
   private final List<Tensor> parameters;
   private final ExecutorService threads;
 
@@ -129,22 +126,8 @@ public final class GradientWorkers implements AutoCloseable {
     Scalar weight = new Scalar(1.0 / parts.size());
     Tensor mean = parts.get(0).to(ScalarType.Float, false, true, new MemoryFormatOptional());
     mean.mul_(weight);
-    parts.subList(1, parts.size()).forEach(part -> add(mean, part, weight));
+    parts.subList(1, parts.size()).forEach(part -> LargeSum.add(mean, part, weight));
     return mean;
-  }
-
-  /** A few rows at a time: what is not float32 becomes it on the way, in memory of its own. */
-  private static void add(Tensor sum, Tensor part, Scalar weight) {
-    long rows = sum.dim() == 0 ? 0 : sum.size(0);
-    if (rows <= 1) {
-      sum.add_(part, weight);
-      return;
-    }
-    long block = Math.max(1, BLOCK * rows / Math.max(1, sum.numel()));
-    for (long first = 0; first < rows; first += block) {
-      long count = Math.min(block, rows - first);
-      sum.narrow(0, first, count).add_(part.narrow(0, first, count), weight);
-    }
   }
 
   private static Tensor kept(Supplier<Tensor> body) {

@@ -43,8 +43,8 @@ final class AttentionStatisticsTest {
     try (WindowWorkers workers = new WindowWorkers()) {
       bases = ComponentBasis.of(blocks, workers, 1, w -> layer.keys(x));
     }
-    AttentionStatistics statistics = new AttentionStatistics(config, layer, blocks, bases, 1, 3);
-    statistics.add(x);
+    AttentionStatistics statistics = new AttentionStatistics(config, layer, blocks, bases, 1);
+    statistics.add(x, 3);
 
     Sums expected = new Sums(config, layer, x);
     int pairs = config.headLength() / 2;
