@@ -76,13 +76,7 @@ final class WindowWorkers implements AutoCloseable {
     if (settled.interrupted()) {
       throw new CancelledException("the conversion was cancelled");
     }
-    settled
-        .failure()
-        .ifPresent(
-            failure -> {
-              throw new IllegalStateException(
-                  "calibration failed: " + failure.getMessage(), failure);
-            });
+    settled.throwFailure("calibration failed");
     return results;
   }
 

@@ -164,13 +164,7 @@ public final class GradientWorkers implements AutoCloseable {
     if (settled.interrupted()) {
       Thread.currentThread().interrupt();
     }
-    settled
-        .failure()
-        .ifPresent(
-            failure -> {
-              throw new IllegalStateException(
-                  "computing gradients failed: " + failure.getMessage(), failure);
-            });
+    settled.throwFailure("computing gradients failed");
   }
 
   @Override

@@ -29,7 +29,6 @@ final class Muon implements AutoCloseable {
   private static final int ROUNDS = 5;
   // A gradient of zeros moves nothing.
   private static final double SMALLEST_SQUARE = 1e-37;
-  private static final Scalar ONE = new Scalar(1);
 
   private final Map<String, Tensor> matrices;
   private final Map<String, MatrixBlocks> blocks;
@@ -112,7 +111,8 @@ final class Muon implements AutoCloseable {
   }
 
   private static Tensor polynomial(Tensor gram) {
-    Tensor result = gram.mul(new Scalar(CUBIC)).baddbmm_(gram, gram, ONE, new Scalar(QUINTIC));
+    Tensor result =
+        gram.mul(new Scalar(CUBIC)).baddbmm_(gram, gram, new Scalar(1), new Scalar(QUINTIC));
     diagonal(result).add_(new Scalar(LINEAR));
     return result;
   }

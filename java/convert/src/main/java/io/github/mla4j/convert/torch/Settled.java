@@ -42,4 +42,16 @@ public record Settled<T>(List<T> done, boolean interrupted, Optional<Throwable> 
     }
     return new Settled<>(done, interrupted, failure);
   }
+
+  /**
+   * Fails if a part did.
+   *
+   * @param what failed, such as "calibration failed"
+   * @throws IllegalStateException of the first failure, which is its cause
+   */
+  public void throwFailure(String what) {
+    if (failure.isPresent()) {
+      throw new IllegalStateException(what + ": " + failure.get().getMessage(), failure.get());
+    }
+  }
 }
