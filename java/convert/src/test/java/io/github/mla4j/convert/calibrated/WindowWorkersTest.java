@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.convert.torch.TorchScope;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.bytedeco.pytorch.AbstractTensor;
@@ -91,6 +93,7 @@ class WindowWorkersTest {
           try (WindowWorkers workers = new WindowWorkers()) {
             AtomicInteger begun = new AtomicInteger();
             AtomicInteger ended = new AtomicInteger();
+            CountDownLatch otherAtWork = new CountDownLatch(workers.count() > 1 ? 1 : 0);
             int windows = 20 * workers.count();
             assertThrows(
                 IllegalStateException.class,
@@ -99,9 +102,11 @@ class WindowWorkersTest {
                         windows,
                         i -> {
                           if (i == 0) {
+                            await(otherAtWork);
                             throw new IllegalArgumentException("window 0");
                           }
                           begun.incrementAndGet();
+                          otherAtWork.countDown();
                           LockSupport.parkNanos(20_000_000);
                           ended.incrementAndGet();
                           return of(i);
@@ -110,5 +115,13 @@ class WindowWorkersTest {
             assertTrue(begun.get() < windows - 1, begun + " of " + windows);
           }
         });
+  }
+
+  private static void await(CountDownLatch latch) {
+    try {
+      assertTrue(latch.await(30, TimeUnit.SECONDS));
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
   }
 }
