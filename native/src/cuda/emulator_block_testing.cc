@@ -44,6 +44,7 @@ thread_local Emulator::Block* Emulator::Block::running = nullptr;
   fiber.mma_group = 0;
   fiber.mmas_begun = false;
   fiber.shown = true;
+  fiber.sees = true;
   fiber.waited = false;
   fiber.exchanges = 0;
   fiber.fake_stack = nullptr;
@@ -67,11 +68,16 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order,
   shared_ = shared.get();
   shared_bytes_ = call.shared_bytes;
   std::fill_n(shared_, std::max(1024, (call.shared_bytes + 1023) / 1024 * 1024), kPoison);
-  const std::unique_ptr<uint64_t[]> orders = std::make_unique<uint64_t[]>(2 * (warps + 1));
+  const size_t groups = (warps + 3) / 4;
+  const std::unique_ptr<uint64_t[]> orders = std::make_unique<uint64_t[]>(2 * (warps + groups + 1));
   block_gate_ = {call.threads, orders.get()};
   warp_gates_.clear();
   for (size_t warp = 1; warp <= warps; ++warp) {
     warp_gates_.push_back({kWarp, orders.get() + 2 * warp});
+  }
+  group_gates_.clear();
+  for (size_t group = 1; group <= groups; ++group) {
+    group_gates_.push_back({4 * kWarp, orders.get() + 2 * (warps + group)});
   }
   slots_.assign(warps * 2 * kWarp * kSlotBytes, kPoison);
   kernel_ = &call.kernel;
@@ -79,6 +85,7 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order,
   scheduler_races_ = RaceFiber::Running();
   all_shown = true;
   bulk_copies.clear();
+  turns.clear();
   copies_at_once = order == Order::kBackward;
   running = this;
   std::vector<std::unique_ptr<Fiber>>& fibers = crews_[launched.crew];
@@ -89,15 +96,15 @@ void Emulator::Block::Run(const Call& call, std::array<int, 3> at, Order order,
   for (size_t i = 0; i < threads; ++i) {
     Prepare(*fibers[i], {static_cast<int>(i), call.threads, at, call.grid, shared_});
   }
-  std::vector<size_t> turns(threads);
-  std::iota(turns.begin(), turns.end(), size_t{0});
-  if (order == Order::kBackward) std::reverse(turns.begin(), turns.end());
+  std::vector<size_t> queue(threads);
+  std::iota(queue.begin(), queue.end(), size_t{0});
+  if (order == Order::kBackward) std::reverse(queue.begin(), queue.end());
   std::minstd_rand random(static_cast<unsigned>(at[0] * 31 + at[1] * 7 + at[2] + 1));
   for (bool going = true; going;) {
-    if (order == Order::kShuffled) std::shuffle(turns.begin(), turns.end(), random);
+    if (order == Order::kShuffled) std::shuffle(queue.begin(), queue.end(), random);
     going = false;
     bool moved = false;
-    for (const size_t turn : turns) {
+    for (const size_t turn : queue) {
       Fiber& fiber = *fibers[turn];
       if (fiber.ended) continue;
       going = true;
@@ -173,6 +180,13 @@ MLA_UNSEEN_BY_TSAN void Emulator::Block::Yield([[maybe_unused]] bool for_good) {
 #endif
 }
 
+void Emulator::Block::WaitAt(Gate& gate) {
+  current_->waits_at = &gate;
+  current_->waits_for = gate.opened + 1;
+  Yield(false);
+  current_->waits_at = nullptr;
+}
+
 void Emulator::Block::Arrive(Gate& gate, const char* by, Memory memory) {
   const NotTheKernels own;
   const void* order = gate.order + gate.opened % 2;
@@ -187,10 +201,7 @@ void Emulator::Block::Arrive(Gate& gate, const char* by, Memory memory) {
     gate.arrived = 0;
     ++gate.opened;
   } else {
-    current_->waits_at = &gate;
-    current_->waits_for = gate.opened + 1;
-    Yield(false);
-    current_->waits_at = nullptr;
+    WaitAt(gate);
   }
   if (memory == Memory::kOrdered) AcquireAt(order);
 }
@@ -209,6 +220,11 @@ void Emulator::SyncBlock() {
 void Emulator::SyncWarp() {
   Block& block = *Block::running;
   block.Arrive(block.warp_gate(), "the warp", Block::Memory::kOrdered);
+}
+
+void Emulator::SyncGroup() {
+  Block& block = *Block::running;
+  block.Arrive(block.group_gate(), "the group", Block::Memory::kOrdered);
 }
 
 const void* Emulator::ExchangeBytes(const void* value, size_t size) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -51,6 +52,11 @@ class Emulator::Block {
     int64_t opened = 0;
     const char* by = "";  // what the first that arrived waits for
   };
+  struct Turns {  // a barrier of them
+    Gate gate;
+    std::unique_ptr<uint64_t[]> order;
+    bool copied = false;  // copies brought something that nobody has shown
+  };
   struct PendingCopy {
     void* to;
     const void* from;
@@ -68,10 +74,14 @@ class Emulator::Block {
   struct Place {
     void* buffer[5];
   };
+  // A group's, of `tiles` eights of columns.
   struct PendingMma {
     float (*d)[4];
-    const uint32_t* a;
+    int tiles;
+    const uint32_t* a;      // registers; null: where `a_rows` are
+    const uint8_t* a_rows;  // in shared memory, as b's
     const uint8_t* b;
+    bool b_is_transposed;  // its rows are columns of the product
     int step;
     int64_t group;
   };
@@ -91,6 +101,7 @@ class Emulator::Block {
     int64_t mma_group = 0;
     bool mmas_begun = false;
     bool shown = true;    // what it wrote, to groups that multiply
+    bool sees = true;     // what copies brought that it waited for, shown to its group
     bool waited = false;  // for earlier launches
     int64_t exchanges = 0;
     void* fake_stack = nullptr;  // ASan's
@@ -102,10 +113,15 @@ class Emulator::Block {
     current_->waited = true;
     AcquireAt(launched_.begun);
   }
+  // With a `b` of so many rows.
+  void AddMma(PendingMma mma, int b_rows);
   // Memory is in order between threads that meet only where they meet for that.
   enum class Memory { kStays, kOrdered };
   void Arrive(Gate& gate, const char* by, Memory memory);
   Gate& block_gate() { return block_gate_; }
+  Gate& group_gate() {
+    return group_gates_[static_cast<size_t>(current_->state.index / (4 * kWarp))];
+  }
   Gate& warp_gate() { return warp_gates_[static_cast<size_t>(current_->state.index / kWarp)]; }
   // [kWarp] of the current thread's warp, of its next exchange.
   uint8_t* Slots() {
@@ -118,11 +134,15 @@ class Emulator::Block {
     return p >= shared_ && p + bytes <= shared_ + shared_bytes_;
   }
 
+  Turns& TurnsAt(const uint64_t* barrier);
+  void WaitAt(Gate& gate);
+
   static thread_local Block* running;
   bool all_shown = true;  // at every barrier yet
   bool copies_at_once = false;
   std::vector<BulkCopy> bulk_copies;  // that nobody has waited for
   RaceFiber bulk_races;               // who brings them
+  std::map<const uint64_t*, Turns> turns;
 
  private:
   static void Enter();
@@ -156,7 +176,7 @@ class Emulator::Block {
   size_t scheduler_stack_bytes_ = 0;
   void* scheduler_fake_stack_ = nullptr;
   Gate block_gate_;
-  std::vector<Gate> warp_gates_;
+  std::vector<Gate> group_gates_, warp_gates_;
   std::vector<uint8_t> slots_;
   uint8_t* shared_ = nullptr;
   int shared_bytes_ = 0;

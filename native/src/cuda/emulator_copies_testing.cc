@@ -1,6 +1,7 @@
 // Copies to shared memory that go on while threads do.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "cuda/emulator_block_testing.h"
 
@@ -89,6 +90,64 @@ void Emulator::WaitCopyBarrier(uint64_t* barrier, int parity) {
   std::erase_if(block.bulk_copies,
                 [barrier](const Block::BulkCopy& copy) { return copy.barrier == barrier; });
   *barrier = ((*barrier >> 32) + 1) << 32;
+}
+
+Emulator::Block::Turns& Emulator::Block::TurnsAt(const uint64_t* barrier) {
+  const auto it = turns.find(barrier);
+  if (it == turns.end()) {
+    EmulatorFails("thread %d: a barrier of turns that nobody made", current_->state.index);
+  }
+  return it->second;
+}
+
+void Emulator::MakeTurns(uint64_t* barrier, int arrivals) {
+  Block& block = *Block::running;
+  if (!block.IsShared(barrier, 8) || reinterpret_cast<uintptr_t>(barrier) % 8 != 0) {
+    EmulatorFails("thread %d: a barrier outside shared memory or its 8-byte boundaries",
+                  Thread().index);
+  }
+  const NotTheKernels own;
+  Block::Turns& made = block.turns[barrier];
+  made.order = std::make_unique<uint64_t[]>(2);
+  made.gate = {arrivals, made.order.get()};
+  made.gate.by = "a turn";
+  made.copied = false;
+}
+
+void Emulator::ArriveTurn(uint64_t* barrier) {
+  const NotTheKernels own;
+  Block::Gate& gate = Block::running->TurnsAt(barrier).gate;
+  ReleaseAt(gate.order + gate.opened % 2);
+  if (++gate.arrived == gate.expected) {
+    gate.arrived = 0;
+    ++gate.opened;
+  }
+}
+
+void Emulator::ArriveAfterCopies(uint64_t* barrier) {
+  Block::Fiber& thread = Block::running->current();
+  for (const Block::PendingCopy& copy : thread.copies) {
+    KernelWrites(copy.to, static_cast<size_t>(copy.bytes));
+    const NotTheKernels own;
+    if (!Block::running->copies_at_once) {
+      std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+    }
+    Block::running->TurnsAt(barrier).copied = true;
+  }
+  {
+    const NotTheKernels own;
+    thread.copies.clear();
+  }
+  ArriveTurn(barrier);
+}
+
+void Emulator::WaitTurn(uint64_t* barrier, int parity) {
+  const NotTheKernels own;
+  Block& block = *Block::running;
+  Block::Turns& turns = block.TurnsAt(barrier);
+  if (turns.gate.opened % 2 == parity) block.WaitAt(turns.gate);  // it has not ended
+  AcquireAt(turns.gate.order + parity);
+  if (turns.copied) block.current().sees = false;
 }
 
 }  // namespace mla

@@ -56,26 +56,72 @@ void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed)
                          Block::Memory::kStays);
 }
 
-void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
-  Block& block = *Block::running;
-  Block::Fiber& thread = block.current();
-  constexpr int kBytes = 128 * 128;
+namespace {
+
+// A half of a matrix in shared memory: rows of 128 bytes whose pieces of 16 change places.
+const uint8_t* SwizzledAt(const uint8_t* rows, int row, int column) {
+  return rows + row * 128 + ((column / 8) ^ row % 8) * 16 + column % 8 * 2;
+}
+float SwizzledHalf(const uint8_t* rows, int row, int column) {
+  uint16_t half;
+  std::memcpy(&half, SwizzledAt(rows, row, column), 2);
+  return HalfToFloat(half);
+}
+
+}  // namespace
+
+void Emulator::Block::AddMma(PendingMma mma, int b_rows) {
+  Fiber& thread = current();
   if (thread.state.block_threads % 128 != 0) EmulatorFails("groups in a block of part of one");
-  if (!block.IsShared(b, kBytes) || reinterpret_cast<uintptr_t>(b) % 1024 != 0 || step < 0 ||
-      step > 3) {
-    EmulatorFails("thread %d: a group's matrix outside shared memory or its 1024-byte boundaries",
-                  thread.state.index);
-  }
+  const auto check = [&](const uint8_t* rows, int count) {
+    if (!IsShared(rows, count * 128) || reinterpret_cast<uintptr_t>(rows) % 1024 != 0 ||
+        mma.step < 0 || mma.step > 3) {
+      EmulatorFails("thread %d: a group's matrix outside shared memory or its 1024-byte boundaries",
+                    thread.state.index);
+    }
+  };
+  check(mma.b, b_rows);
+  if (mma.a == nullptr) check(mma.a_rows, 64);
   if (!thread.mmas_begun)
     EmulatorFails("thread %d: a group multiplies before it began", thread.state.index);
-  if (!block.all_shown) EmulatorFails("a group multiplies with what has not been shown to it");
-  const auto* rows = static_cast<const uint8_t*>(b);
-  const int row = thread.state.index % 128;  // the others are other threads' to read
-  for (int piece = step * 2; piece < step * 2 + 2; ++piece) {
-    KernelReads(rows + row * 128 + (piece ^ row % 8) * 16, 16);
+  if (!all_shown || !thread.sees)
+    EmulatorFails("a group multiplies with what has not been shown to it");
+  // A thread's part; the others are other threads' to read.
+  const int part = thread.state.index % 128;
+  const auto reads = [&](const uint8_t* rows, int row) {
+    for (int piece = mma.step * 2; piece < mma.step * 2 + 2; ++piece) {
+      KernelReads(SwizzledAt(rows, row, piece * 8), 16);
+    }
+  };
+  if (!mma.b_is_transposed) {
+    KernelReads(SwizzledAt(mma.b, mma.step * 16 + part / 8, part % 8 * 8), 16);
+  } else if (part < b_rows) {
+    reads(mma.b, part);
   }
+  if (mma.a == nullptr && part >= 64) reads(mma.a_rows, part - 64);
   const NotTheKernels own;
-  thread.mmas.push_back({d, a, rows, step, thread.mma_group});
+  mma.group = thread.mma_group;
+  thread.mmas.push_back(mma);
+}
+
+void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
+  Block::running->AddMma({d, 16, a, nullptr, static_cast<const uint8_t*>(b), true, step, 0}, 128);
+}
+
+void Emulator::GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step) {
+  Block::running->AddMma({d, 8, nullptr, static_cast<const uint8_t*>(a),
+                          static_cast<const uint8_t*>(b), true, step, 0},
+                         64);
+}
+
+void Emulator::GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step) {
+  Block::running->AddMma({d, 2, nullptr, static_cast<const uint8_t*>(a),
+                          static_cast<const uint8_t*>(b), true, step, 0},
+                         16);
+}
+
+void Emulator::GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step) {
+  Block::running->AddMma({d, 8, a, nullptr, static_cast<const uint8_t*>(b), false, step, 0}, 64);
 }
 
 void Emulator::BeginGroupMmas() { Block::running->current().mmas_begun = true; }
@@ -96,20 +142,26 @@ void Emulator::WaitGroupMmas(int newest) {
     struct Fragment {
       float a[4][2];
     };
-    Fragment own;
-    for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(mma.a[i / 2], i % 2);
+    Fragment own = {};
+    for (int i = 0; i < 8 && mma.a != nullptr; ++i) {
+      own.a[i / 2][i % 2] = HalfOf(mma.a[i / 2], i % 2);
+    }
     const Fragment* lanes = Exchange(own) + g * 4;
+    float a[2][16];
     for (int i = 0; i < 32; ++i) {
+      const int lower = i / 16, k = i % 16;
+      const int row = thread.state.index % 128 / kWarp * 16 + lower * 8 + g;
+      a[lower][k] = mma.a != nullptr ? lanes[k % 8 / 2].a[lower + k / 8 * 2][k % 2]
+                                     : SwizzledHalf(mma.a_rows, row, mma.step * 16 + k);
+    }
+    for (int i = 0; i < mma.tiles * 2; ++i) {
       const int column = i / 2 * 8 + 2 * t + i % 2;
       float sums[2] = {};
       for (int k = 0; k < 16; ++k) {
-        const int piece = (mma.step * 2 + k / 8) ^ column % 8;
-        uint16_t half;
-        std::memcpy(&half, mma.b + column * 128 + piece * 16 + k % 8 * 2, 2);
-        const float b = HalfToFloat(half);
-        for (int lower = 0; lower < 2; ++lower) {
-          sums[lower] += lanes[k % 8 / 2].a[lower + k / 8 * 2][k % 2] * b;
-        }
+        const int at = mma.step * 16 + k;
+        const float b =
+            mma.b_is_transposed ? SwizzledHalf(mma.b, column, at) : SwizzledHalf(mma.b, at, column);
+        for (int lower = 0; lower < 2; ++lower) sums[lower] += a[lower][k] * b;
       }
       for (int lower = 0; lower < 2; ++lower) mma.d[i / 2][lower * 2 + i % 2] += sums[lower];
     }
@@ -119,6 +171,8 @@ void Emulator::WaitGroupMmas(int newest) {
   block.Arrive(block.warp_gate(), "the products of its group", Block::Memory::kStays);
 }
 
-void Emulator::ShowGroupMmas() { Block::running->current().shown = true; }
+void Emulator::ShowGroupMmas() {
+  Block::running->current().shown = Block::running->current().sees = true;
+}
 
 }  // namespace mla

@@ -175,6 +175,80 @@ void GroupProduct(GroupArgs args) {
   }
 }
 
+struct MatricesArgs {
+  const uint16_t* a;  // [64][64]
+  const uint16_t* b;  // [64][64]
+  bool shared;
+  float* d;  // [64][64]
+};
+
+// Both in shared memory: a times b transposed; else a in registers: a times b.
+void MatricesProduct(MatricesArgs args) {
+  WaitForEarlier();
+  constexpr int kBytes = 64 * 128;
+  uint8_t* shared = SharedMemory();
+  for (int i = ThreadIndex(); i < 64 * 8; i += BlockThreads()) {
+    const int to = (i / 8 * 8 + (i % 8 ^ i / 8 % 8)) * 16;
+    CopyAsync(shared + to, args.b + i * 8);
+    CopyAsync(shared + kBytes + to, args.a + i * 8);
+  }
+  CommitCopies();
+  WaitCopies<0>();
+  ShowGroupMmas();
+  SyncBlock();
+  const int row = WarpIndex() * 16 + Lane() / 4, column = Lane() % 4 * 2;
+  const int at = SharedAddress(shared);
+  float d[8][4] = {};
+  float narrow[2][4] = {};
+  uint32_t a[4][4];
+  BeginGroupMmas();
+  for (int step = 0; step < 4; ++step) {
+    if (args.shared) {
+      GroupMmaShared(d, at + kBytes, at, step);
+      GroupMmaShared(narrow, at + kBytes, at, step);
+      continue;
+    }
+    for (int i = 0; i < 4; ++i) {
+      const uint16_t* pair = args.a + (row + i % 2 * 8) * 64 + step * 16 + i / 2 * 8 + column;
+      a[step][i] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+    }
+    GroupMmaRows(d, a[step], at, step);
+  }
+  CommitGroupMmas();
+  WaitGroupMmas<0>();
+  for (int i = 0; i < 8 && args.shared; ++i) {
+    if (narrow[i / 4][i % 4] != d[i / 4][i % 4]) d[i / 4][i % 4] = NAN;  // its first columns
+  }
+  for (int i = 0; i < 32; ++i) {
+    args.d[(row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + column + i % 2] = d[i / 4][i % 4];
+  }
+}
+
+TEST(Emulator, GroupsOfWarpsMultiplyWhatIsShared) {
+  std::mt19937 random(4);
+  std::uniform_int_distribution<int> small(-5, 5);
+  std::vector<float> a(64 * 64), b(64 * 64);
+  std::vector<uint16_t> left, right;
+  for (float& x : a) left.push_back(FloatToHalf(x = static_cast<float>(small(random))));
+  for (float& x : b) right.push_back(FloatToHalf(x = static_cast<float>(small(random))));
+  for (const bool shared : {true, false}) {
+    for (const Emulator::Order order : kOrders) {
+      Emulator gpu(order);
+      std::vector<float> d(64 * 64);
+      Launch(gpu, {1}, 128, 2 * 64 * 128, MatricesProduct,
+             MatricesArgs{left.data(), right.data(), shared, d.data()});
+      for (int i = 0; i < 64; ++i) {
+        for (int j = 0; j < 64; ++j) {
+          float sum = 0;
+          for (int k = 0; k < 64; ++k)
+            sum += a[i * 64 + k] * (shared ? b[j * 64 + k] : b[k * 64 + j]);
+          ASSERT_EQ(d[i * 64 + j], sum) << i << " " << j << " " << shared;
+        }
+      }
+    }
+  }
+}
+
 TEST(Emulator, GroupsOfWarpsMultiply) {
   std::mt19937 random(3);
   std::uniform_int_distribution<int> small(-5, 5);
@@ -208,6 +282,66 @@ TEST(Emulator, GroupsOfWarpsMultiply) {
   wrong = args;
   wrong.wait = false;
   EXPECT_DEATH(Launch(gpu, {1}, 128, 128 * 128, GroupProduct, wrong), "while its group multiplies");
+}
+
+struct TurnArgs {
+  const float* from;  // [kTurns][32], 16-byte aligned
+  float* to;          // [kTurns]
+  bool make = true, arrive = true;
+
+  static constexpr int kTurns = 5;
+};
+
+// Warp 0 copies turns of numbers to a slot, of which warp 1 adds them.
+void TurnsOfASlot(TurnArgs args) {
+  WaitForEarlier();
+  float* slot = reinterpret_cast<float*>(SharedMemory());
+  auto* full = reinterpret_cast<TurnBarrier*>(slot + 32);
+  TurnBarrier* free = full + 1;
+  if (ThreadIndex() == 0 && args.make) {
+    MakeTurns(full, 32);
+    MakeTurns(free, 1);
+  }
+  SyncBlock();
+  for (int i = 0; i < TurnArgs::kTurns; ++i) {
+    if (WarpIndex() == 0) {
+      if (i > 0) WaitTurn(free, (i - 1) % 2);
+      if (Lane() < 8) CopyAsync(slot + Lane() * 4, args.from + i * 32 + Lane() * 4);
+      if (args.arrive) ArriveAfterCopies(full);
+      if (!args.arrive) WaitCopies<0>();
+      continue;
+    }
+    WaitTurn(full, i % 2);
+    const float sum = SumOver(slot[Lane()], 32);
+    if (Lane() == 0) args.to[i] = sum;
+    SyncWarp();
+    if (Lane() == 0) ArriveTurn(free);
+  }
+}
+
+TEST(Emulator, ThreadsWaitForTurns) {
+  std::vector<float> from(TurnArgs::kTurns * 32);
+  for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<float>(i);
+  for (const Emulator::Order order : kOrders) {
+    Emulator gpu(order);
+    auto* device = static_cast<float*>(gpu.Allocate(static_cast<int64_t>(from.size()) * 4));
+    std::copy(from.begin(), from.end(), device);
+    std::vector<float> to(TurnArgs::kTurns);
+    Launch(gpu, {1}, 64, 256, TurnsOfASlot, TurnArgs{device, to.data()});
+    for (int i = 0; i < TurnArgs::kTurns; ++i) {
+      EXPECT_EQ(to[static_cast<size_t>(i)], static_cast<float>(i * 32 * 32 + 31 * 16)) << i;
+    }
+    gpu.Free(device);
+  }
+  const auto run = [&](TurnArgs args) {
+    Emulator gpu;
+    args.from = static_cast<float*>(gpu.Allocate(TurnArgs::kTurns * 128));
+    std::vector<float> to(TurnArgs::kTurns);
+    args.to = to.data();
+    Launch(gpu, {1}, 64, 256, TurnsOfASlot, args);
+  };
+  EXPECT_DEATH(run({nullptr, nullptr, false, true}), "a barrier of turns that nobody made");
+  EXPECT_DEATH(run({nullptr, nullptr, true, false}), "hangs: thread [0-9]+ waits for a turn");
 }
 
 struct CopyArgs {

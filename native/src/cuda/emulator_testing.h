@@ -26,7 +26,7 @@ class Emulator final : public GpuStream {
   enum class Order { kForward, kBackward, kShuffled };
 
   static constexpr int kProcessors = 2;
-  static constexpr int kSharedBytes = 160 << 10;  // a little less than sm_80's
+  static constexpr int kSharedBytes = 227 << 10;  // sm_90's
 
   explicit Emulator(Order order = Order::kForward);
   ~Emulator() override;
@@ -72,6 +72,7 @@ class Emulator final : public GpuStream {
   static void WaitForEarlier();
   static void SyncBlock();
   static void SyncWarp();
+  static void SyncGroup();
   // Every lane's value, until the warp's next exchange but one.
   template <typename T>
   static const T* Exchange(const T& value) {
@@ -87,7 +88,14 @@ class Emulator final : public GpuStream {
   static void ExpectCopies(uint64_t* barrier, int bytes);
   static void CopyBulk(void* shared, const void* global, int bytes, uint64_t* barrier);
   static void WaitCopyBarrier(uint64_t* barrier, int parity);
+  static void MakeTurns(uint64_t* barrier, int arrivals);
+  static void ArriveTurn(uint64_t* barrier);
+  static void ArriveAfterCopies(uint64_t* barrier);
+  static void WaitTurn(uint64_t* barrier, int parity);
   static void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step);
+  static void GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step);
+  static void GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step);
+  static void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step);
   static void BeginGroupMmas();
   static void CommitGroupMmas();
   static void WaitGroupMmas(int newest);

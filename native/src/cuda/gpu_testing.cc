@@ -77,9 +77,7 @@ void TestGpu::Free(void* memory) {
 }
 
 int TestGpu::processors() const { return Emulator::kProcessors; }
-int TestGpu::shared_bytes() const {
-  return std::min(Emulator::kSharedBytes, stream_->shared_bytes());
-}
+int TestGpu::shared_bytes() const { return std::min(shared_bytes_, stream_->shared_bytes()); }
 
 const GpuKernels& tested::Kernels() {
 #if defined(MLA_WITH_CUDA)

@@ -25,6 +25,7 @@ namespace mla {
 class TestGpu final : public GpuStream {
  public:
   static constexpr int64_t kMemoryBytes = int64_t{8} << 30;
+  static constexpr int kSharedBytes = 160 << 10;  // a little less than sm_80's
 
   // `order` is the emulated one's; a real one has its own. Of more memory than this none is given.
   explicit TestGpu(Emulator::Order order = Emulator::Order::kForward,
@@ -61,6 +62,8 @@ class TestGpu final : public GpuStream {
   // Without, it is as older ones are.
   void set_has_group_mma(bool has) { group_mma_ = has; }
   void set_has_bulk_copies(bool has) { bulk_copies_ = has; }
+  // More than kSharedBytes, as newer ones have.
+  void set_shared_bytes(int bytes) { shared_bytes_ = bytes; }
   int64_t allocated_bytes() const { return allocated_; }
   // Null: it is real.
   Emulator* emulator() { return emulator_; }
@@ -71,6 +74,7 @@ class TestGpu final : public GpuStream {
   const int64_t memory_bytes_;
   int64_t allocated_ = 0;
   bool group_mma_ = true, bulk_copies_ = true;
+  int shared_bytes_ = kSharedBytes;
   std::unordered_map<void*, int64_t> sizes_;
 };
 

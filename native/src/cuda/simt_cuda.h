@@ -48,6 +48,10 @@ MLA_DEVICE uint32_t LoadSharedWord(int address) {
 
 MLA_DEVICE void SyncBlock() { __syncthreads(); }
 MLA_DEVICE void SyncWarp() { __syncwarp(); }
+// Groups of four warps, the first's number a multiple of four.
+MLA_DEVICE void SyncGroup() {
+  asm volatile("bar.sync %0, 128;" ::"r"(1 + static_cast<int>(threadIdx.x) / 128) : "memory");
+}
 
 // Warp: lane `lane`'s value.
 template <typename T>
@@ -152,6 +156,18 @@ MLA_DEVICE void LoadQuad(bool wanted, const void* from, Quad* to) {
       "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
       : "+r"(to->word[0]), "+r"(to->word[1]), "+r"(to->word[2]), "+r"(to->word[3])
       : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(wanted)));
+}
+
+// Words and halves of the same.
+MLA_DEVICE uint32_t LoadWord(const void* from) {
+  uint32_t word;
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(word) : "l"(__cvta_generic_to_global(from)));
+  return word;
+}
+MLA_DEVICE uint32_t LoadHalf(const void* from) {
+  uint16_t half;
+  asm volatile("ld.global.u16 %0, [%1];" : "=h"(half) : "l"(__cvta_generic_to_global(from)));
+  return half;
 }
 
 // The same of what no kernel writes, weights, in front of WaitForEarlier too. Quads pass by the
@@ -300,6 +316,45 @@ MLA_DEVICE void WaitCopyBarrier(CopyBarrier*, int) { __trap(); }
 MLA_DEVICE void ShowCopies() {}
 #endif
 
+// A barrier of turns in shared memory, where some threads say that something is there and others
+// wait for that, or that it is free again. Made by one thread, for so many arrivals a turn, and
+// used behind a SyncBlock. What a thread did before it arrived is done for those that waited;
+// ArriveAfterCopies arrives when the copies that the thread has asked for have come, and says
+// nothing of its stores. WaitTurn waits for the end of the turn of this parity, 0 the first time.
+struct TurnBarrier {
+  uint64_t state;
+};
+MLA_DEVICE uint32_t BarrierAddress(TurnBarrier* barrier) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
+}
+MLA_DEVICE void MakeTurns(TurnBarrier* barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(BarrierAddress(barrier)), "r"(arrivals)
+               : "memory");
+}
+MLA_DEVICE void ArriveTurn(TurnBarrier* barrier) {
+  asm volatile("{\n.reg .b64 state;\nmbarrier.arrive.shared.b64 state, [%0];\n}" ::"r"(
+                   BarrierAddress(barrier))
+               : "memory");
+}
+MLA_DEVICE void ArriveAfterCopies(TurnBarrier* barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(BarrierAddress(barrier))
+               : "memory");
+}
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+// The loop is within, where it parts no warp in the compiler's eyes: groups' products behind it
+// would wait for each other.
+MLA_DEVICE void WaitTurn(TurnBarrier* barrier, int parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n}" ::"r"(BarrierAddress(barrier)),
+      "r"(parity)
+      : "memory");
+}
+#else
+MLA_DEVICE void WaitTurn(TurnBarrier*, int) { __trap(); }
+#endif
+
 // Where code for GPUs with a group's Mma is compiled.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 constexpr bool kHasGroupMma = true;
@@ -345,6 +400,80 @@ MLA_DEVICE void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(matrix), "r"(1));
 #else
   __trap();
+#endif
+}
+// The same of 64 x 64 products, whose right matrix is 64 rows of 64 halves at a shared address, as
+// above. GroupMmaShared: the left one, too, and rows of the right one are columns of the product;
+// of both, columns from 16 `step` on. GroupMmaRows: the left one in registers, the right one its
+// rows from 16 `step` on. Between begin and wait no d must be written by other means, not one that
+// is yet to be added to either, or all products of the kernel wait for each other; ptxas says so.
+MLA_DEVICE uint64_t GroupMatrix(int at) {
+  return (at & 0x3ffff) >> 4 | uint64_t{1024 >> 4} << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
+}
+MLA_DEVICE void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
+      "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, add, 1, 1, 0, 0;\n}"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
+        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
+        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
+        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
+        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+        "+f"(d[7][2]), "+f"(d[7][3])
+      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1));
+#else
+  __trap();
+#endif
+}
+// The same of 16 rows of the right one: 64 x 16 products.
+MLA_DEVICE void GroupMmaShared(float (&d)[2][4], int a, int b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7}, %8, %9, add, 1, 1, 0, 0;\n}"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
+        "+f"(d[1][2]), "+f"(d[1][3])
+      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1));
+#else
+  __trap();
+#endif
+}
+MLA_DEVICE void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
+      "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, "
+      "add, 1, 1, 1;\n}"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
+        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
+        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
+        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
+        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+        "+f"(d[7][2]), "+f"(d[7][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(GroupMatrix(b + step * 2048)), "r"(1));
+#else
+  __trap();
+#endif
+}
+// Group: of so many registers a thread from here on, which others have given; a block's groups
+// part for good in front of it.
+template <int kRegisters>
+MLA_DEVICE void TakeRegisters() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+#endif
+}
+template <int kRegisters>
+MLA_DEVICE void GiveRegisters() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 #endif
 }
 MLA_DEVICE void BeginGroupMmas() {

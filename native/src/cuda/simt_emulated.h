@@ -37,6 +37,7 @@ void StoreShared(int address, const T& value) {
 inline uint32_t LoadSharedWord(int address) { return LoadShared<uint32_t>(address); }
 inline void SyncBlock() { Emulator::SyncBlock(); }
 inline void SyncWarp() { Emulator::SyncWarp(); }
+inline void SyncGroup() { Emulator::SyncGroup(); }
 
 template <typename T>
 T Shuffle(T value, int lane) {
@@ -118,6 +119,8 @@ inline Quad LoadQuad(const void* from) { return *static_cast<const Quad*>(from);
 inline void LoadQuad(bool wanted, const void* from, Quad* to) {
   if (wanted) *to = LoadQuad(from);
 }
+inline uint32_t LoadWord(const void* from) { return *static_cast<const uint32_t*>(from); }
+inline uint32_t LoadHalf(const void* from) { return *static_cast<const uint16_t*>(from); }
 inline void LoadWeights(bool wanted, const void* from, Quad* to) { LoadQuad(wanted, from, to); }
 inline void LoadWeight(bool wanted, const uint32_t* from, uint32_t* to) {
   if (wanted) *to = *from;
@@ -170,10 +173,37 @@ inline void WaitCopyBarrier(CopyBarrier* barrier, int parity) {
 }
 inline void ShowCopies() {}
 
+struct TurnBarrier {
+  uint64_t state;
+};
+inline void MakeTurns(TurnBarrier* barrier, int arrivals) {
+  Emulator::MakeTurns(&barrier->state, arrivals);
+}
+inline void ArriveTurn(TurnBarrier* barrier) { Emulator::ArriveTurn(&barrier->state); }
+inline void ArriveAfterCopies(TurnBarrier* barrier) {
+  Emulator::ArriveAfterCopies(&barrier->state);
+}
+inline void WaitTurn(TurnBarrier* barrier, int parity) {
+  Emulator::WaitTurn(&barrier->state, parity);
+}
+
 constexpr bool kHasGroupMma = true;
 inline void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
   Emulator::GroupMma(d, a, b, step);
 }
+inline void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
+  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step);
+}
+inline void GroupMmaShared(float (&d)[2][4], int a, int b, int step) {
+  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step);
+}
+inline void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, int step) {
+  Emulator::GroupMmaRows(d, a, SharedMemory() + b, step);
+}
+template <int kRegisters>
+void TakeRegisters() {}
+template <int kRegisters>
+void GiveRegisters() {}
 inline void BeginGroupMmas() { Emulator::BeginGroupMmas(); }
 inline void CommitGroupMmas() { Emulator::CommitGroupMmas(); }
 template <int kNewest>

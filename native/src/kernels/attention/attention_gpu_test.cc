@@ -272,22 +272,76 @@ TEST(GpuAttention, OneLatentOfAnyRankAgreesWithTheFormula) {
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
 }
 
+// Long latents and many heads, by the kernel for groups of warps, whose halves may be as long as
+// shared memory of newer GPUs allows.
+TEST(GpuAttention, GroupsOfWarpsAgreeWithTheFormula) {
+  Errors errors(kMost);
+  for (uint32_t seed = 300; seed < 372; ++seed) {
+    std::mt19937 random(seed);
+    Options options;
+    options.type = kTypes[1 + seed % 4];
+    const bool packed = options.type != CacheType::kF16;
+    if (packed && seed % 3 > 0) {
+      options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
+    }
+    options.group = Pick<int32_t>(random, {32, 64});
+    options.queries = Pick<int32_t>(random, {1, 1, 2, 5});
+    options.window = Pick<int32_t>(random, {0, 0, 0, 1, 70});
+    options.residual = Pick<int32_t>(random, {0, 0, 1, 20, 128, 300});
+    options.sink = Pick<int32_t>(random, {0, 0, 1, 4, 64});
+    const bool is_long = seed % 2 == 0;
+    // Rows that are floats have whole units.
+    const bool floats = !packed || options.residual + options.sink > 0;
+    const int32_t rank = floats ? Pick<int32_t>(random, {264, 320, 328, 504, 512})
+                                : Pick<int32_t>(random, {257, 289, 321, 500, 511});
+    const int32_t rope_dim = Pick<int32_t>(random, {0, 8, 32, 64});
+    const LayerLayout layout =
+        is_long ? MakeLayout(Kind::kJoint, Pick<int32_t>(random, {1, 3}),
+                             Pick<int32_t>(random, {1, 3, 11, 40}), rope_dim == 0 ? 0 : 1, rope_dim,
+                             rank, 0)
+                : MakeLayout(Kind::kJoint, 1, Pick<int32_t>(random, {33, 64, 70, 128}),
+                             rope_dim == 0 ? 0 : 1, rope_dim,
+                             Pick<int32_t>(random, {8, 64, 88, 128, 200}), 0);
+    const int32_t first = Pick<int32_t>(random, {0, 1, 63, 64, 129, 400});
+    TestGpu gpu(kOrders[seed % std::size(kOrders)]);
+    gpu.set_shared_bytes(227 << 10);
+    const auto plan = GpuAttentionPlan::Create(layout, options.Cache(), options.queries, gpu);
+    ASSERT_TRUE(plan.ok() && plan.value().latent() != nullptr) << seed;
+    if (gpu.has_group_mma()) {
+      ASSERT_GT(plan.value().latent()->group.values, 0) << seed;
+    }
+    ASSERT_NO_FATAL_FAILURE(CompareOn(gpu, layout, options, {first, 70}, seed, &errors));
+  }
+  EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
+}
+
 // Whose scores are seldom within reach of the references that warps share.
 TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
   Errors errors(kMost);
+  struct Shape {
+    int32_t heads, latent;
+    bool groups;  // of warps, of many columns or few
+  };
   for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
-    for (const float by : {0.3f, 3.0f, 8.0f}) {
-      Options options;
-      options.type = type;
-      TestGpu gpu(Emulator::Order::kShuffled);
-      Batch batch(MakeLayout(Kind::kJoint, 1, 9, 1, 16, 88, 0), options, {900, 20}, 3, gpu);
-      ASSERT_NE(batch.plan->latent(), nullptr);
-      batch.call.scale *= by;
-      for (const auto& problem : batch.problems) problem->params.scale *= by;
-      const auto actual = batch.Run();
-      for (size_t i = 0; i < actual.size(); ++i) {
-        ASSERT_NO_FATAL_FAILURE(
-            errors.Add(actual[i], batch.problems[i]->Reference(nullptr), std::to_string(by)));
+    for (const Shape& shape : {Shape{9, 88, false}, Shape{33, 88, true}, Shape{9, 264, true}}) {
+      // Of groups' packed rows, scores have the errors of halves besides.
+      const float strongest = shape.groups && type != CacheType::kF16 ? 5.0f : 8.0f;
+      for (const float by : {0.3f, 3.0f, strongest}) {
+        Options options;
+        options.type = type;
+        TestGpu gpu(Emulator::Order::kShuffled);
+        gpu.set_shared_bytes(227 << 10);
+        Batch batch(MakeLayout(Kind::kJoint, 1, shape.heads, 1, 16, shape.latent, 0), options,
+                    {900, 20}, 3, gpu);
+        ASSERT_NE(batch.plan->latent(), nullptr);
+        ASSERT_EQ(batch.plan->latent()->group.values > 0, shape.groups && gpu.has_group_mma());
+        batch.call.scale *= by;
+        for (const auto& problem : batch.problems) problem->params.scale *= by;
+        const auto actual = batch.Run();
+        for (size_t k = 0; k < actual.size(); ++k) {
+          ASSERT_NO_FATAL_FAILURE(
+              errors.Add(actual[k], batch.problems[k]->Reference(nullptr), std::to_string(by)));
+        }
       }
     }
   }
@@ -307,7 +361,7 @@ TEST(GpuAttention, ContextsOfManyTilesAreSplitAndMerged) {
       options.sink = 4;
       TestGpu gpu;
       const Batch batch(layout, options, {1500}, 5, gpu);
-      EXPECT_GT(batch.plan->MostSplits(1500, window), 1);
+      EXPECT_GT(batch.plan->MostSplits(1, 1500, window), 1);
       ASSERT_NO_FATAL_FAILURE(
           Compare(layout, options, {1500, 3, 700}, 5, kOrders[turn++ % 3], &errors));
     }
@@ -381,7 +435,7 @@ TEST(GpuAttention, ALatentsContextMayBeVeryLong) {
     const auto plan = GpuAttentionPlan::Create(layout, options.Cache(), 1, gpu);
     ASSERT_TRUE(plan.ok() && plan.value().latent() != nullptr);
     constexpr int32_t kFirst = 20'000;
-    ASSERT_GT(kFirst / kPageTokens / plan.value().MostSplits(kFirst, 0), 32);
+    ASSERT_GT(kFirst / kPageTokens / plan.value().MostSplits(2, kFirst, 0), 32);
     ASSERT_NO_FATAL_FAILURE(CompareOn(gpu, layout, options, {kFirst, 0}, 23, &errors));
   }
   EXPECT_LE(errors.RootMeanSquare(), kRootMeanSquare);
@@ -521,6 +575,50 @@ TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
   EXPECT_FALSE(is_latent(joint(1, 1032), CacheType::kInt4, 0)) << "more than its sums hold";
   EXPECT_FALSE(is_latent(MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16), CacheType::kF16, 0));
   EXPECT_FALSE(is_latent(MakeLayout(Kind::kSplit, 2, 4, 1, 8, 16, 16), CacheType::kF16, 0));
+}
+
+TEST(GpuAttentionPlan, GroupsOfWarpsHaveLongLatentsAndManyHeads) {
+  const auto plan = [](TestGpu& gpu, int32_t heads, int32_t latent, CacheType type) {
+    auto made = GpuAttentionPlan::Create(MakeLayout(Kind::kJoint, 1, heads, 1, 64, latent, 0),
+                                         Of(type, 0), 1, gpu);
+    EXPECT_TRUE(made.ok());
+    return std::move(made.value());
+  };
+  TestGpu gpu;
+  gpu.set_shared_bytes(227 << 10);
+  if (!gpu.has_group_mma()) GTEST_SKIP() << "the GPU has none";
+  const auto group = [&](int32_t heads, int32_t latent, CacheType type) {
+    const GpuAttentionPlan made = plan(gpu, heads, latent, type);
+    return made.latent() == nullptr ? GpuGroupSizes{} : made.latent()->group;
+  };
+  EXPECT_EQ(group(32, 256, CacheType::kF16).values, 0);
+  EXPECT_EQ(group(33, 256, CacheType::kF16).values, 4);
+  EXPECT_EQ(group(33, 256, CacheType::kF16).columns, 64);
+  EXPECT_EQ(group(16, 264, CacheType::kF16).values, 5);
+  EXPECT_EQ(group(16, 264, CacheType::kF16).columns, 16);
+  EXPECT_EQ(group(17, 512, CacheType::kF16).columns, 64);
+  EXPECT_EQ(group(16, 520, CacheType::kF16).values, 0) << "more than registers hold";
+  EXPECT_EQ(group(16, 512, CacheType::kInt4).stages, 2);
+  EXPECT_EQ(group(16, 512, CacheType::kInt8).stages, 0) << "no room for two pages";
+  gpu.set_shared_bytes(160 << 10);
+  EXPECT_EQ(group(16, 512, CacheType::kF16).values, 0) << "no room for two tiles";
+  gpu.set_shared_bytes(227 << 10);
+  gpu.set_has_group_mma(false);
+  EXPECT_EQ(group(16, 512, CacheType::kF16).values, 0);
+}
+
+TEST(GpuAttentionPlan, GroupsSplitsFillTheProcessors) {
+  TestGpu gpu;
+  gpu.set_shared_bytes(227 << 10);
+  if (!gpu.has_group_mma()) GTEST_SKIP() << "the GPU has none";
+  const auto plan = GpuAttentionPlan::Create(MakeLayout(Kind::kJoint, 1, 16, 1, 64, 512, 0),
+                                             Of(CacheType::kF16, 0), 1, gpu);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_EQ(gpu.processors(), 2);
+  EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 2);
+  EXPECT_EQ(plan.value().MostSplits(2, 8192, 0), 1);
+  EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2) << "three waves of halves for two of wholes";
+  EXPECT_EQ(plan.value().MostSplits(1, 64, 0), 1) << "no split is shorter than two tiles";
 }
 
 TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {

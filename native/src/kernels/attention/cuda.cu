@@ -14,6 +14,7 @@
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_group_work.h"
 #include "kernels/attention/gpu_latent_work.h"
 #include "kernels/attention/gpu_merge.h"
 #include "kernels/attention/gpu_query.h"
@@ -205,14 +206,18 @@ void LaunchAttend(GpuStream& stream, const AttendArgs& args, std::index_sequence
 
 void Launch(GpuStream& stream, const GpuAttention& call) {
   const GpuAttentionPlan& plan = *call.plan;
-  const AttendArgs args = {call, plan.sizes(), plan.MostSplits(call.bucket, call.window),
+  const AttendArgs args = {call, plan.sizes(),
+                           plan.MostSplits(call.sequences, call.bucket, call.window),
                            plan.PartialBytes(call.sequences, call.bucket, call.window)};
   if (args.sizes.prepared != 0) {
     const int rows = args.sizes.queries * args.sizes.heads;
     Launch(stream, {(rows + kPrepareWarps - 1) / kPrepareWarps, call.sequences},
            kPrepareWarps * kWarp, 0, PrepareQueries, args);
   }
-  if (plan.latent() != nullptr) return LaunchLatent(stream, args);
+  if (plan.latent() != nullptr) {
+    return plan.latent()->group.values > 0 ? LaunchGroups(stream, args)
+                                           : LaunchLatent(stream, args);
+  }
   LaunchAttend(stream, args, std::make_index_sequence<std::size(kGpuAttentionShapes)>());
   if (args.splits > 1) LaunchMerge(stream, args, Merge);
 }

@@ -2,7 +2,8 @@
 // its memory byte for byte as in the CPU's (cache/row_format.h): a batch of sequences of any
 // lengths, with one or a few queries each. Rows are read packed and widened on the chip; every byte
 // is read once for all heads of a task (gpu_plan.h says what tasks are), the context is split, and
-// the parts are merged in their order. A sequence's results depend on nothing of the others.
+// the parts are merged in their order. A sequence's results depend on nothing of the others but,
+// where groups of warps have the layer (gpu_group_kernel.h), how many these are.
 //
 // Errors, besides those of the cached rows: rows, queries, softmax weights and the means of splits
 // meet as halves with float32 sums, each rounded by 2^-12 of itself at most. Queries are scaled by

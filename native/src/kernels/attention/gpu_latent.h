@@ -1,12 +1,13 @@
-// What the latent kernel is told of a layer (gpu_latent_kernel.h): where the one segment that is
-// key and value of all heads lies, and the rotary rows that all share. Written by
-// gpu_latent_plan.cc; plain.
+// What the latent kernel is told of a layer (gpu_latent_kernel.h; gpu_group_kernel.h): where the
+// one segment that is key and value of all heads lies, and the rotary rows that all share. Written
+// by gpu_latent_plan.cc; plain.
 #ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_H_
 #define MLA_KERNELS_ATTENTION_GPU_LATENT_H_
 
 #include <cstdint>
 
 #include "cache/row_format.h"
+#include "kernels/attention/gpu_group.h"
 #include "kernels/attention/gpu_tables.h"
 
 namespace mla {
@@ -36,6 +37,7 @@ struct GpuLatentSizes {
   int32_t float_slot_bytes, float_slots;  // in the same memory, of tiles of the window's
   int32_t query_strips;                   // of rotary rows and the latent
   int32_t sum_blocks;                     // sixteens of strips of rows that have minima
+  GpuGroupSizes group;                    // where the group kernel has the layer, else zeros
 };
 
 // A window's tiles that a split has at most: they are few, and one is seldom worth a block.

@@ -1,4 +1,5 @@
-// Which layers the latent kernel attends to (gpu_latent_kernel.h), and how they are cut.
+// Which layers the latent kernel attends to (gpu_latent_kernel.h), which of them the group kernel
+// (gpu_group_kernel.h), and how they are cut.
 #ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_PLAN_H_
 #define MLA_KERNELS_ATTENTION_GPU_LATENT_PLAN_H_
 

@@ -37,18 +37,23 @@ MLA_DEVICE Tokens AskedFor(const AttendArgs& a, int position, int form) {
   return {Seen(a, form, position).begin, Seen(a, form, position + a.sizes.queries - 1).end};
 }
 
-MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
-  LatentWork work = {sequence, position, {}, {}, 0, 1, 0};
+// The tiles of every form that a sequence's queries, the first at `position`, ask for.
+MLA_DEVICE void FindTiles(const AttendArgs& a, int position, LatentWork* work) {
   MLA_UNROLL
   for (int form = 0; form < kRowForms; ++form) {
     const bool there =
         form == kRowsForm || (form == kExactForm ? a.sizes.residual : a.sizes.sink) > 0;
     const Tokens asked = AskedFor(a, position, form);
     if (there && asked.begin < asked.end) {
-      work.first_tile[form] = asked.begin / kPageTokens;
-      work.tiles[form] = (asked.end - 1) / kPageTokens - work.first_tile[form] + 1;
+      work->first_tile[form] = asked.begin / kPageTokens;
+      work->tiles[form] = (asked.end - 1) / kPageTokens - work->first_tile[form] + 1;
     }
   }
+}
+
+MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
+  LatentWork work = {sequence, position, {}, {}, 0, 1, 0};
+  FindTiles(a, position, &work);
   if (work.tiles[kRowsForm] > 0) {
     const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
     const int wanted = a.sizes.Splits(position + a.sizes.queries - (window > 0 ? window : 0));
@@ -68,8 +73,10 @@ MLA_DEVICE LatentTile RowsTile(const LatentWork& work, const Tokens& asked, int 
 MLA_DEVICE LatentTile WindowTile(const AttendArgs& a, const LatentWork& work, int index) {
   const bool first = index < work.tiles[kFirstForm];
   const int form = first ? kFirstForm : kExactForm;
-  const int before = first ? 0 : work.tiles[kFirstForm];
-  return LatentTile(form, work.first_tile[form] + index - before, AskedFor(a, work.position, form));
+  // With no index that registers have not.
+  const int begin =
+      first ? work.first_tile[kFirstForm] : work.first_tile[kExactForm] - work.tiles[kFirstForm];
+  return LatentTile(form, begin + index, AskedFor(a, work.position, form));
 }
 
 MLA_DEVICE const uint8_t* PageOf(const AttendArgs& a, uint8_t* const* pages,

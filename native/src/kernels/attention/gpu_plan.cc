@@ -279,19 +279,41 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
   return plan;
 }
 
-int32_t GpuAttentionPlan::MostSplits(int32_t bucket, int32_t window) const {
+// Groups' blocks have a processor each. So many that all have work, in as few waves as may be.
+int32_t GpuAttentionPlan::GroupSplits(int32_t sequences) const {
+  constexpr double kBlockCost = 0.02;  // of what a sequence costs that is not split
+  const int64_t all = int64_t{sequences} * sizes_.tasks;
+  int32_t best = 1;
+  double least = std::numeric_limits<double>::infinity();
+  for (int32_t splits = 1; splits <= blocks_; ++splits) {
+    const double waves = static_cast<double>((all * splits + blocks_ - 1) / blocks_);
+    const double cost = waves * (1.0 / splits + kBlockCost);
+    if (cost < least) {
+      least = cost;
+      best = splits;
+    }
+  }
+  return best;
+}
+
+int32_t GpuAttentionPlan::MostSplits(int32_t sequences, int32_t bucket, int32_t window) const {
   const int64_t in_window = window > 0 ? int64_t{window} + sizes_.queries - 1 : bucket;
-  const int32_t splits =
-      sizes_.Splits(static_cast<int32_t>(std::clamp<int64_t>(in_window, 1, bucket)));
-  if (!latent_.has_value() || latent_->float_slots == 0) return splits;
-  const int32_t first = std::min(sizes_.sink, bucket), newest = std::min(sizes_.residual, bucket);
-  const int32_t tiles = CeilDiv(first, kPageTokens) +
-                        (newest > 0 ? CeilDiv(newest + sizes_.queries - 1, kPageTokens) + 1 : 0);
-  return splits + CeilDiv(tiles, kFloatTiles);
+  const int32_t seen = static_cast<int32_t>(std::clamp<int64_t>(in_window, 1, bucket));
+  int32_t floats = 0;  // tiles of the window's rows
+  if (latent_.has_value() && latent_->float_slot_bytes > 0) {
+    const int32_t first = std::min(sizes_.sink, bucket), newest = std::min(sizes_.residual, bucket);
+    floats = CeilDiv(first, kPageTokens) +
+             (newest > 0 ? CeilDiv(newest + sizes_.queries - 1, kPageTokens) + 1 : 0);
+  }
+  if (latent_.has_value() && latent_->group.values > 0) {
+    const int32_t tiles = CeilDiv(seen, kPageTokens) + 1 + floats;
+    return std::min(GroupSplits(sequences), CeilDiv(tiles, kGroupLeastTiles));
+  }
+  return sizes_.Splits(seen) + CeilDiv(floats, kFloatTiles);
 }
 
 int64_t GpuAttentionPlan::PartialBytes(int32_t sequences, int32_t bucket, int32_t window) const {
-  const int64_t splits = MostSplits(bucket, window);
+  const int64_t splits = MostSplits(sequences, bucket, window);
   if (splits == 1) return 0;
   return int64_t{sequences} * splits * sizes_.queries * sizes_.heads * sizes_.partial_floats() * 4;
 }

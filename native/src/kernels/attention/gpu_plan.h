@@ -7,7 +7,8 @@
 // are neighbours in the grid, so that the second finds them in the second-level cache. Rows too
 // long for shared memory are brought in by pieces, and those that are scored and summed twice.
 //
-// The context of a sequence is cut into splits of its own tokens alone.
+// The context of a sequence is cut into splits of its own tokens alone; how many, may depend on how
+// many sequences there are (gpu.h).
 #ifndef MLA_KERNELS_ATTENTION_GPU_PLAN_H_
 #define MLA_KERNELS_ATTENTION_GPU_PLAN_H_
 
@@ -94,13 +95,15 @@ class GpuAttentionPlan {
   const GpuAttentionVariant& variant() const { return variant_; }
   const GpuAttentionSizes& sizes() const { return sizes_; }
   int32_t shared_bytes() const { return shared_bytes_; }
-  int32_t MostSplits(int32_t bucket, int32_t window) const;
+  int32_t MostSplits(int32_t sequences, int32_t bucket, int32_t window) const;
   // Null: the latent kernel is not for this layer; else `variant` means nothing.
   const GpuLatentSizes* latent() const { return latent_.has_value() ? &*latent_ : nullptr; }
   const GpuLatentShape& latent_shape() const { return latent_shape_; }
   int32_t blocks() const { return blocks_; }  // of it that run at once
 
  private:
+  int32_t GroupSplits(int32_t sequences) const;
+
   GpuAttentionVariant variant_ = {};
   GpuAttentionSizes sizes_ = {};
   int32_t shared_bytes_ = 0;
