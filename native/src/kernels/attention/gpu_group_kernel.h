@@ -171,10 +171,8 @@ constexpr GroupRegisters RegistersOf(CacheType type) {
   return type == CacheType::kF16 ? GroupRegisters{216, 72} : GroupRegisters{208, 88};
 }
 
-// Grid: tasks, splits, sequences.
 template <int kStrips, bool kFew, CacheType kType>
-MLA_KERNEL_OF((GroupBlock<kFew>::kThreads), 1)
-void AttendGroups(const GroupArgs a) {
+MLA_DEVICE void AttendAsGroups(const GroupArgs& a) {
   using Block = GroupBlock<kFew>;
   constexpr int kThreads = Block::kThreads;
   constexpr GroupRegisters kRegisters = RegistersOf(kType);
@@ -216,6 +214,13 @@ void AttendGroups(const GroupArgs a) {
       sums.SumOnly(split);
     }
   }
+}
+
+// Grid: tasks, splits, sequences. Empty for GPUs whose groups do not multiply.
+template <int kStrips, bool kFew, CacheType kType>
+MLA_KERNEL_OF((GroupBlock<kFew>::kThreads), 1)
+void AttendGroups(const GroupArgs a) {
+  if constexpr (kHasGroupMma) AttendAsGroups<kStrips, kFew, kType>(a);
 }
 
 // Those of a type, of which cuda_group_<type>.cu has this.
