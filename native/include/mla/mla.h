@@ -390,7 +390,8 @@ MLA_API mla_status mla_session_next(mla_session session, int32_t* token, float* 
 // ---- batch
 // ------------------------------------------------------------------------------------------------------
 // Sessions of one model that generate together: a step reads every weight once for all of them, and
-// gives each session the tokens and numbers, to the last bit, that mla_session_next would give it.
+// gives each session the tokens and numbers that mla_session_next would give it: on the CPU to the
+// last bit, on a GPU, which adds in another order for more sessions, up to rounding.
 // A batch holds no sessions: every step names its own, so that they come and go between steps.
 
 typedef struct mla_batch_options {
