@@ -6,8 +6,8 @@
 // The first group scores a tile, weighs the scores and sums half of the latent's strips; the second
 // one sums the others, with weights through shared memory; the rest brings tiles, which where rows
 // are packed is to unpack them. Groups wait for each other by barriers of turns: a slot is filled,
-// or free again; weights are there, or read. Rows of a product stay with a warp, so references of
-// weights (gpu_latent_kernel.h) need no asking.
+// or free again; weights are there, or read. Few columns are scored as columns instead of rows, for
+// less to read (gpu_group_weights.h).
 #ifndef MLA_KERNELS_ATTENTION_GPU_GROUP_KERNEL_H_
 #define MLA_KERNELS_ATTENTION_GPU_GROUP_KERNEL_H_
 

@@ -29,8 +29,6 @@ struct GroupWeights {
   using Block = GroupBlock<kFew>;
   using Change = GroupChange;
   static constexpr int kSteps = kPageTokens / 16;
-  // Weights are at most 2^(kBelow + kLag) = 2^kHeadroom (gpu_query.h).
-  static constexpr float kLag = 8.0f, kBelow = kHeadroom - kLag;
 
   const Block& block;
 

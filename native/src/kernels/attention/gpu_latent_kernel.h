@@ -29,9 +29,6 @@
 
 namespace mla::MLA_GPU {
 
-// Weights are at most 2^(kBelow + kLag) = 2^kHeadroom (gpu_query.h).
-constexpr float kLag = 8.0f, kBelow = kHeadroom - kLag;
-
 template <int kWarps, int kHeads, int kValueTiles, CacheType kType>
 struct LatentKernel {
   static constexpr int kThreads = kWarps * kWarp;

@@ -15,6 +15,10 @@ constexpr float kLog2E = 1.4426950408889634f;
 // Weights are at most this power of two, so that small ones are normal halves, and so are most
 // times a scale (gpu_sums.h); scales up to 4,096 overflow nothing.
 constexpr float kHeadroom = 4.0f;
+// Where they are relative to a reference that follows the largest score (gpu_latent_kernel.h): how
+// far a score may be beyond it, and of which power of two the weight of one is that is not. Weights
+// are at most 2^(kBelow + kLag) = 2^kHeadroom.
+constexpr float kLag = 8.0f, kBelow = kHeadroom - kLag;
 
 struct FourFloats {
   float of[4];
