@@ -25,9 +25,9 @@ import java.util.function.LongToIntFunction;
 
 /**
  * Streams of sessions of one model whose tokens are computed together: a step reads the weights
- * once for all of them. Every stream has the tokens that it would have alone: on the CPU to the last
- * bit of its numbers; on a GPU, which adds in another order for more streams, up to rounding. They
- * come and go between steps:
+ * once for all of them. Every stream has the tokens that it would have alone: on the CPU to the
+ * last bit of its numbers; on a GPU, which adds in another order for more streams, up to rounding.
+ * They come and go between steps:
  *
  * <pre>{@code
  * batch.add(session.generate("Once upon a time", g -> g.maxTokens(100)));
