@@ -15,7 +15,6 @@
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/errors_testing.h"
 #include "kernels/attention/gpu.h"
-#include "tensor/status_testing.h"
 
 namespace mla::testing_attention {
 namespace {
@@ -305,6 +304,7 @@ TEST(GpuAttention, GroupsOfWarpsAgreeWithTheFormula) {
     const int32_t first = Pick<int32_t>(random, {0, 1, 63, 64, 129, 400});
     TestGpu gpu(kOrders[seed % std::size(kOrders)]);
     gpu.set_shared_bytes(227 << 10);
+    gpu.set_has_bulk_copies(seed % 5 > 0);
     const auto plan = GpuAttentionPlan::Create(layout, options.Cache(), options.queries, gpu);
     ASSERT_TRUE(plan.ok() && plan.value().latent() != nullptr) << seed;
     if (gpu.has_group_mma()) {
@@ -461,6 +461,28 @@ TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
   }
 }
 
+// Of groups of warps, on how many there are alone.
+TEST(GpuAttention, AGroupsSequenceDependsNeitherOnTheOthersLengthsNorOnTheBucket) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+    const LayerLayout layout = MakeLayout(Kind::kJoint, 1, 40, 1, 32, 88, 0);
+    Options options;
+    options.type = type;
+    options.residual = 64;
+    TestGpu gpu(Emulator::Order::kShuffled);
+    for (const auto& others : {std::vector<int32_t>{}, {5, -1}}) {
+      std::vector<int32_t> firsts = {600};
+      firsts.insert(firsts.end(), others.begin(), others.end());
+      Batch batch(layout, options, firsts, 9, gpu);
+      ASSERT_EQ(batch.plan->latent()->group.values > 0, gpu.has_group_mma());
+      const std::vector<float> alone = batch.Run()[0];
+      batch.call.bucket = 100000;
+      EXPECT_EQ(batch.Run()[0], alone);
+      for (int32_t& first : firsts) first = first == 5 ? 130 : first;
+      EXPECT_EQ(Batch(layout, options, firsts, 9, gpu).Run()[0], alone);
+    }
+  }
+}
+
 TEST(GpuAttention, ARecordedLaunchFollowsItsSequences) {
   Options options;
   options.type = CacheType::kInt8;
@@ -554,104 +576,6 @@ TEST(GpuAttention, BrokenQueriesStayVisibleAndAlone) {
       }
     }
   }
-}
-
-TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
-  const TestGpu gpu;
-  const auto is_latent = [&](const LayerLayout& layout, CacheType type, int32_t residual) {
-    const auto plan = GpuAttentionPlan::Create(layout, Of(type, residual), 1, gpu);
-    EXPECT_TRUE(plan.ok());
-    return plan.ok() && plan.value().latent() != nullptr;
-  };
-  const auto joint = [](int32_t rope_groups, int32_t latent) {
-    return MakeLayout(Kind::kJoint, 2, 4, rope_groups, 8, latent, 0);
-  };
-  EXPECT_TRUE(is_latent(joint(1, 88), CacheType::kF16, 0));
-  EXPECT_TRUE(is_latent(joint(1, 88), CacheType::kInt4, 128));
-  EXPECT_TRUE(is_latent(joint(1, 89), CacheType::kInt2, 0));
-  EXPECT_FALSE(is_latent(joint(1, 89), CacheType::kInt2, 128)) << "float rows between units";
-  EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kF32, 0));
-  EXPECT_FALSE(is_latent(joint(2, 88), CacheType::kF16, 0)) << "rotary rows of heads";
-  EXPECT_FALSE(is_latent(joint(1, 1032), CacheType::kInt4, 0)) << "more than its sums hold";
-  EXPECT_FALSE(is_latent(MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16), CacheType::kF16, 0));
-  EXPECT_FALSE(is_latent(MakeLayout(Kind::kSplit, 2, 4, 1, 8, 16, 16), CacheType::kF16, 0));
-}
-
-TEST(GpuAttentionPlan, GroupsOfWarpsHaveLongLatentsAndManyHeads) {
-  const auto plan = [](TestGpu& gpu, int32_t heads, int32_t latent, CacheType type) {
-    auto made = GpuAttentionPlan::Create(MakeLayout(Kind::kJoint, 1, heads, 1, 64, latent, 0),
-                                         Of(type, 0), 1, gpu);
-    EXPECT_TRUE(made.ok());
-    return std::move(made.value());
-  };
-  TestGpu gpu;
-  gpu.set_shared_bytes(227 << 10);
-  if (!gpu.has_group_mma()) GTEST_SKIP() << "the GPU has none";
-  const auto group = [&](int32_t heads, int32_t latent, CacheType type) {
-    const GpuAttentionPlan made = plan(gpu, heads, latent, type);
-    return made.latent() == nullptr ? GpuGroupSizes{} : made.latent()->group;
-  };
-  EXPECT_EQ(group(32, 256, CacheType::kF16).values, 0);
-  EXPECT_EQ(group(33, 256, CacheType::kF16).values, 4);
-  EXPECT_EQ(group(33, 256, CacheType::kF16).columns, 64);
-  EXPECT_EQ(group(16, 264, CacheType::kF16).values, 5);
-  EXPECT_EQ(group(16, 264, CacheType::kF16).columns, 16);
-  EXPECT_EQ(group(17, 512, CacheType::kF16).columns, 64);
-  EXPECT_EQ(group(16, 520, CacheType::kF16).values, 0) << "more than registers hold";
-  EXPECT_EQ(group(16, 512, CacheType::kInt4).stages, 2);
-  EXPECT_EQ(group(16, 512, CacheType::kInt8).stages, 0) << "no room for two pages";
-  gpu.set_shared_bytes(160 << 10);
-  EXPECT_EQ(group(16, 512, CacheType::kF16).values, 0) << "no room for two tiles";
-  gpu.set_shared_bytes(227 << 10);
-  gpu.set_has_group_mma(false);
-  EXPECT_EQ(group(16, 512, CacheType::kF16).values, 0);
-}
-
-TEST(GpuAttentionPlan, GroupsSplitsFillTheProcessors) {
-  TestGpu gpu;
-  gpu.set_shared_bytes(227 << 10);
-  if (!gpu.has_group_mma()) GTEST_SKIP() << "the GPU has none";
-  const auto plan = GpuAttentionPlan::Create(MakeLayout(Kind::kJoint, 1, 16, 1, 64, 512, 0),
-                                             Of(CacheType::kF16, 0), 1, gpu);
-  ASSERT_TRUE(plan.ok());
-  ASSERT_EQ(gpu.processors(), 2);
-  EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 2);
-  EXPECT_EQ(plan.value().MostSplits(2, 8192, 0), 1);
-  EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2) << "three waves of halves for two of wholes";
-  EXPECT_EQ(plan.value().MostSplits(1, 64, 0), 1) << "no split is shorter than two tiles";
-}
-
-TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {
-  GpuAttentionSizes sizes = {};
-  sizes.least_split = 64;
-  sizes.usual_splits = 64;
-  sizes.long_split = 512;
-  sizes.most_splits = 264;
-  int32_t before = 0;
-  for (int32_t seen = 1; seen < 300'000; seen += 63) {
-    const int32_t splits = sizes.Splits(seen);
-    ASSERT_GE(splits, before) << seen;
-    ASSERT_LE(splits, 264);
-    before = splits;
-  }
-  EXPECT_EQ(sizes.Splits(64), 1);
-  EXPECT_EQ(sizes.Splits(8192), 64);
-  EXPECT_EQ(sizes.Splits(131072), 256);
-  EXPECT_EQ(sizes.Splits(1 << 20), 264);
-}
-
-TEST(GpuAttentionPlan, RefusesWhatItCannotDo) {
-  const TestGpu gpu;
-  const CacheOptions options = Options().Cache();
-  const LayerLayout small = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20, 0);
-  EXPECT_STATUS(GpuAttentionPlan::Create(small, options, 0, gpu).status(), MLA_INVALID_ARGUMENT,
-                "attention of 0 queries a step, expected 1 to 8");
-  EXPECT_STATUS(GpuAttentionPlan::Create(small, options, 9, gpu).status(), MLA_INVALID_ARGUMENT,
-                "attention of 9 queries");
-  const LayerLayout large = MakeLayout(Kind::kJoint, 1, 2, 1, 8, 20000, 0);
-  EXPECT_STATUS(GpuAttentionPlan::Create(large, options, 1, gpu).status(), MLA_UNSUPPORTED,
-                "keys of 20008 elements are more than its shared memory of " +
-                    std::to_string(gpu.shared_bytes()) + " bytes holds");
 }
 
 }  // namespace

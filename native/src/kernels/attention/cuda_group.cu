@@ -3,6 +3,7 @@
 #include "cuda/simt.h"
 #include "kernels/attention/gpu_group_work.h"
 #include "kernels/attention/gpu_merge.h"
+#include "kernels/attention/gpu_rows_type.h"
 
 namespace mla::MLA_GPU {
 namespace {
@@ -17,19 +18,7 @@ MLA_KERNEL void MergeGroups(const AttendArgs a) {
 void LaunchGroups(GpuStream& stream, const AttendArgs& attend) {
   const GroupArgs args = {attend, *attend.call.plan->latent()};
   const Grid grid = {attend.sizes.tasks, attend.splits, attend.call.sequences};
-  switch (static_cast<CacheType>(args.latent.forms[kRowsForm].latent.type)) {
-    case CacheType::kInt8:
-      LaunchGroupsOf<CacheType::kInt8>(stream, args, grid);
-      break;
-    case CacheType::kInt4:
-      LaunchGroupsOf<CacheType::kInt4>(stream, args, grid);
-      break;
-    case CacheType::kInt2:
-      LaunchGroupsOf<CacheType::kInt2>(stream, args, grid);
-      break;
-    default:
-      LaunchGroupsOf<CacheType::kF16>(stream, args, grid);
-  }
+  WithRowsType(args.latent, [&]<CacheType kType>() { LaunchGroupsOf<kType>(stream, args, grid); });
   if (attend.splits > 1) LaunchMerge(stream, attend, MergeGroups);
 }
 

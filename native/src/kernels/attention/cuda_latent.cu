@@ -3,6 +3,7 @@
 #include "cuda/simt.h"
 #include "kernels/attention/gpu_latent_work.h"
 #include "kernels/attention/gpu_merge.h"
+#include "kernels/attention/gpu_rows_type.h"
 
 namespace mla::MLA_GPU {
 namespace {
@@ -21,19 +22,7 @@ void LaunchLatent(GpuStream& stream, const AttendArgs& attend) {
   const int32_t each = static_cast<int32_t>((splits + plan.blocks() - 1) / plan.blocks());
   const LatentArgs args = {attend, *plan.latent(), each};
   const Grid grid = {attend.sizes.tasks, (attend.splits + each - 1) / each, attend.call.sequences};
-  switch (static_cast<CacheType>(args.latent.forms[kRowsForm].latent.type)) {
-    case CacheType::kInt8:
-      LaunchLatentOf<CacheType::kInt8>(stream, args, grid);
-      break;
-    case CacheType::kInt4:
-      LaunchLatentOf<CacheType::kInt4>(stream, args, grid);
-      break;
-    case CacheType::kInt2:
-      LaunchLatentOf<CacheType::kInt2>(stream, args, grid);
-      break;
-    default:
-      LaunchLatentOf<CacheType::kF16>(stream, args, grid);
-  }
+  WithRowsType(args.latent, [&]<CacheType kType>() { LaunchLatentOf<kType>(stream, args, grid); });
   if (attend.splits > 1) LaunchMerge(stream, attend, MergeLatent);
 }
 

@@ -24,19 +24,21 @@ struct GpuGroupSizes {
   int32_t strips;  // with those of rotary rows behind them
   int32_t clear;   // whether slots have places that no row fills
   // How many pages of packed rows shared memory has room for as they are, none or two, and a page's
-  // bytes in whole lines.
+  // bytes.
   int32_t stages, stage_bytes;
 };
 
 // Weights of a tile: a warp's fragments of its sixteen columns, for other groups.
 inline constexpr int32_t kGroupWeightBytes = 4 * (kPageTokens / 16) * 512;
 
-// Queries, slots, weights, columns, factors, references, totals, changes of references, their flags
-// and barriers, tiles, stages.
+inline constexpr int32_t kGroupStateBytes = 128;  // GroupState (gpu_group_block.h)
+
+// Queries, slots, weights, columns, factors, references, totals, changes of references, state,
+// stages.
 constexpr int32_t GroupSharedBytes(const GpuGroupSizes& sizes) {
   return sizes.strips * (sizes.columns * 128 + kGroupSlots * kGroupStripBytes) + kGroupWeightBytes +
-         kGroupColumns * static_cast<int32_t>(sizeof(GpuColumn) + 4 * sizeof(float)) + 128 +
-         sizes.stages * sizes.stage_bytes;
+         kGroupColumns * static_cast<int32_t>(sizeof(GpuColumn) + 4 * sizeof(float)) +
+         kGroupStateBytes + sizes.stages * sizes.stage_bytes;
 }
 
 }  // namespace mla

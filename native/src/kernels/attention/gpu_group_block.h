@@ -12,6 +12,18 @@
 
 namespace mla::MLA_GPU {
 
+struct GroupState {
+  uint8_t changed[4];             // of a group's warps: whether references have
+  uint8_t flags[4];               // of few columns: whether scores are beyond reach
+  TurnBarrier full[kGroupSlots];  // a slot is
+  TurnBarrier free[kGroupSlots];
+  TurnBarrier weighed, read;      // a tile's weights are there, and nobody reads them any more
+  TurnBarrier asked;              // queries are there
+  LatentTile tiles[kGroupSlots];  // which slots hold
+  CopyBarrier staged[kGroupStages];
+};
+static_assert(sizeof(GroupState) <= kGroupStateBytes);
+
 // kFew: columns are few.
 template <bool kFew>
 struct GroupBlock {
@@ -28,16 +40,8 @@ struct GroupBlock {
     float* references;  // [columns]
     float* totals;      // [columns]
     float* changes;     // [columns]: what sums before are multiplied with
-    uint8_t* changed;   // [warps of a group]
-    uint8_t* flags;     // [warps of a group]: of few columns, whether scores are beyond reach
-    TurnBarrier* full;  // [slots]
-    TurnBarrier* free;  // [slots]
-    TurnBarrier* weighed;
-    TurnBarrier* read;    // weights are
-    TurnBarrier* asked;   // queries are there
-    LatentTile* tiles;    // [slots]: which they hold
-    CopyBarrier* staged;  // [stages]
-    uint8_t* stages;
+    GroupState* state;
+    uint8_t* stages;  // [stages]
   };
 
   MLA_DEVICE static Shared Place(const GpuGroupSizes& sizes) {
@@ -53,16 +57,9 @@ struct GroupBlock {
     s.references = s.factors + kGroupColumns;
     s.totals = s.references + kGroupColumns;
     s.changes = s.totals + kGroupColumns;
-    s.changed = reinterpret_cast<uint8_t*>(s.changes + kGroupColumns);
-    s.flags = s.changed + 4;
-    s.full = reinterpret_cast<TurnBarrier*>(s.changed + 8);
-    s.free = s.full + kGroupSlots;
-    s.weighed = s.free + kGroupSlots;
-    s.read = s.weighed + 1;
-    s.asked = s.read + 1;
-    s.tiles = reinterpret_cast<LatentTile*>(s.changed + 64);
-    s.staged = reinterpret_cast<CopyBarrier*>(s.changed + 112);
-    s.stages = s.changed + 128;
+    uint8_t* const state = reinterpret_cast<uint8_t*>(s.changes + kGroupColumns);
+    s.state = reinterpret_cast<GroupState*>(state);
+    s.stages = state + kGroupStateBytes;
     return s;
   }
 
@@ -74,9 +71,7 @@ struct GroupBlock {
   MLA_DEVICE const AttendArgs& attend() const { return args.attend; }
   MLA_DEVICE const GpuGroupSizes& sizes() const { return args.latent.group; }
   MLA_DEVICE const GpuLatentForm& FormOf(const LatentTile& tile) const {
-    return args.latent.forms[tile.form == kRowsForm    ? kRowsForm
-                             : tile.form == kFirstForm ? kFirstForm
-                                                       : kExactForm];
+    return args.latent.forms[tile.form];
   }
   // Of the split's tile `i`: its slot, and which turn of that it has.
   MLA_DEVICE int SlotOf(int i) const {
@@ -93,7 +88,7 @@ struct GroupBlock {
       const int number = (tile - block.begin) % kWarp;
       if (number == 0 && tile + Lane() < block.end) {
         const AttendArgs& a = block.attend();
-        mine = reinterpret_cast<uint64_t>(PageOf(a, a.call.pages[block.work.of.sequence],
+        mine = reinterpret_cast<uint64_t>(PageOf(a, a.call.pages[block.work.sequence],
                                                  GroupTileAt(a, block.work, tile + Lane())));
       }
       return reinterpret_cast<const uint8_t*>(Shuffle(mine, number));
@@ -102,14 +97,15 @@ struct GroupBlock {
 
   // By one thread, before a barrier of all.
   MLA_DEVICE void MakeBarriers() const {
+    GroupState* state = s.state;
     for (int i = 0; i < kGroupSlots; ++i) {
-      MakeTurns(s.full + i, kBring + 1);  // and what it is
-      MakeTurns(s.free + i, kMultiply);
+      MakeTurns(state->full + i, kBring + 1);  // and what it is
+      MakeTurns(state->free + i, kMultiply);
     }
-    MakeTurns(s.weighed, kGroup);
-    MakeTurns(s.read, (kFew ? 2 : 1) * kGroup);
-    MakeTurns(s.asked, kMultiply);
-    for (int i = 0; i < sizes().stages; ++i) InitCopyBarrier(s.staged + i);
+    MakeTurns(&state->weighed, kGroup);
+    MakeTurns(&state->read, (kFew ? 2 : 1) * kGroup);
+    MakeTurns(&state->asked, kMultiply);
+    for (int i = 0; i < sizes().stages; ++i) InitCopyBarrier(state->staged + i);
   }
 
   // Zeros where nothing else will be, by all threads.
@@ -143,7 +139,7 @@ struct GroupBlock {
     CommitCopies();
     WaitCopies<0>();
     ShowGroupMmas();
-    ArriveTurn(s.asked);
+    ArriveTurn(&s.state->asked);
   }
 };
 

@@ -19,46 +19,48 @@ struct GroupTiles {
 
   const Block& block;
 
-  // By the groups that bring them.
+  // By the group that brings them.
   MLA_DEVICE void BringTiles() const {
     typename Block::Pages pages;
+    int t = block.begin;
     if constexpr (kPacked) {
       UnpackTiles(&pages);
-    } else {
-      MLA_UNROLL_BY(1)
-      for (int i = 0; i < block.end - block.begin; ++i) {
-        const uint8_t* page = pages.At(block, block.begin + i);
-        WaitUntilFree(i);
-        const LatentTile tile = GroupTileAt(block.attend(), block.work, block.begin + i);
-        Name(tile, i);
-        BringFloats(tile, page, i);
-      }
+      if (t < PackedEnd()) t = PackedEnd();
+    }
+    MLA_UNROLL_BY(1)
+    for (; t < block.end; ++t) {
+      const int i = t - block.begin;
+      const uint8_t* page = pages.At(block, t);
+      WaitUntilFree(i);
+      const LatentTile tile = GroupTileAt(block.attend(), block.work, t);
+      Name(tile, i);
+      BringFloats(tile, page, i);
     }
   }
   MLA_DEVICE void WaitUntilFree(int i) const {
-    if (i >= kGroupSlots) WaitTurn(block.s.free + i % kGroupSlots, block.TurnOf(i - kGroupSlots));
+    const int slot = i % kGroupSlots;
+    if (i >= kGroupSlots) WaitTurn(block.s.state->free + slot, block.TurnOf(i - kGroupSlots));
   }
 
   // What slot's tile is, for those that score it.
   MLA_DEVICE void Name(const LatentTile& tile, int i) const {
     if (ThreadIndex() != Block::kMultiply) return;
-    block.s.tiles[i % kGroupSlots] = tile;
-    ArriveTurn(block.s.full + i % kGroupSlots);
+    block.s.state->tiles[i % kGroupSlots] = tile;
+    ArriveTurn(block.s.state->full + i % kGroupSlots);
   }
 
   // A tile of floats.
   MLA_DEVICE void BringFloats(const LatentTile& tile, const uint8_t* page, int i) const {
     const GpuLatentForm& form = block.FormOf(tile);
-    BringGroupFloats<Block::kBring>(form.rope, tile, page, block.SlotOf(i), block.sizes().values,
-                                    Block::kMultiply);
-    BringGroupFloats<Block::kBring>(form.latent, tile, page, block.SlotOf(i), 0, Block::kMultiply);
+    BringGroupFloats(form.rope, tile, page, block.SlotOf(i), block.sizes().values);
+    BringGroupFloats(form.latent, tile, page, block.SlotOf(i), 0);
     if (tile.whole()) {
-      ArriveAfterCopies(block.s.full + i % kGroupSlots);
+      ArriveAfterCopies(block.s.state->full + i % kGroupSlots);
     } else {
       CommitCopies();
       WaitCopies<0>();
       ShowGroupMmas();
-      ArriveTurn(block.s.full + i % kGroupSlots);
+      ArriveTurn(block.s.state->full + i % kGroupSlots);
     }
   }
 
@@ -69,52 +71,68 @@ struct GroupTiles {
     const auto whole_strips = [](const GpuLatentArray& array, int words) {
       return array.chunks % (words * (kPageTokens * kBlockBytes / 16)) == 0;
     };
-    const CacheType rope = static_cast<CacheType>(rows.rope.type);
-    const bool clamped = !whole_strips(rows.latent, kStripWords<kType>) ||
-                         rope == CacheType::kF16 ||
-                         !whole_strips(rows.rope, rope == kType ? kStripWords<kType>
-                                                                : kStripWords<CacheType::kInt8>);
-    if (kFew && block.sizes().stages > 0) {
-      if (clamped) {
-        UnpackStages<true>(pages);
-      } else {
-        UnpackStages<false>(pages);
+    const bool whole =
+        whole_strips(rows.latent, kStripWords<kType>) &&
+        (RopeType() == CacheType::kF16 ||
+         whole_strips(rows.rope,
+                      RopeType() == kType ? kStripWords<kType> : kStripWords<CacheType::kInt8>));
+    if constexpr (kFew) {
+      if (block.sizes().stages > 0) {
+        return whole ? UnpackStages<false>(pages) : UnpackStages<true>(pages);
       }
-    } else if (clamped) {
-      UnpackPages<true>(pages);
-    } else {
-      UnpackPages<false>(pages);
     }
-    // The window's.
-    const int packed = PackedEnd();
-    MLA_UNROLL_BY(1)
-    for (int t = block.begin > packed ? block.begin : packed; t < block.end; ++t) {
-      const uint8_t* page = pages->At(block, t);
-      const LatentTile tile = GroupTileAt(block.attend(), block.work, t);
-      WaitUntilFree(t - block.begin);
-      Name(tile, t - block.begin);
-      BringFloats(tile, page, t - block.begin);
-    }
+    return whole ? UnpackPages<false>(pages) : UnpackPages<true>(pages);
   }
   MLA_DEVICE int PackedEnd() const {
-    return block.work.of.tiles[kRowsForm] < block.end ? block.work.of.tiles[kRowsForm] : block.end;
+    return block.work.tiles[kRowsForm] < block.end ? block.work.tiles[kRowsForm] : block.end;
+  }
+  MLA_DEVICE CacheType RopeType() const {
+    return static_cast<CacheType>(block.args.latent.forms[kRowsForm].rope.type);
   }
   // What a thread of those that unpack has.
   struct Share {
     MLA_DEVICE Share()
-        : token((ThreadIndex() - Block::kMultiply) % kPageTokens),
-          half(Shuffle((ThreadIndex() - Block::kMultiply) / kPageTokens, 0)) {}
+        : token(ThreadIndex() % kPageTokens),
+          half(Shuffle(ThreadIndex() % kGroup / kPageTokens, 0)) {}
     MLA_DEVICE bool Asked(const LatentTile& tile) const {
       return token >= tile.begin && token < tile.end;
     }
     int token, half;
   };
 
+  // One strip of rotary elements, of the latent's type or int8, in words for either.
+  using RopeWords = PackedWords<kStripWords<CacheType::kInt8>>;
+  MLA_DEVICE bool HasRope(const Share& share) const {
+    return RopeType() != CacheType::kF16 &&
+           share.half < block.args.latent.forms[kRowsForm].rope.strips;
+  }
+  template <bool kClamped, typename Page>
+  MLA_DEVICE void LoadRope(Page page, const Share& share, bool asked, RopeWords* to) const {
+    if (!HasRope(share)) return;
+    const GpuLatentArray& array = block.args.latent.forms[kRowsForm].rope;
+    if (RopeType() == CacheType::kInt8) {
+      PackedRow<CacheType::kInt8, Page>(array, page, share.half, share.token, asked)
+          .template Load<kClamped>(0, to);
+    } else {
+      PackedRow<kType, Page>(array, page, share.half, share.token, asked)
+          .template Load<kClamped>(0, to);
+    }
+  }
+  MLA_DEVICE void StoreRope(const GroupPlace& place, const Share& share, int slot,
+                            const RopeWords& rope) const {
+    if (!HasRope(share)) return;
+    const int at = slot + block.sizes().values * kGroupStripBytes;
+    if (RopeType() == CacheType::kInt8) {
+      place.template Store<CacheType::kInt8>(at, rope);
+    } else {
+      place.template Store<kType>(at, rope);
+    }
+  }
+
   // Pages come to shared memory in bulk, two tiles ahead.
   template <bool kClamped>
   MLA_DEVICE void UnpackStages(typename Block::Pages* pages) const {
     const GpuLatentForm& rows = block.args.latent.forms[kRowsForm];
-    const CacheType rope_type = static_cast<CacheType>(rows.rope.type);
     const Share share;
     const GroupPlace place(share.token, share.half);
     const int packed = PackedEnd();
@@ -122,7 +140,7 @@ struct GroupTiles {
       if (block.begin + i >= packed) return;
       const uint8_t* page = pages->At(block, block.begin + i);
       if (ThreadIndex() != Block::kMultiply) return;
-      CopyBarrier* barrier = block.s.staged + i % kGroupStages;
+      CopyBarrier* barrier = block.s.state->staged + i % kGroupStages;
       ExpectCopies(barrier, block.sizes().stage_bytes);
       CopyBulk(block.s.stages + i % kGroupStages * block.sizes().stage_bytes, page,
                block.sizes().stage_bytes, barrier);
@@ -135,24 +153,16 @@ struct GroupTiles {
       const LatentTile tile = GroupTileAt(block.attend(), block.work, block.begin + i);
       const int page = SharedAddress(block.s.stages) + i % kGroupStages * block.sizes().stage_bytes;
       const bool asked = share.Asked(tile);
-      WaitCopyBarrier(block.s.staged + i % kGroupStages, i / kGroupStages % 2);
+      WaitCopyBarrier(block.s.state->staged + i % kGroupStages, i / kGroupStages % 2);
       WaitUntilFree(i);
       Name(tile, i);
-      const int slot = block.SlotOf(i), rope_at = slot + block.sizes().values * kGroupStripBytes;
-      if (rope_type == CacheType::kF16) {
-        StoreFloats(rows.rope, tile, page, rope_at);
-      } else if (share.half < rows.rope.strips) {
-        PackedWords<kStripWords<CacheType::kInt8>> rope;
-        if (rope_type == CacheType::kInt8) {
-          PackedRow<CacheType::kInt8, int>(rows.rope, page, share.half, share.token, asked)
-              .template Load<kClamped>(0, &rope);
-          place.template Store<CacheType::kInt8>(rope_at, rope);
-        } else {
-          PackedRow<kType, int>(rows.rope, page, share.half, share.token, asked)
-              .template Load<kClamped>(0, &rope);
-          place.template Store<kType>(rope_at, rope);
-        }
+      const int slot = block.SlotOf(i);
+      if (RopeType() == CacheType::kF16) {
+        StoreFloats(rows.rope, tile, page, slot + block.sizes().values * kGroupStripBytes);
       }
+      RopeWords rope = {};
+      LoadRope<kClamped>(page, share, asked, &rope);
+      StoreRope(place, share, slot, rope);
       // Loads of a strip go before the stores of the one before it.
       const PackedRow<kType, int> row(rows.latent, page, share.half, share.token, asked);
       PackedWords<kStripWords<kType>> latent[2] = {};
@@ -166,7 +176,7 @@ struct GroupTiles {
         place.template Store<kType>(slot + k * kGroupStripBytes, latent[k % 2]);
       }
       ShowGroupMmas();
-      ArriveTurn(block.s.full + i % kGroupSlots);
+      ArriveTurn(block.s.state->full + i % kGroupSlots);
       SyncGroup();  // behind which nobody reads the stage
       ask(i + kGroupStages);
     }
@@ -174,8 +184,7 @@ struct GroupTiles {
   // Of a page that lies in shared memory.
   MLA_DEVICE void StoreFloats(const GpuLatentArray& array, const LatentTile& tile, int page,
                               int strip) const {
-    for (int i = ThreadIndex() - Block::kMultiply; i < kPageTokens * array.chunks;
-         i += Block::kBring) {
+    for (int i = ThreadIndex() % kGroup; i < kPageTokens * array.chunks; i += Block::kBring) {
       const int token = i / array.chunks, unit = i % array.chunks;
       Quad quad = {};
       if (token >= tile.begin && token < tile.end) {
@@ -193,14 +202,12 @@ struct GroupTiles {
   template <bool kClamped>
   MLA_DEVICE void UnpackPages(typename Block::Pages* pages) const {
     const GpuLatentForm& rows = block.args.latent.forms[kRowsForm];
-    const CacheType rope_type = static_cast<CacheType>(rows.rope.type);
     const Share share;
-    const bool has_rope = rope_type != CacheType::kF16 && share.half < rows.rope.strips;
     const GroupPlace place(share.token, share.half);
     const int packed = PackedEnd();
     if (block.begin >= packed) return;
     PackedWords<kStripWords<kType>> latent[kAtOnce] = {};
-    PackedWords<kStripWords<CacheType::kInt8>> rope = {};
+    RopeWords rope = {};
     LatentTile tile = GroupTileAt(block.attend(), block.work, block.begin);
     const uint8_t* page = pages->At(block, block.begin);
     PrefetchPages(*pages, 0);
@@ -214,34 +221,18 @@ struct GroupTiles {
         }
       }
     };
-    const auto load_rope = [&] {
-      if (!has_rope) return;
-      const bool asked = share.Asked(tile);
-      if (rope_type == CacheType::kInt8) {
-        PackedRow<CacheType::kInt8, const uint8_t*>(rows.rope, page, share.half, share.token, asked)
-            .template Load<kClamped>(0, &rope);
-      } else {
-        PackedRow<kType, const uint8_t*>(rows.rope, page, share.half, share.token, asked)
-            .template Load<kClamped>(0, &rope);
-      }
-    };
-    load_rope();
+    LoadRope<kClamped>(page, share, share.Asked(tile), &rope);
     load(0);
     MLA_UNROLL_BY(1)
     for (int i = 0; block.begin + i < packed; ++i) {
       WaitUntilFree(i);
       Name(tile, i);
-      const int slot = block.SlotOf(i), rope_at = slot + block.sizes().values * kGroupStripBytes;
-      if (rope_type == CacheType::kF16) {
-        BringGroupFloats<Block::kBring>(rows.rope, tile, page, slot, block.sizes().values,
-                                        Block::kMultiply);
+      const int slot = block.SlotOf(i);
+      if (RopeType() == CacheType::kF16) {
+        BringGroupFloats(rows.rope, tile, page, slot, block.sizes().values);
         CommitCopies();
       }
-      if (has_rope && rope_type == CacheType::kInt8) {
-        place.template Store<CacheType::kInt8>(rope_at, rope);
-      } else if (has_rope) {
-        place.template Store<kType>(rope_at, rope);
-      }
+      StoreRope(place, share, slot, rope);
       MLA_UNROLL
       for (int first = 0; first < kMine; first += kAtOnce) {
         MLA_UNROLL
@@ -255,14 +246,14 @@ struct GroupTiles {
         } else if (block.begin + i + 1 < packed) {
           tile = GroupTileAt(block.attend(), block.work, block.begin + i + 1);
           page = pages->At(block, block.begin + i + 1);
-          load_rope();
+          LoadRope<kClamped>(page, share, share.Asked(tile), &rope);
           load(0);
           PrefetchPages(*pages, i + 1);
         }
       }
-      if (rope_type == CacheType::kF16) WaitCopies<0>();
+      if (RopeType() == CacheType::kF16) WaitCopies<0>();
       ShowGroupMmas();
-      ArriveTurn(block.s.full + i % kGroupSlots);
+      ArriveTurn(block.s.state->full + i % kGroupSlots);
     }
   }
 

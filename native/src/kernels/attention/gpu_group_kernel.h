@@ -71,10 +71,10 @@ struct GroupSums {
     weighing.Begin(&columns);
     const int tiles = block.end - block.begin;
     uint32_t weights[Weights::kSteps][4] = {};
-    WaitTurn(block.s.asked, 0);
+    WaitTurn(&block.s.state->asked, 0);
     MLA_UNROLL_BY(1)
     for (int i = 0; i < tiles; ++i) {
-      WaitTurn(block.s.full + i % kGroupSlots, block.TurnOf(i));
+      WaitTurn(block.s.state->full + i % kGroupSlots, block.TurnOf(i));
       ShowGroupMmas();
       GroupChange change;
       if constexpr (kFew) {
@@ -89,12 +89,12 @@ struct GroupSums {
       Rescale(change, sums);
       AddTile(i, FirstStrip(0), weights, sums);
       WaitGroupMmas<0>();
-      ArriveTurn(block.s.free + i % kGroupSlots);
+      ArriveTurn(block.s.state->free + i % kGroupSlots);
     }
-    WaitTurn(block.s.read, (tiles - 1) % 2);  // nobody falls a whole turn behind
+    WaitTurn(&block.s.state->read, (tiles - 1) % 2);  // nobody falls a whole turn behind
     weighing.End(columns);
-    ArriveTurn(block.s.weighed);
-    WaitTurn(block.s.weighed, tiles % 2);
+    ArriveTurn(&block.s.state->weighed);
+    WaitTurn(&block.s.state->weighed, tiles % 2);
     Store(split, FirstStrip(0), FirstStrip(1), sums);
   }
 
@@ -107,14 +107,14 @@ struct GroupSums {
     MLA_UNROLL_BY(1)
     for (int i = 0; i < tiles; ++i) {
       const GroupChange change = weighing.TakeOver(i, weights);
-      WaitTurn(block.s.full + i % kGroupSlots, block.TurnOf(i));
+      WaitTurn(block.s.state->full + i % kGroupSlots, block.TurnOf(i));
       ShowGroupMmas();
       Rescale(change, sums);
       AddTile(i, FirstStrip(1), weights, sums);
       WaitGroupMmas<0>();
-      ArriveTurn(block.s.free + i % kGroupSlots);
+      ArriveTurn(block.s.state->free + i % kGroupSlots);
     }
-    WaitTurn(block.s.weighed, tiles % 2);
+    WaitTurn(&block.s.state->weighed, tiles % 2);
     Store(split, FirstStrip(1), block.sizes().values - FirstStrip(1), sums);
   }
 

@@ -1,8 +1,7 @@
 // How a tile, a page's tokens of the latent and the rotary rows, becomes matrices of halves in a
 // slot of shared memory, as groups of warps multiply them: for every 64 elements [64 tokens][128
 // bytes], of whose pieces of 16 bytes number i of token r lies at i ^ r % 8. Floats come as they
-// are; packed rows come through registers, a tile ahead, and every element is unpacked once: w =
-// scale * u + minimum, rounded to a half.
+// are; of packed rows every element is unpacked once: w = scale * u + minimum, rounded to a half.
 #ifndef MLA_KERNELS_ATTENTION_GPU_GROUP_ROWS_H_
 #define MLA_KERNELS_ATTENTION_GPU_GROUP_ROWS_H_
 
@@ -25,14 +24,12 @@ MLA_DEVICE int GroupUnitAt(int strip, int unit, int row) {
   return (strip + unit / 8) * kGroupStripBytes + row * 128 + ((unit ^ row) % 8) * 16;
 }
 
-// Rows of floats, by kThreads threads of which the first is `first`. Zeros of tokens that nobody
-// asks for.
-template <int kThreads>
+// Rows of floats, by the threads of a group. Zeros of tokens that nobody asks for.
 MLA_DEVICE void BringGroupFloats(const GpuLatentArray& array, const LatentTile& tile,
-                                 const uint8_t* page, int slot, int strip, int first) {
+                                 const uint8_t* page, int slot, int strip) {
   if (array.strips == 0) return;
-  const int thread = ThreadIndex() - first;
-  const int lanes = 1 << array.lane_shift, at_once = kThreads >> array.lane_shift;
+  const int thread = ThreadIndex() % kGroup;
+  const int lanes = 1 << array.lane_shift, at_once = kGroup >> array.lane_shift;
   const int begin = thread >> array.lane_shift, step = at_once * array.source_row;
   const uint8_t* row_begin = page + array.source + begin * array.source_row;
   if (tile.form == kFirstForm) row_begin += tile.first * array.source_row;

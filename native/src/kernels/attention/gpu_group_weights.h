@@ -62,7 +62,7 @@ struct GroupWeights {
   MLA_DEVICE Change Weigh(int i, float (&scores)[8][4], Row* row,
                           uint32_t (&weights)[kSteps][4]) const {
     const int warp = WarpIndex(), g = Lane() / 4, t = Lane() % 4;
-    const LatentTile& tile = block.s.tiles[i % kGroupSlots];
+    const LatentTile& tile = block.s.state->tiles[i % kGroupSlots];
     const bool whole = block.attend().sizes.queries == 1 && tile.whole();
     Change change = {false, {1.0f, 1.0f}};
     MLA_UNROLL
@@ -112,7 +112,7 @@ struct GroupWeights {
 
   // From the first group to the second one.
   MLA_DEVICE void HandOn(int i, const Change& change, const uint32_t (&weights)[kSteps][4]) const {
-    if (i > 0) WaitTurn(block.s.read, (i - 1) % 2);
+    if (i > 0) WaitTurn(&block.s.state->read, (i - 1) % 2);
     MLA_UNROLL
     for (int step = 0; step < kSteps; ++step) {
       const uint32_t(&w)[4] = weights[step];
@@ -122,8 +122,8 @@ struct GroupWeights {
       block.s.changes[WarpIndex() * 16 + Lane() / 4] = change.by[0];
       block.s.changes[WarpIndex() * 16 + 8 + Lane() / 4] = change.by[1];
     }
-    if (Lane() == 0) block.s.changed[WarpIndex()] = change.any ? 1 : 0;
-    ArriveTurn(block.s.weighed);
+    if (Lane() == 0) block.s.state->changed[WarpIndex()] = change.any ? 1 : 0;
+    ArriveTurn(&block.s.state->weighed);
   }
   MLA_DEVICE int WeightsAt(int step) const {
     return block.s.weights + ((WarpIndex() % 4 * kSteps + step) * kWarp + Lane()) * 16;
@@ -131,7 +131,7 @@ struct GroupWeights {
 
   // By the second group, and where columns are few by the first one, too.
   MLA_DEVICE Change TakeOver(int i, uint32_t (&weights)[kSteps][4]) const {
-    WaitTurn(block.s.weighed, i % 2);
+    WaitTurn(&block.s.state->weighed, i % 2);
     const int warp = WarpIndex() % 4;
     Change change = {false, {1.0f, 1.0f}};
     if (!kFew || warp == 0) {
@@ -146,9 +146,9 @@ struct GroupWeights {
         }
       }
       const int c = warp * 16 + Lane() / 4;
-      change = {block.s.changed[warp] != 0, {block.s.changes[c], block.s.changes[c + 8]}};
+      change = {block.s.state->changed[warp] != 0, {block.s.changes[c], block.s.changes[c + 8]}};
     }
-    ArriveTurn(block.s.read);
+    ArriveTurn(&block.s.state->read);
     return change;
   }
   // Few columns' weights lie token by token, [16 columns] halves each.
@@ -170,7 +170,7 @@ struct GroupWeights {
     float scores[2][4] = {};
     Score(i, scores);
     const int warp = WarpIndex(), g = Lane() / 4, t = Lane() % 4;
-    const LatentTile& tile = block.s.tiles[i % kGroupSlots];
+    const LatentTile& tile = block.s.state->tiles[i % kGroupSlots];
     const bool whole = block.attend().sizes.queries == 1 && tile.whole();
     bool above = false;
     MLA_UNROLL
@@ -197,12 +197,12 @@ struct GroupWeights {
       }
     }
     above = AnyLane(above);
-    if (Lane() == 0) block.s.flags[warp] = above ? 1 : 0;
+    if (Lane() == 0) block.s.state->flags[warp] = above ? 1 : 0;
     SyncGroup();
-    const bool changed = LoadShared<uint32_t>(SharedAddress(block.s.flags)) != 0;
-    if (i > 0) WaitTurn(block.s.read, (i - 1) % 2);
+    const bool changed = LoadShared<uint32_t>(SharedAddress(block.s.state->flags)) != 0;
+    if (i > 0) WaitTurn(&block.s.state->read, (i - 1) % 2);
     if (changed) Agree(scores, columns);
-    if (warp == 0 && Lane() == 0) block.s.changed[0] = changed ? 1 : 0;
+    if (warp == 0 && Lane() == 0) block.s.state->changed[0] = changed ? 1 : 0;
     MLA_UNROLL
     for (int n = 0; n < 2; ++n) {
       MLA_UNROLL
@@ -220,7 +220,7 @@ struct GroupWeights {
                     PackHalves(weights[0], weights[1]));
       }
     }
-    ArriveTurn(block.s.weighed);
+    ArriveTurn(&block.s.state->weighed);
   }
   MLA_DEVICE void Agree(const float (&scores)[2][4], FewColumns* columns) const {
     const int g = Lane() / 4, t = Lane() % 4;

@@ -24,17 +24,15 @@ void LaunchGroups(GpuStream& stream, const AttendArgs& attend);
 template <CacheType kType>
 void LaunchGroupsOf(GpuStream& stream, const GroupArgs& args, const Grid& grid);
 
-struct GroupWork {
-  LatentWork of;
+struct GroupWork : SequenceTiles {
   int total;  // tiles
   int tiles_a_split, splits;
 };
 
 MLA_DEVICE GroupWork PlanGroupWork(const AttendArgs& a, int sequence, int position) {
-  GroupWork work = {{sequence, position, {}, {}, 0, 0, 0}, 0, 0, 0};
-  FindTiles(a, position, &work.of);
+  GroupWork work = {FindTiles(a, sequence, position), 0, 0, 0};
   MLA_UNROLL
-  for (int form = 0; form < kRowForms; ++form) work.total += work.of.tiles[form];
+  for (int form = 0; form < kRowForms; ++form) work.total += work.tiles[form];
   int wanted = (work.total + kGroupLeastTiles - 1) / kGroupLeastTiles;
   if (wanted > a.splits) wanted = a.splits;
   work.tiles_a_split = (work.total + wanted - 1) / wanted;
@@ -43,9 +41,9 @@ MLA_DEVICE GroupWork PlanGroupWork(const AttendArgs& a, int sequence, int positi
 }
 
 MLA_DEVICE LatentTile GroupTileAt(const AttendArgs& a, const GroupWork& work, int index) {
-  const int rows = work.of.tiles[kRowsForm];
-  if (index >= rows) return WindowTile(a, work.of, index - rows);
-  return RowsTile(work.of, AskedFor(a, work.of.position, kRowsForm), index);
+  const int rows = work.tiles[kRowsForm];
+  if (index >= rows) return WindowTile(a, work, index - rows);
+  return RowsTile(work, AskedFor(a, work.position, kRowsForm), index);
 }
 
 }  // namespace mla::MLA_GPU

@@ -147,11 +147,10 @@ class Planner {
         GroupSharedBytes(sizes) > stream_.shared_bytes()) {
       return false;
     }
-    if (packed && stream_.has_bulk_copies()) {
+    if (packed && few && stream_.has_bulk_copies()) {
       GpuGroupSizes staged = sizes;
       staged.stages = kGroupStages;
-      staged.stage_bytes =
-          static_cast<int32_t>(RoundUp<int64_t>(PlaceRows(options_, layout_).page_bytes, 128));
+      staged.stage_bytes = static_cast<int32_t>(PlaceRows(options_, layout_).page_bytes);
       if (GroupSharedBytes(staged) <= stream_.shared_bytes()) sizes = staged;
     }
     plan_.latent.group = sizes;

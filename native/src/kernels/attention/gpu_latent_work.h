@@ -25,9 +25,13 @@ void LaunchLatent(GpuStream& stream, const AttendArgs& attend);
 template <CacheType kType>
 void LaunchLatentOf(GpuStream& stream, const LatentArgs& args, const Grid& grid);
 
-struct LatentWork {
+// The tiles of every form that a sequence's queries, the first at `position`, ask for.
+struct SequenceTiles {
   int sequence, position;
   int first_tile[kRowForms], tiles[kRowForms];
+};
+
+struct LatentWork : SequenceTiles {
   int row_splits, tiles_a_split;
   int splits;  // with those of the window behind the others
 };
@@ -37,23 +41,23 @@ MLA_DEVICE Tokens AskedFor(const AttendArgs& a, int position, int form) {
   return {Seen(a, form, position).begin, Seen(a, form, position + a.sizes.queries - 1).end};
 }
 
-// The tiles of every form that a sequence's queries, the first at `position`, ask for.
-MLA_DEVICE void FindTiles(const AttendArgs& a, int position, LatentWork* work) {
+MLA_DEVICE SequenceTiles FindTiles(const AttendArgs& a, int sequence, int position) {
+  SequenceTiles found = {sequence, position, {}, {}};
   MLA_UNROLL
   for (int form = 0; form < kRowForms; ++form) {
     const bool there =
         form == kRowsForm || (form == kExactForm ? a.sizes.residual : a.sizes.sink) > 0;
     const Tokens asked = AskedFor(a, position, form);
     if (there && asked.begin < asked.end) {
-      work->first_tile[form] = asked.begin / kPageTokens;
-      work->tiles[form] = (asked.end - 1) / kPageTokens - work->first_tile[form] + 1;
+      found.first_tile[form] = asked.begin / kPageTokens;
+      found.tiles[form] = (asked.end - 1) / kPageTokens - found.first_tile[form] + 1;
     }
   }
+  return found;
 }
 
 MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
-  LatentWork work = {sequence, position, {}, {}, 0, 1, 0};
-  FindTiles(a, position, &work);
+  LatentWork work = {FindTiles(a, sequence, position), 0, 1, 0};
   if (work.tiles[kRowsForm] > 0) {
     const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
     const int wanted = a.sizes.Splits(position + a.sizes.queries - (window > 0 ? window : 0));
@@ -66,11 +70,11 @@ MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int posi
 }
 
 // Tile `index` of the cache's rows, of which these are asked for; without its page.
-MLA_DEVICE LatentTile RowsTile(const LatentWork& work, const Tokens& asked, int index) {
+MLA_DEVICE LatentTile RowsTile(const SequenceTiles& work, const Tokens& asked, int index) {
   return LatentTile(kRowsForm, work.first_tile[kRowsForm] + index, asked);
 }
 // The same of the window's.
-MLA_DEVICE LatentTile WindowTile(const AttendArgs& a, const LatentWork& work, int index) {
+MLA_DEVICE LatentTile WindowTile(const AttendArgs& a, const SequenceTiles& work, int index) {
   const bool first = index < work.tiles[kFirstForm];
   const int form = first ? kFirstForm : kExactForm;
   // With no index that registers have not.

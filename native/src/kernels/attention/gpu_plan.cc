@@ -279,21 +279,24 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
   return plan;
 }
 
-// Groups' blocks have a processor each. So many that all have work, in as few waves as may be.
+// Groups' blocks have a processor each. So many that all have work, in as few waves as may be: for
+// each number of waves as many splits as it has room for.
 int32_t GpuAttentionPlan::GroupSplits(int32_t sequences) const {
   constexpr double kBlockCost = 0.02;  // of what a sequence costs that is not split
   const int64_t all = int64_t{sequences} * sizes_.tasks;
-  int32_t best = 1;
+  const int64_t least_waves = CeilDiv<int64_t>(all, blocks_);
+  int64_t best = 1;
   double least = std::numeric_limits<double>::infinity();
-  for (int32_t splits = 1; splits <= blocks_; ++splits) {
-    const double waves = static_cast<double>((all * splits + blocks_ - 1) / blocks_);
-    const double cost = waves * (1.0 / splits + kBlockCost);
+  for (int64_t waves = least_waves; waves <= 2 * least_waves + 8; ++waves) {
+    const int64_t splits = std::min<int64_t>(waves * blocks_ / all, blocks_);
+    const double cost =
+        static_cast<double>(waves) * (1.0 / static_cast<double>(splits) + kBlockCost);
     if (cost < least) {
       least = cost;
       best = splits;
     }
   }
-  return best;
+  return static_cast<int32_t>(best);
 }
 
 int32_t GpuAttentionPlan::MostSplits(int32_t sequences, int32_t bucket, int32_t window) const {
