@@ -3,7 +3,12 @@
 // MLA_ISA chooses the implementation.
 #include <benchmark/benchmark.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -39,23 +44,40 @@ std::vector<float> RandomReals(int64_t count) {
 }
 
 // Copies of one matrix side by side, so that every pass reads weights that no cache holds: as a
-// decoder's step does.
-const std::vector<uint8_t>& Weights(Type type, int64_t rows, int64_t cols, int64_t bytes) {
-  static std::vector<uint8_t> weights;
+// decoder's step does, and packed into panels as its weights are (graph/packed_weights.h).
+struct Weights {
+  std::vector<uint8_t> rows;
+  std::unique_ptr<uint8_t, decltype(&std::free)> panels{nullptr, &std::free};
+};
+
+const Weights& WeightsOf(Type type, int64_t rows, int64_t cols, int64_t bytes) {
+  static Weights weights;
   static Type held_type;
   static int64_t held_rows = 0, held_cols = 0, held_bytes = 0;
-  if (held_rows != rows || held_cols != cols || held_type != type || held_bytes != bytes) {
-    const int64_t row = RowBytes(type, cols);
-    const std::vector<float> reals = RandomReals(cols);
-    std::vector<uint8_t> one(static_cast<size_t>(row));
-    QuantizeRow(type, reals.data(), one.data(), cols);
-    const int64_t copies = std::max<int64_t>(1, bytes / (row * rows));
-    weights.resize(static_cast<size_t>(copies * rows * row));
-    for (int64_t r = 0; r < copies * rows; ++r) {
-      std::memcpy(&weights[static_cast<size_t>(r * row)], one.data(), one.size());
-    }
-    held_type = type, held_rows = rows, held_cols = cols, held_bytes = bytes;
+  if (held_rows == rows && held_cols == cols && held_type == type && held_bytes == bytes) {
+    return weights;
   }
+  const int64_t row = RowBytes(type, cols);
+  const std::vector<float> reals = RandomReals(cols);
+  std::vector<uint8_t> one(static_cast<size_t>(row));
+  QuantizeRow(type, reals.data(), one.data(), cols);
+  const int64_t copies = std::max<int64_t>(1, bytes / (row * rows));
+  weights.rows.resize(static_cast<size_t>(copies * rows * row));
+  for (int64_t r = 0; r < copies * rows; ++r) {
+    std::memcpy(&weights.rows[static_cast<size_t>(r * row)], one.data(), one.size());
+  }
+  weights.panels.reset();
+  const Matrix all{type, weights.rows.data(), copies * rows, cols};
+  if (PanelRows(all) == copies * rows) {
+    constexpr size_t kHugePage = 2 << 20;
+    const size_t size = (weights.rows.size() + kHugePage - 1) / kHugePage * kHugePage;
+    weights.panels.reset(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size)));
+#if defined(__linux__)
+    (void)madvise(weights.panels.get(), size, MADV_HUGEPAGE);
+#endif
+    PackPanels(all, 0, copies * rows, weights.panels.get());
+  }
+  held_type = type, held_rows = rows, held_cols = cols, held_bytes = bytes;
   return weights;
 }
 
@@ -63,9 +85,9 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
   const int threads = state.threads(), member = state.thread_index();
   static std::vector<float> x, y;
   static std::vector<uint8_t> prepared;
-  static const std::vector<uint8_t>* weights;
+  static const Weights* weights;
   if (member == 0) {
-    weights = &Weights(type, shape.rows, shape.cols, n == 1 ? kFarBytes : 0);
+    weights = &WeightsOf(type, shape.rows, shape.cols, n == 1 ? kFarBytes : 0);
     x = RandomReals(n * shape.cols);
     y.assign(static_cast<size_t>(n * shape.rows), 0);
     prepared.resize(
@@ -79,13 +101,14 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
   int64_t copy = 0;
   for (auto _ : state) {
     const int64_t bytes = RowBytes(type, shape.cols) * shape.rows;
-    const int64_t copies = static_cast<int64_t>(weights->size()) / bytes;
+    const int64_t copies = static_cast<int64_t>(weights->rows.size()) / bytes;
     void* at = prepared.data() + (64 - reinterpret_cast<uintptr_t>(prepared.data()) % 64) % 64;
     if (member == 0 && copy == 0) {
       PrepareActivations(FormFor(type, Activations::kMixed), x.data(), shape.cols, n, shape.cols,
                          at, 0, n);
     }
-    w.data = weights->data() + copy * bytes;
+    w.data = weights->rows.data() + copy * bytes;
+    if (weights->panels) w.panels = weights->panels.get() + copy * bytes;
     copy = (copy + 1) % copies;
     Matmul({w, at, n, y.data(), shape.rows, nullptr, false}, begin, end);
     benchmark::ClobberMemory();

@@ -135,27 +135,41 @@ class Panel {
   uint8_t copy_[kRows * Read::kBytes];
 };
 
-// The same of weights that were packed (MatmulKernels::pack): a panel's blocks lie one after the
-// other, first the 32-bit words of all its rows side by side, [blocks][words][kRows], then what is
-// left over of their blocks, [blocks][kRows] halves.
+// Where a block of a packed panel lies: the 32-bit words of all its rows side by side,
+// [words][rows], and where its bytes are no whole number of words the half that is left over of
+// each row. Blocks go in pairs, both one's halves before both one's words, so that a panel is read
+// from its beginning to its end and words stay aligned to a register; a last block without a
+// second has its halves behind.
+struct PanelPlaces {
+  int64_t words, halves;  // in bytes from the panel's beginning
+
+  PanelPlaces(int64_t block, int64_t blocks, int64_t word_bytes, int64_t half_bytes) {
+    const int64_t second = block % 2, pair = (block - second) * (word_bytes + half_bytes);
+    const bool alone = second == 0 && block + 1 == blocks;
+    words = pair + (alone ? 0 : 2 * half_bytes + second * word_bytes);
+    halves = pair + (alone ? word_bytes : second * half_bytes);
+  }
+};
+
+// The same of weights that were packed (MatmulKernels::pack).
 template <typename Simd, typename Read>
 class PackedPanel {
  public:
   static constexpr int kRows = Simd::kRows;
-  static constexpr int64_t kWords = Read::kBytes / 4;
-  static constexpr int64_t kHalves = Read::kBytes % 4 / 2;
+  static constexpr int64_t kWordBytes = Read::kBytes / 4 * 4 * kRows;
+  static constexpr int64_t kHalfBytes = Read::kBytes % 4 / 2 * 2 * kRows;
 
   void Set(const MatmulParams& p, int64_t row, int64_t row_end) {
-    const int64_t blocks = p.w.cols / (32 * Read::kTiles);
+    blocks_ = p.w.cols / (32 * Read::kTiles);
     first_ = row / kRows * kRows;
     lane_begin_ = static_cast<int>(row - first_);
     lane_end_ = row_end - first_ < kRows ? static_cast<int>(row_end - first_) : kRows;
-    words_ = p.w.panels + first_ * blocks * Read::kBytes;
-    halves_ = words_ + blocks * kWords * 4 * kRows;
+    data_ = p.w.panels + first_ * blocks_ * Read::kBytes;
   }
   void Begin(int64_t block) {
-    rows_.words = words_ + block * kWords * 4 * kRows;
-    rows_.halves = halves_ + block * kHalves * 2 * kRows;
+    const PanelPlaces places(block, blocks_, kWordBytes, kHalfBytes);
+    rows_.words = data_ + places.words;
+    rows_.halves = data_ + places.halves;
     read_.Begin(rows_, 1);
   }
   void Load(int t, typename Read::Tile* tile) { read_.Load(rows_, t, tile); }
@@ -174,8 +188,8 @@ class PackedPanel {
  private:
   typename Simd::PackedBlock rows_;
   Read read_;
-  const uint8_t *words_, *halves_;
-  int64_t first_;
+  const uint8_t* data_;
+  int64_t blocks_, first_;
   int lane_begin_, lane_end_;
 };
 
@@ -187,15 +201,15 @@ void PackRows(const Matrix& w, int64_t row, uint8_t* out) {
   const int64_t words = block_bytes / 4, halves = block_bytes % 4 / 2;
   // Where the half that is left over lies in a block of the file.
   const int64_t half_at = w.type == Type::kQ4_0 || w.type == Type::kQ8_0 ? 0 : 4 * words;
-  uint8_t* left_over = out + blocks * words * 4 * kRows;
   for (int64_t b = 0; b < blocks; ++b) {
+    const PanelPlaces places(b, blocks, words * 4 * kRows, halves * 2 * kRows);
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* block = w.row(row + r) + b * block_bytes;
       const uint8_t* first_word = half_at == 0 ? block + 2 * halves : block;
       for (int64_t i = 0; i < words; ++i) {
-        memcpy(out + ((b * words + i) * kRows + r) * 4, first_word + 4 * i, 4);
+        memcpy(out + places.words + (i * kRows + r) * 4, first_word + 4 * i, 4);
       }
-      if (halves > 0) memcpy(left_over + (b * kRows + r) * 2, block + half_at, 2);
+      if (halves > 0) memcpy(out + places.halves + r * 2, block + half_at, 2);
     }
   }
 }
