@@ -66,6 +66,9 @@ struct PackedRows {
   const uint16_t*
       scales;  // of the first row; a group's numbers kPageTokens apart; null where there are none
   int32_t count;
+  // Null, or the values of as many rows that are to be read next, with their scales as far from
+  // them as here: worth fetching meanwhile.
+  const uint8_t* ahead = nullptr;
 };
 
 }  // namespace mla

@@ -96,9 +96,17 @@ struct Tile {
   // Which of them a query reads here: all, or only those before its window, or those within.
   enum class Part { kAll, kBeforeWindow, kWindow } part;
 
-  PackedRows Rope(int32_t group) const { return rows.Rows(rows.rope[group], position, count); }
-  PackedRows Latent(int32_t segment) const {
-    return rows.Rows(rows.latent[segment], position, count);
+  // The page that the task, or the one after it, reads next; null where there is none.
+  const uint8_t* next_page = nullptr;
+
+  PackedRows Rope(int32_t group) const { return Rows(rows.rope[group]); }
+  PackedRows Latent(int32_t segment) const { return Rows(rows.latent[segment]); }
+
+ private:
+  PackedRows Rows(const RowArray& array) const {
+    PackedRows out = rows.Rows(array, position, count);
+    if (next_page != nullptr) out.ahead = next_page + array.values;
+    return out;
   }
 };
 
@@ -134,7 +142,14 @@ PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t 
 }
 
 PackedRows ValueRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t segment) {
-  if (task.expanded == nullptr || task.expanded->v_up.empty()) return tile.Latent(segment);
+  if (task.expanded == nullptr || task.expanded->v_up.empty()) {
+    PackedRows rows = tile.Latent(segment);
+    // Where they are keys too, these were fetched before.
+    if (task.params.layout->key_segment[static_cast<size_t>(kv_head)] == segment) {
+      rows.ahead = nullptr;
+    }
+    return rows;
+  }
   const TaskScratch& s = task.scratch;
   DecodeLatents(task, tile, segment);
   const int64_t length = task.expanded->v_up.rows / task.params.layout->kv_heads;
@@ -242,7 +257,10 @@ Tile TileOfRows(const Task& task, int32_t begin, int32_t end, Tile::Part part) {
   const bool packed = cache.rows.latent[0].format.packed() ||
                       (layout.rope_dim > 0 && cache.rows.rope[0].format.packed());
   const int32_t first = packed ? begin / kPageTokens * kPageTokens : begin;
-  return {cache.rows, first, end - first, begin, end, part};
+  const int32_t next = begin / kPageTokens + 1;
+  const bool more = next * kPageTokens < task.params.first + task.query_end;
+  return {
+      cache.rows, first, end - first, begin, end, part, more ? cache.rows.pages[next] : nullptr};
 }
 
 // Calls for tiles that together are what the task's queries read, from the first token on.

@@ -42,14 +42,50 @@ double MultiplyAdds(const LayerLayout& layout, int64_t pairs) {
   return each * static_cast<double>(pairs);
 }
 
-void Run(benchmark::State& state, const LayerLayout& layout, const Options& options, Isa isa) {
+// Layers with the same rows, each in pages of its own, so many that no cache holds them: as a step
+// of decoding meets them.
+class Layers {
+ public:
+  Layers(const Problem& problem, int64_t bytes) {
+    const CacheView& view = *problem.params.cache;
+    const int64_t page_bytes = PlaceRows(problem.options.Cache(), problem.layout).page_bytes;
+    const int64_t pages =
+        (problem.options.first + problem.options.queries + kPageTokens - 1) / int64_t{kPageTokens};
+    const int64_t layers = std::max<int64_t>(1, bytes / (pages * page_bytes));
+    for (int64_t i = 0; i < layers; ++i) {
+      std::vector<const uint8_t*>& to = pages_.emplace_back();
+      for (int64_t p = 0; p < pages; ++p) {
+        Bytes& page = memory_.emplace_back(Scratch(page_bytes));
+        std::memcpy(page.get(), view.rows.pages[p], static_cast<size_t>(page_bytes));
+        to.push_back(static_cast<const uint8_t*>(page.get()));
+      }
+    }
+    for (const std::vector<const uint8_t*>& layer : pages_) {
+      views_.push_back(view);
+      views_.back().rows.pages = layer.data();
+    }
+  }
+
+  const CacheView& Next() { return views_[next_++ % views_.size()]; }
+
+ private:
+  std::vector<Bytes> memory_;
+  std::vector<std::vector<const uint8_t*>> pages_;
+  std::vector<CacheView> views_;
+  size_t next_ = 0;
+};
+
+void Run(benchmark::State& state, const LayerLayout& layout, const Options& options, Isa isa,
+         int64_t cached_bytes) {
   const Problem problem(layout, options, 1);
   AttentionParams params = problem.params;
+  Layers layers(problem, cached_bytes);
   std::vector<float> out(static_cast<size_t>(problem.out_size()));
   params.out = out.data();
   const AttentionPlan plan = PlanAttention(layout, params.first, params.queries, nullptr);
   const Bytes partials = Scratch(plan.partial_bytes), scratch = Scratch(plan.scratch_bytes);
   for (auto _ : state) {
+    params.cache = &layers.Next();
     RunAttentionTasks(isa, plan, params, nullptr, 0, plan.tasks, partials.get(), scratch.get());
     for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, partials.get());
     benchmark::ClobberMemory();
@@ -70,20 +106,22 @@ void BM_Decode(benchmark::State& state) {
   Options options;
   options.type = static_cast<CacheType>(state.range(1));
   options.first = static_cast<int32_t>(state.range(2)) - 1;
+  options.fine = false;
   const Isa isa = static_cast<Isa>(state.range(3));
   state.SetLabel(std::string(kShapes[state.range(0)]) + ' ' + kTypes[state.range(1)] + ' ' +
-                 IsaName(isa));
-  Run(state, BenchLayout(state.range(0)), options, isa);
+                 IsaName(isa) + (state.range(4) > 0 ? " from memory" : ""));
+  Run(state, BenchLayout(state.range(0)), options, isa, state.range(4) << 20);
 }
 
 void BM_Prefill(benchmark::State& state) {
   Options options;
   options.type = static_cast<CacheType>(state.range(1));
   options.queries = 512;
+  options.fine = false;
   const Isa isa = static_cast<Isa>(state.range(2));
   state.SetLabel(std::string(kShapes[state.range(0)]) + ' ' + kTypes[state.range(1)] + ' ' +
                  IsaName(isa));
-  Run(state, BenchLayout(state.range(0)), options, isa);
+  Run(state, BenchLayout(state.range(0)), options, isa, 0);
 }
 
 // What one core reads at best: out of the caches of one layer at depth 8k (1 MiB and more), and out
@@ -125,13 +163,18 @@ void Isas(benchmark::internal::Benchmark* bench, const std::vector<std::vector<i
 }
 
 void DecodeCases(benchmark::internal::Benchmark* bench) {
-  std::vector<std::vector<int64_t>> cases;
+  constexpr int64_t kFarMegabytes = 192;
   for (int64_t shape : {0, 1, 2, 3, 4}) {
     for (int64_t type : {2, 3, 4, 5}) {
-      for (int64_t depth : {1024, 8192}) cases.push_back({shape, type, depth});
+      for (int64_t depth : {1024, 8192}) {
+        for (Isa isa : SupportedIsas()) {
+          for (int64_t cached : {int64_t{0}, kFarMegabytes}) {
+            bench->Args({shape, type, depth, static_cast<int64_t>(isa), cached});
+          }
+        }
+      }
     }
   }
-  Isas(bench, cases);
 }
 
 void PrefillCases(benchmark::internal::Benchmark* bench) {

@@ -192,6 +192,12 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
     const uint8_t* bytes = queries + places.bytes + b * (4 * kFields * kDigits);
     const auto add_blocks = [&](auto together, auto words) {
       constexpr int kBlocks = decltype(together)::value;
+      if (rows.ahead != nullptr) {
+        for (int i = 0; i < kBlocks; ++i) {
+          PrefetchLines(rows.ahead + (b + i) * kBlockStride + token * kBlockBytes,
+                        kVectors * V::kLanes * kBlockBytes);
+        }
+      }
       DotBlocks<V, kFields, kDigits, kRows, kVectors, kBlocks, decltype(words)::value>(
           rows.data + b * kBlockStride + token * kBlockBytes, bytes, query_stride, digit_bytes,
           dots);
@@ -205,6 +211,12 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
     }
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
       const uint8_t* at = numbers + v * V::kLanes * 2;
+      if (rows.ahead != nullptr) {
+        __builtin_prefetch(rows.ahead + (at - rows.data), 0, 2);
+        if constexpr (kHasMinimum<kFields>) {
+          __builtin_prefetch(rows.ahead + (at - rows.data) + kPageTokens * 2, 0, 2);
+        }
+      }
       const Reg scale = V::LoadHalf(at);
       Reg minimum = V::Zero();
       if constexpr (kHasMinimum<kFields>) minimum = V::LoadHalf(at + kPageTokens * 2);
@@ -232,9 +244,10 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
 }
 
 template <class V>
-void ScorePacked(const PackedRows& rows, const uint8_t* queries, int64_t query_stride, int32_t n,
+void ScorePacked(const PackedRows& all, const uint8_t* queries, int64_t query_stride, int32_t n,
                  bool add, float* scores, int64_t scores_stride) {
-  const PackedQuery places(rows.format);
+  const PackedQuery places(all.format);
+  PackedRows rows = all;
   WithFieldsAndDigits(rows.format, [&](auto fields, auto digits) {
     constexpr int kFields = decltype(fields)::value;
     constexpr int kDigits = decltype(digits)::value;
@@ -245,6 +258,7 @@ void ScorePacked(const PackedRows& rows, const uint8_t* queries, int64_t query_s
       constexpr int kRoom = kMostRows / kRows;
       constexpr int kVectors = kRoom >= 4 ? 4 : kRoom >= 2 ? 2 : 1;
       static_assert(kTileTokens % (kVectors * V::kLanes) == 0);
+      if (first > 0) rows.ahead = nullptr;
       for (int32_t t = 0; t < rows.count; t += kVectors * V::kLanes) {
         ScorePackedBlock<V, kFields, kDigits, kRows, kVectors>(
             rows, places, t, queries + first * query_stride, query_stride, add,

@@ -69,7 +69,9 @@ inline void ExpandStrip(const PackedRows& rows, int32_t strip, uint8_t* steps) {
     typename V::Int quads[4];
     MLA_UNROLLED for (int b = 0; b < 4 / kFields; ++b) {
       const bool inside = first + b < blocks;
-      const uint8_t* data = rows.data + (first + b) * kBlockStride + t * kBlockBytes;
+      const int64_t at = (first + b) * kBlockStride + t * kBlockBytes;
+      const uint8_t* data = rows.data + at;
+      if (inside && rows.ahead != nullptr) __builtin_prefetch(rows.ahead + at, 0, 2);
       const typename V::Int block = inside ? V::LoadInts(data) : V::SetInt(0);
       MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
         quads[b * kFields + f] =
@@ -246,6 +248,10 @@ struct Group {
     }
     const uint16_t* numbers =
         rows.scales + int64_t{index} * rows.format.scales_per_group * kPageTokens;
+    if (rows.ahead != nullptr) {
+      const int64_t at = reinterpret_cast<const uint8_t*>(numbers) - rows.data;
+      PrefetchLines(rows.ahead + at, rows.format.scales_per_group * kPageTokens * 2);
+    }
     ExpandNumbers<V>(numbers, count, scales);
     if constexpr (kHasMinimum<kFields>) {
       ExpandNumbers<V>(numbers + kPageTokens, count, middles);

@@ -77,6 +77,10 @@ inline void InRowBlocks(int32_t n, const Call& call) {
   }
 }
 
+inline void PrefetchLines(const uint8_t* data, int64_t bytes) {
+  for (int64_t o = 0; o < bytes; o += 64) __builtin_prefetch(data + o, 0, 2);
+}
+
 // --- scores: kRows query rows by kTokens packed rows, the vectors running along the elements ---
 
 // All elements of tokens [token, token + kTokens).
@@ -130,8 +134,10 @@ inline void ScoreAll(Reader reader, const PackedRows& rows, const float* const* 
   InRowBlocks<V::kScoreRows>(n, [&](int32_t first, auto block) {
     constexpr int kRows = decltype(block)::value;
     float* to = scores + first * scores_stride;
+    const uint8_t* ahead = first == 0 ? rows.ahead : nullptr;
     int32_t t = 0;
     for (; t + 4 <= rows.count; t += 4) {
+      if (ahead != nullptr) PrefetchLines(ahead + t * rows.format.stride, 4 * rows.format.stride);
       ScoreBlock<V, kRows, 4>(reader, rows, t, queries + first, add, to, scores_stride);
     }
     for (; t < rows.count; ++t) {
@@ -319,8 +325,8 @@ void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sum
 
 template <class V, int kRows, int kVectors, bool kPartial, class Reader>
 inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, const float* weights,
-                            int64_t weights_stride, const float* carries, float* out,
-                            int64_t out_stride) {
+                            int64_t weights_stride, const float* carries, const uint8_t* ahead,
+                            float* out, int64_t out_stride) {
   static_assert(!kPartial || kVectors == 1);
   using Reg = typename V::Reg;
   const int32_t left = rows.format.length - element;
@@ -338,6 +344,10 @@ inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, con
   }
   const uint8_t* row = rows.data;
   for (int32_t t = 0; t < rows.count; ++t, row += rows.format.stride) {
+    constexpr int32_t kFetched = 8;  // rows
+    if (ahead != nullptr && t % kFetched == 0) {
+      PrefetchLines(ahead + t * rows.format.stride, kFetched * rows.format.stride);
+    }
     Reg values[kVectors];
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
       values[v] = kPartial ? Reader::LoadFirst(row, element, left)
@@ -372,7 +382,9 @@ void AccumulateFloats(const PackedRows& rows, const float* weights, int64_t weig
         AccumulateBlock<V, decltype(block)::value, decltype(vectors)::value,
                         decltype(partial)::value != 0>(
             reader, rows, element, weights + first * weights_stride, weights_stride,
-            carries == nullptr ? nullptr : carries + first, out + first * out_stride, out_stride);
+            carries == nullptr ? nullptr : carries + first,
+            first == 0 && element == 0 ? rows.ahead : nullptr, out + first * out_stride,
+            out_stride);
       });
     };
     const int32_t length = rows.format.length;
