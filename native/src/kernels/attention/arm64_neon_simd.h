@@ -19,7 +19,6 @@ struct NeonVec {
   // sums.
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 6;
-  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 12;
@@ -70,6 +69,18 @@ struct NeonVec {
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     const Reg sums = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
     vst1q_f32(out, add ? vaddq_f32(sums, vld1q_f32(out)) : sums);
+  }
+
+  // Four vectors' elements i to vector i.
+  static void Transpose(Reg (&rows)[4]) {
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(rows[0], rows[1]));
+    const float64x2_t b = vreinterpretq_f64_f32(vtrn2q_f32(rows[0], rows[1]));
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(rows[2], rows[3]));
+    const float64x2_t d = vreinterpretq_f64_f32(vtrn2q_f32(rows[2], rows[3]));
+    rows[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    rows[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    rows[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    rows[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
   }
 
   static Int SetInt(int32_t x) { return vdupq_n_s32(x); }

@@ -14,7 +14,6 @@ struct Vec4 {
 
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 2;
-  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 2;
@@ -83,6 +82,17 @@ struct Vec4 {
     Reg sums = {Sum(a), Sum(b), Sum(c), Sum(d)};
     if (add) sums += Load(out);
     Store(sums, out);
+  }
+
+  // Four vectors' elements i to vector i.
+  static void Transpose(Reg (&rows)[4]) {
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < i; ++j) {
+        const float x = rows[i][j];
+        rows[i][j] = rows[j][i];
+        rows[j][i] = x;
+      }
+    }
   }
 
   static Int SetInt(int32_t x) { return Int{x, x, x, x}; }

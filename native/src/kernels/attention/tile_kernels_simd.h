@@ -159,37 +159,123 @@ inline void Decode(Reader, const PackedRows& rows, float* out, int64_t out_strid
   }
 }
 
-// The same scores to the bit, where many queries read halves: a few rows at a time become floats
-// once for all, in a place that the first-level cache holds. False where a row is too long for it.
-template <class V>
-bool ScoreDecoded(const PackedRows& rows, const float* const* queries, int32_t n, bool add,
-                  float* scores, int64_t scores_stride) {
-  constexpr int32_t kFloats = 4096;
-  const int32_t stride = (rows.format.length + V::kLanes - 1) / V::kLanes * V::kLanes;
-  const int32_t most = kFloats / (stride > 0 ? stride : 1) / 4 * 4;
-  if (most == 0) return false;
-  alignas(64) float floats[kFloats];
-  const RowFormat format{CacheType::kF32, rows.format.length, 0, 0, 4 * int64_t{stride}};
-  for (int32_t t = 0; t < rows.count; t += most) {
-    const int32_t count = rows.count - t < most ? rows.count - t : most;
-    const uint8_t* from = rows.data + t * rows.format.stride;
-    Decode<V>(Float16Reader<V>(), {rows.format, from, nullptr, count}, floats, stride);
-    ScoreAll<V>(Float32Reader<V>(),
-                {format, reinterpret_cast<const uint8_t*>(floats), nullptr, count}, queries, n, add,
-                scores + t, scores_stride);
+// The first n elements (V::kLanes at most) of as many rows from `token` on, transposed: vector i
+// holds their elements i. Rows beyond the last count as zeros.
+template <class V, class Reader>
+inline void LoadTransposed(const PackedRows& rows, int32_t token, int32_t element, int32_t n,
+                           typename V::Reg (&out)[V::kLanes]) {
+  MLA_UNROLLED for (int t = 0; t < V::kLanes; ++t) {
+    const uint8_t* row = rows.data + (token + t) * rows.format.stride;
+    if (token + t >= rows.count) {
+      out[t] = V::Zero();
+    } else {
+      out[t] = n == V::kLanes ? Reader::Load(row, element) : Reader::LoadFirst(row, element, n);
+    }
   }
-  return true;
+  V::Transpose(out);
+}
+
+// Elements of a tile that are transposed at a time: as many as the first-level cache holds beside
+// some queries.
+inline constexpr int32_t kElementsAtOnce = 64;
+
+// Elements [element, element + n) of tokens [token, token + kTileTokens) to
+// out[n][kTileTokens]: those side by side that one vector of scores adds up.
+template <class V, class Reader>
+inline void TransposeTile(const PackedRows& rows, int32_t token, int32_t element, int32_t n,
+                          float* out) {
+  for (int32_t t = 0; t < kTileTokens && token + t < rows.count; t += V::kLanes) {
+    for (int32_t e = 0; e < n; e += V::kLanes) {
+      const int32_t some = n - e < V::kLanes ? n - e : V::kLanes;
+      typename V::Reg vectors[V::kLanes];
+      LoadTransposed<V, Reader>(rows, token + t, element + e, some, vectors);
+      float* to = out + e * kTileTokens + t;
+      for (int32_t i = 0; i < some; ++i) V::Store(vectors[i], to + i * kTileTokens);
+    }
+  }
+}
+
+// scores of kRows queries with kVectors vectors of tokens, over n elements of transposed keys. The
+// last of `tokens` may end within a vector.
+template <class V, int kRows, int kVectors>
+inline void ScoreColumns(const float* keys, int32_t n, const float* const* queries, int32_t element,
+                         bool add, int32_t tokens, float* scores, int64_t scores_stride) {
+  using Reg = typename V::Reg;
+  const int32_t last = tokens - (kVectors - 1) * V::kLanes;  // of the last vector
+  Reg sums[kRows][kVectors];
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      const float* from = scores + m * scores_stride + v * V::kLanes;
+      if (!add) {
+        sums[m][v] = V::Zero();
+      } else if (v + 1 < kVectors || last >= V::kLanes) {
+        sums[m][v] = V::Load(from);
+      } else {
+        sums[m][v] = V::LoadFirst(from, last);
+      }
+    }
+  }
+  for (int32_t e = 0; e < n; ++e, keys += kTileTokens) {
+    Reg key[kVectors];
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) key[v] = V::Load(keys + v * V::kLanes);
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      const Reg query = V::Set1(queries[m][element + e]);
+      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+        sums[m][v] = V::MulAdd(query, key[v], sums[m][v]);
+      }
+    }
+  }
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      float* to = scores + m * scores_stride + v * V::kLanes;
+      if (v + 1 < kVectors || last >= V::kLanes) {
+        V::Store(sums[m][v], to);
+      } else {
+        V::StoreFirst(sums[m][v], to, last);
+      }
+    }
+  }
+}
+
+// Many queries: keys are transposed once for all, so that no score is summed across lanes.
+template <class V, class Reader>
+inline void ScoreMany(Reader, const PackedRows& rows, const float* const* queries, int32_t n,
+                      bool add, float* scores, int64_t scores_stride) {
+  alignas(64) float keys[kElementsAtOnce * kTileTokens];
+  const int32_t length = rows.format.length;
+  for (int32_t token = 0; token < rows.count; token += kTileTokens) {
+    const int32_t tokens = rows.count - token < kTileTokens ? rows.count - token : kTileTokens;
+    for (int32_t element = 0; element < length; element += kElementsAtOnce) {
+      const int32_t left = length - element;
+      const int32_t some = left < kElementsAtOnce ? left : kElementsAtOnce;
+      TransposeTile<V, Reader>(rows, token, element, some, keys);
+      InRowBlocks<V::kSumRows>(n, [&](int32_t first, auto block) {
+        constexpr int kRows = decltype(block)::value;
+        const auto columns = [&](int32_t t, auto vectors) {
+          ScoreColumns<V, kRows, decltype(vectors)::value>(
+              keys + t, some, queries + first, element, add || element > 0, tokens - t,
+              scores + first * scores_stride + token + t, scores_stride);
+        };
+        constexpr int32_t kTogether = V::kSumVectors * V::kLanes;
+        int32_t t = 0;
+        for (; t + kTogether <= tokens; t += kTogether) columns(t, Constant<V::kSumVectors>());
+        for (; t < tokens; t += V::kLanes) columns(t, Constant<1>());
+      });
+    }
+  }
 }
 
 template <class V>
 void Score(const PackedRows& rows, const float* const* queries, int32_t n, bool add, float* scores,
            int64_t scores_stride) {
-  if constexpr (V::kDecodesForScores) {
-    const bool decode = rows.format.type == CacheType::kF16 && n > 6 * V::kScoreRows;
-    if (decode && ScoreDecoded<V>(rows, queries, n, add, scores, scores_stride)) return;
-  }
+  constexpr int32_t kMany = 2 * V::kSumRows;      // that pay for transposing
+  constexpr int32_t kLong = 4 * kElementsAtOnce;  // where summing across lanes takes little time
   WithReader<V>(rows.format, [&](auto reader) {
-    ScoreAll<V>(reader, rows, queries, n, add, scores, scores_stride);
+    if (n > kMany && rows.format.length <= kLong) {
+      ScoreMany<V>(reader, rows, queries, n, add, scores, scores_stride);
+    } else {
+      ScoreAll<V>(reader, rows, queries, n, add, scores, scores_stride);
+    }
   });
 }
 

@@ -14,7 +14,6 @@ struct Vec8 {
   // 16 registers: 3 x 4 or 6 x 2 sums, and their operands.
   static constexpr int kLanes = 8;
   static constexpr int kScoreRows = 3;
-  static constexpr bool kDecodesForScores = true;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 2;
   static constexpr int kDots = 4;
@@ -84,6 +83,29 @@ struct Vec8 {
     const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
     const __m128 sums = Halves(_mm256_add_ps(low, high));
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
+  }
+
+  // Eight vectors' elements i to vector i.
+  static void Transpose(Reg (&rows)[8]) {
+    Reg quads[2][4];  // [q][j]: lane L holds elements 4L + j of rows 4q to 4q + 3
+#pragma GCC unroll 2
+    for (int q = 0; q < 2; ++q) TransposeLanes(&rows[4 * q], quads[q]);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      rows[j] = _mm256_permute2f128_ps(quads[0][j], quads[1][j], 0x20);
+      rows[4 + j] = _mm256_permute2f128_ps(quads[0][j], quads[1][j], 0x31);
+    }
+  }
+  // Each 128-bit lane of four vectors as a matrix.
+  static void TransposeLanes(const Reg* rows, Reg* columns) {
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3]));
+    const __m256d c = _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(rows[2], rows[3]));
+    columns[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+    columns[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+    columns[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
+    columns[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
   }
 
   static Int SetInt(int32_t x) { return _mm256_set1_epi32(x); }

@@ -13,7 +13,6 @@ struct Vec16 {
   // 32 registers: 6 x 4 sums, and their operands.
   static constexpr int kLanes = 16;
   static constexpr int kScoreRows = 6;
-  static constexpr bool kDecodesForScores = false;
   static constexpr int kSumRows = 6;
   static constexpr int kSumVectors = 4;
   static constexpr int kDots = 12;
@@ -60,6 +59,36 @@ struct Vec16 {
         _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
     const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
+  }
+
+  // Sixteen vectors' elements i to vector i.
+  static void Transpose(Reg (&rows)[16]) {
+    Reg quads[4][4];  // [q][j]: lane L holds elements 4L + j of rows 4q to 4q + 3
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) TransposeLanes(&rows[4 * q], quads[q]);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const Reg a = quads[0][j], b = quads[1][j], c = quads[2][j], d = quads[3][j];
+      const Reg ab_low = _mm512_shuffle_f32x4(a, b, 0x44),
+                cd_low = _mm512_shuffle_f32x4(c, d, 0x44);
+      const Reg ab_high = _mm512_shuffle_f32x4(a, b, 0xee),
+                cd_high = _mm512_shuffle_f32x4(c, d, 0xee);
+      rows[j] = _mm512_shuffle_f32x4(ab_low, cd_low, 0x88);
+      rows[4 + j] = _mm512_shuffle_f32x4(ab_low, cd_low, 0xdd);
+      rows[8 + j] = _mm512_shuffle_f32x4(ab_high, cd_high, 0x88);
+      rows[12 + j] = _mm512_shuffle_f32x4(ab_high, cd_high, 0xdd);
+    }
+  }
+  // Each 128-bit lane of four vectors as a matrix.
+  static void TransposeLanes(const Reg* rows, Reg* columns) {
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpacklo_ps(rows[2], rows[3]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(rows[2], rows[3]));
+    columns[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+    columns[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    columns[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
+    columns[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
   }
 
   static Int SetInt(int32_t x) { return _mm512_set1_epi32(x); }
