@@ -66,6 +66,9 @@ struct NeonVec {
   }
   static float Sum(Reg a) { return vaddvq_f32(a); }
   static float Largest(Reg a) { return vmaxvq_f32(a); }
+  static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
+    vst1q_f32(out, vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d)));
+  }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     const Reg sums = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
     vst1q_f32(out, add ? vaddq_f32(sums, vld1q_f32(out)) : sums);
@@ -142,6 +145,11 @@ struct NeonVec {
     const uint16x4_t shorts = vqmovun_s32(x);
     const uint8x8_t bytes = vqmovn_u16(vcombine_u16(shorts, shorts));
     vst1_lane_u32(reinterpret_cast<uint32_t*>(p), vreinterpret_u32_u8(bytes), 0);
+  }
+  static void Store4Bytes(Int a, Int b, Int c, Int d, uint8_t* p) {
+    const uint16x8_t ab = vcombine_u16(vqmovun_s32(a), vqmovun_s32(b));
+    const uint16x8_t cd = vcombine_u16(vqmovun_s32(c), vqmovun_s32(d));
+    vst1q_u8(p, vcombine_u8(vqmovn_u16(ab), vqmovn_u16(cd)));
   }
   template <int kLess>
   static Int LessEachByte(Int x) {

@@ -78,6 +78,9 @@ struct Vec4 {
     const float odd = a[1] > a[3] ? a[1] : a[3];
     return even > odd ? even : odd;
   }
+  static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
+    Store(Reg{Largest(a), Largest(b), Largest(c), Largest(d)}, out);
+  }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     Reg sums = {Sum(a), Sum(b), Sum(c), Sum(d)};
     if (add) sums += Load(out);
@@ -127,6 +130,12 @@ struct Vec4 {
   static Int Truncate(Reg x) { return __builtin_convertvector(x, Int); }
   static void StoreBytes(Int whole, uint8_t* p) {
     for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(whole[i]);
+  }
+  static void Store4Bytes(Int a, Int b, Int c, Int d, uint8_t* p) {
+    StoreBytes(a, p);
+    StoreBytes(b, p + 4);
+    StoreBytes(c, p + 8);
+    StoreBytes(d, p + 12);
   }
   template <int kLess>
   static Int LessEachByte(Int x) {

@@ -115,50 +115,74 @@ struct GroupWeights {
   float middle;  // sum of weight * middle
 };
 
-// Of a row. Steps follow what the row sees alone: tokens without weight, of another query of its
-// chunk or outside its window, change nothing.
-template <class V, bool kBytes>
-inline void RoundWeights(const float* weights, const float* scales, int32_t count,
-                         GroupWeights* out) {
-  typename V::Reg products = V::Zero();
+// The largest weight * scale of each of kRows rows, four at most, and their sums of weight *
+// middle.
+template <class V, bool kMiddles, int kRows>
+inline void MeasureFourRows(const float* weights, int64_t weights_stride, const float* scales,
+                            const float* middles, int32_t count, float (&largest)[4],
+                            float (&sums)[4]) {
+  using Reg = typename V::Reg;
+  Reg most[4], middle_sums[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) most[m] = middle_sums[m] = V::Zero();
   for (int32_t t = 0; t < count; t += V::kLanes) {
-    products = V::Max(products, V::Mul(V::Load(weights + t), V::Load(scales + t)));
-  }
-  const float largest = V::Largest(products);
-  out->unit = largest / kMostWeight<kBytes>;
-  const typename V::Reg by = V::Set1(kMostWeight<kBytes> / (largest > 1e-30f ? largest : 1e-30f));
-  [[maybe_unused]] typename V::Int total = V::SetInt(0);
-  for (int32_t t = 0; t < count; t += V::kLanes) {
-    const typename V::Reg product = V::Mul(V::Load(weights + t), V::Load(scales + t));
-    if constexpr (kBytes) {
-      const typename V::Int whole = V::Truncate(V::MulAdd(product, by, V::Load(kDither + t)));
-      V::StoreBytes(whole, out->rounded + t);
-      if constexpr (!V::kMixedDots) total = V::AddInts(total, whole);
-    } else {
-      V::StoreShorts(V::Mul(product, by), reinterpret_cast<int16_t*>(out->rounded) + t);
+    const Reg scale = V::Load(scales + t);
+    const Reg middle = kMiddles ? V::Load(middles + t) : V::Zero();
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      const Reg weight = V::Load(weights + m * weights_stride + t);
+      most[m] = V::Max(most[m], V::Mul(weight, scale));
+      if constexpr (kMiddles) middle_sums[m] = V::MulAdd(weight, middle, middle_sums[m]);
     }
   }
-  if constexpr (kBytes && !V::kMixedDots) out->total = V::SumInts(total);
+  V::Largest4(most[0], most[1], most[2], most[3], largest);
+  V::Sum4(middle_sums[0], middle_sums[1], middle_sums[2], middle_sums[3], false, sums);
 }
 
-// The rows' sums of weight * what the middle field stands for.
-template <class V, int kRows>
-inline void DotTiles(const float* weights, int64_t weights_stride, const float* middles,
-                     int32_t count, GroupWeights* out) {
-  constexpr int kPadded = (kRows + 3) / 4 * 4;
-  typename V::Reg sums[kPadded];
-  MLA_UNROLLED for (int m = 0; m < kPadded; ++m) sums[m] = V::Zero();
-  for (int32_t t = 0; t < count; t += V::kLanes) {
-    const typename V::Reg middle = V::Load(middles + t);
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      sums[m] = V::MulAdd(V::Load(weights + m * weights_stride + t), middle, sums[m]);
+// A row's weight * scale in units of `unit`.
+template <class V, bool kBytes>
+inline void RoundWeights(const float* weights, const float* scales, float largest, int32_t count,
+                         GroupWeights* out) {
+  using Reg = typename V::Reg;
+  out->unit = largest * (1.0f / kMostWeight<kBytes>);
+  const Reg by = V::Set1(kMostWeight<kBytes> / (largest > 1e-30f ? largest : 1e-30f));
+  const auto product = [&](int32_t t) { return V::Mul(V::Load(weights + t), V::Load(scales + t)); };
+  int32_t t = 0;
+  if constexpr (kBytes) {
+    [[maybe_unused]] typename V::Int total = V::SetInt(0);
+    const auto whole = [&](int32_t at) {
+      const typename V::Int bytes = V::Truncate(V::MulAdd(product(at), by, V::Load(kDither + at)));
+      if constexpr (!V::kMixedDots) total = V::AddInts(total, bytes);
+      return bytes;
+    };
+    for (; t + 4 * V::kLanes <= count; t += 4 * V::kLanes) {
+      V::Store4Bytes(whole(t), whole(t + V::kLanes), whole(t + 2 * V::kLanes),
+                     whole(t + 3 * V::kLanes), out->rounded + t);
+    }
+    for (; t < count; t += V::kLanes) V::StoreBytes(whole(t), out->rounded + t);
+    if constexpr (!V::kMixedDots) out->total = V::SumInts(total);
+  } else {
+    for (; t < count; t += V::kLanes) {
+      V::StoreShorts(V::Mul(product(t), by), reinterpret_cast<int16_t*>(out->rounded) + t);
     }
   }
-  float totals[kPadded];
-  MLA_UNROLLED for (int m = 0; m < kPadded; m += 4) {
-    V::Sum4(sums[m], sums[m + 1], sums[m + 2], sums[m + 3], false, totals + m);
+}
+
+// Of kRows rows. Steps follow what each sees alone: tokens without weight, of another query of its
+// chunk or outside its window, change nothing.
+template <class V, bool kBytes, bool kMiddles, int kRows>
+inline void PrepareWeights(const float* weights, int64_t weights_stride, const float* scales,
+                           const float* middles, int32_t count, GroupWeights* out) {
+  constexpr int kFour = kRows < 4 ? kRows : 4;
+  float largest[4], sums[4];
+  MeasureFourRows<V, kMiddles, kFour>(weights, weights_stride, scales, middles, count, largest,
+                                      sums);
+  MLA_UNROLLED for (int m = 0; m < kFour; ++m) {
+    RoundWeights<V, kBytes>(weights + m * weights_stride, scales, largest[m], count, out + m);
+    out[m].middle = sums[m];
   }
-  MLA_UNROLLED for (int m = 0; m < kRows; ++m) out[m].middle = totals[m];
+  if constexpr (kRows > 4) {
+    PrepareWeights<V, kBytes, kMiddles, kRows - 4>(weights + 4 * weights_stride, weights_stride,
+                                                   scales, middles, count, out + 4);
+  }
 }
 
 // sums += steps [i, i + kSteps), whose words of weights are one load. kVectors of all strips.
@@ -337,16 +361,10 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
     InRowBlocks<V::kPackedRows>(n, [&](int32_t first, auto block) {
       constexpr int kRows = decltype(block)::value;
       GroupWeights group[kRows];
-      for (int m = 0; m < kRows; ++m) {
-        RoundWeights<V, kBytes>(weights + (first + m) * weights_stride, tile.scales, rows.count,
-                                &group[m]);
-        group[m].unit += not_finite;
-        group[m].middle = 0.0f;
-      }
-      if constexpr (kHasMinimum<kFields>) {
-        DotTiles<V, kRows>(weights + first * weights_stride, weights_stride, tile.middles,
-                           rows.count, group);
-      }
+      PrepareWeights<V, kBytes, kHasMinimum<kFields>, kRows>(weights + first * weights_stride,
+                                                             weights_stride, tile.scales,
+                                                             tile.middles, rows.count, group);
+      for (int m = 0; m < kRows; ++m) group[m].unit += not_finite;
       const float* block_carries = carries == nullptr ? nullptr : carries + first;
       float* to = out + first * out_stride + tile.begin;
       constexpr int kVectors = kStripElements / V::kLanes;

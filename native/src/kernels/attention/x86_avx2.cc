@@ -74,6 +74,14 @@ struct Vec8 {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
+  static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
+    const Reg ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    const Reg cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    const Reg low = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
+    const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
+    const Reg lanes = _mm256_max_ps(low, high);
+    _mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1)));
+  }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
     // lanes.
@@ -151,6 +159,12 @@ struct Vec8 {
     const __m128i shorts =
         _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(shorts, shorts));
+  }
+  static void Store4Bytes(Int a, Int b, Int c, Int d, uint8_t* p) {
+    // Each 128-bit lane: four numbers of a, of b, of c, of d.
+    const Int lanes = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+    const Int order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<Int*>(p), _mm256_permutevar8x32_epi32(lanes, order));
   }
   template <int kLess>
   static Int LessEachByte(Int x) {

@@ -47,6 +47,16 @@ struct Vec16 {
   static Reg TimesPowerOfTwo(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }
   static float Sum(Reg a) { return _mm512_reduce_add_ps(a); }
   static float Largest(Reg a) { return _mm512_reduce_max_ps(a); }
+  static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
+    const Reg ab = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const Reg cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const Reg low = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
+    const Reg high = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
+    const Reg lanes = _mm512_max_ps(low, high);
+    const __m256 half =
+        _mm256_max_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    _mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+  }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
     // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
     // lanes.
@@ -125,6 +135,12 @@ struct Vec16 {
   static Int Truncate(Reg x) { return _mm512_cvttps_epi32(x); }
   static void StoreBytes(Int whole, uint8_t* p) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(whole));
+  }
+  static void Store4Bytes(Int a, Int b, Int c, Int d, uint8_t* p) {
+    // Each 128-bit lane: four numbers of a, of b, of c, of d.
+    const Int lanes = _mm512_packus_epi16(_mm512_packus_epi32(a, b), _mm512_packus_epi32(c, d));
+    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, lanes));
   }
   template <int kLess>
   static Int LessEachByte(Int x) {

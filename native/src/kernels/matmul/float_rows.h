@@ -18,8 +18,9 @@ namespace {
 
 constexpr int64_t kCacheBytes = 512 * 1024;  // of activations, that stay in the second-level cache
 
-// kRows rows of the weights times kCols rows of activations.
-template <typename Simd, typename Read, int kRows, int kCols>
+// kRows rows of the weights times kCols rows of activations. Where they are the first to meet the
+// weights, as many rows behind them are fetched meanwhile.
+template <typename Simd, typename Read, int kRows, int kCols, bool kFetch>
 void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
   using Element = typename Read::Element;
   using Vector = typename Simd::Vector;
@@ -41,8 +42,15 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
       for (int r = 0; r < kRows; ++r) sums[r][c] = Simd::Fma(weights[r], value, sums[r][c]);
     }
   };
+  const Element* behind = w + kRows * cols;
   int64_t k = 0;
   for (; k + Simd::kWidth <= cols; k += Simd::kWidth, w += Simd::kWidth, x += Simd::kWidth) {
+    if constexpr (kFetch) {
+      constexpr int kElements = 64 / sizeof(Element);
+#pragma GCC unroll 8
+      for (int e = 0; e < kRows * Simd::kWidth; e += kElements) __builtin_prefetch(behind + e);
+      behind += kRows * Simd::kWidth;
+    }
     step([](const Element* at) { return Read::Load(at); },
          [](const float* at) { return Simd::Load(at); });
   }
@@ -64,10 +72,16 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
 template <typename Simd, typename Read, int kRows>
 void MultiplyRows(const MatmulParams& p, int64_t row, int64_t begin, int64_t end) {
   int64_t c = begin;
-  for (; c + Simd::kCols <= end; c += Simd::kCols) {
-    MultiplyBlock<Simd, Read, kRows, Simd::kCols>(p, row, c);
+  if (end - c >= Simd::kCols) {
+    MultiplyBlock<Simd, Read, kRows, Simd::kCols, true>(p, row, c);
+    c += Simd::kCols;
+  } else if (c < end) {
+    MultiplyBlock<Simd, Read, kRows, 1, true>(p, row, c++);
   }
-  for (; c < end; ++c) MultiplyBlock<Simd, Read, kRows, 1>(p, row, c);
+  for (; c + Simd::kCols <= end; c += Simd::kCols) {
+    MultiplyBlock<Simd, Read, kRows, Simd::kCols, false>(p, row, c);
+  }
+  for (; c < end; ++c) MultiplyBlock<Simd, Read, kRows, 1, false>(p, row, c);
 }
 
 template <typename Simd, typename Read>
