@@ -321,9 +321,7 @@ class Block {
     auto next = step_.sequences.begin();
     int64_t first = 0, last = 0;  // of the sequence at hand
     SequenceWork work = {};
-    // Enough pieces to level out members of unequal speed.
-    const int64_t grain = std::max<int64_t>(total / (team_.size() * 4), 1);
-    team_.Each(total, grain, [&](int64_t begin, int64_t end) {
+    team_.EachGuided(total, 1, [&](int64_t begin, int64_t end) {
       while (begin < end) {
         if (begin >= last) {
           for (; begin >= last; ++next) {

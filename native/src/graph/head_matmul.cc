@@ -54,7 +54,7 @@ void HeadMatmul(const HeadMatmulParams& p, Team& team) {
   const int64_t together = p.kv_heads * units < 4 * team.size() ? 1 : jobs.each;
   const int64_t parts = jobs.each / together;
   const int64_t total = p.kv_heads * parts * units;
-  team.Each(total, MatmulBatch::Grain(total, team.size()), [&](int64_t begin, int64_t end) {
+  team.EachGuided(total, 1, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t part = begin / units;
       const int64_t from = begin - part * units;

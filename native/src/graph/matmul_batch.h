@@ -31,14 +31,12 @@ class MatmulBatch {
 
   // Ends with the team's barrier.
   void Run(Team& team) const {
-    team.Each(units_, Grain(units_, team.size()),
-              [this](int64_t begin, int64_t end) { RunUnits(begin, end); });
+    team.EachGuided(units_, count_ > 0 ? LeastUnits(jobs_[0].n) : 1,
+                    [this](int64_t begin, int64_t end) { RunUnits(begin, end); });
   }
 
-  // Few enough pieces to be cheap, enough of them to level out members of unequal speed.
-  static int64_t Grain(int64_t units, int members) {
-    return members == 1 ? std::max<int64_t>(units, 1) : std::max<int64_t>(units / (members * 4), 1);
-  }
+  // Units that are worth a piece of work: a prompt's rows are multiplied by two panels at a time.
+  static int64_t LeastUnits(int64_t n) { return n == 1 ? 1 : 2; }
   static int64_t Units(int64_t rows) { return (rows + kMatmulRowGrain - 1) / kMatmulRowGrain; }
 
  private:

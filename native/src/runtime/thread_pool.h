@@ -46,6 +46,31 @@ class Team {
     }
     Meet();
   }
+  // The same in ranges that shrink, from a part of all that is left to `least` (guided
+  // self-scheduling, Polychronopoulos and Kuck 1987): few of them, and yet members of unequal speed
+  // end together. Ranges start at multiples of `least`.
+  template <typename Fn>
+  void EachGuided(int64_t n, int64_t least, Fn&& fn) {
+    assert(least > 0);
+    if (size_ == 1) {
+      if (n > 0) fn(int64_t{0}, n);
+      return;
+    }
+    const auto range = [&](int64_t begin) {
+      const int64_t share = (n - begin) / (2 * size_) / least * least;
+      return std::min(n - begin, std::max(least, share));
+    };
+    int64_t begin = 0;
+    for (int64_t index = 0;; ++index) {
+      const int64_t mine = next_.fetch_add(1, std::memory_order_relaxed);
+      for (; index < mine && begin < n; ++index) begin += range(begin);
+      if (begin >= n) break;
+      const int64_t end = begin + range(begin);
+      fn(begin, end);
+      begin = end;
+    }
+    Meet();
+  }
   // fn() on one member, the first to come, then a barrier.
   template <typename Fn>
   void Single(Fn&& fn) {
@@ -72,7 +97,8 @@ class Team {
   // from running side by side they all do, and spinning only takes the processor from the member
   // that is waited for.
   std::atomic<uint32_t> missed_{0};
-  // What is still to be given out: the first index of Each, or whether Single was taken. Zero
+  // What is still to be given out: the first index of Each, the number of EachGuided's range, or
+  // whether Single was taken. Zero
   // whenever all members are between two calls: the last one to reach a barrier clears it.
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint32_t> arrived_{0};

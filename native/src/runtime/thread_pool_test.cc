@@ -94,6 +94,57 @@ TEST(ThreadPool, EachGivesAStalledMembersShareToTheOthers) {
   EXPECT_EQ(by_others.load(), 99);
 }
 
+TEST(ThreadPool, GuidedRangesCoverAllAndShrink) {
+  for (int threads : {1, 2, 5}) {
+    for (int64_t n : {0, 1, 2, 7, 64, 1000}) {
+      for (int64_t least : {1, 3, 64, 5000}) {
+        std::vector<int64_t> lengths(n, 0);  // of the range that begins here
+        ThreadPool::Shared().Run(threads, [&](Team& team, int) {
+          for (int repeat = 0; repeat < 3; ++repeat) {
+            team.EachGuided(n, least, [&](int64_t begin, int64_t end) {
+              EXPECT_EQ(begin % least, 0);
+              lengths[begin] += end - begin;
+            });
+          }
+        });
+        int64_t begin = 0;
+        int64_t before = 3 * n;
+        while (begin < n) {
+          ASSERT_GT(lengths[begin], 0) << n << " by " << threads << " from " << begin;
+          ASSERT_EQ(lengths[begin] % 3, 0);
+          ASSERT_LE(lengths[begin], before);
+          before = lengths[begin];
+          if (threads > 1 && begin + before / 3 < n) {
+            ASSERT_GE(before / 3, least);
+          }
+          if (threads > 1 && n == 1000 && least == 1 && begin == 0) {
+            ASSERT_EQ(before / 3, n / (2 * threads));
+          }
+          begin += before / 3;
+        }
+        ASSERT_EQ(begin, n);
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, GuidedRangesGoToWhoeverIsFree) {
+  std::atomic<int64_t> by_others{0};
+  std::atomic<int64_t> stalled{0};  // length of the first range
+  ThreadPool::Shared().Run(2, [&](Team& team, int) {
+    team.EachGuided(100, 1, [&](int64_t begin, int64_t end) {
+      if (begin == 0) {
+        stalled = end;
+        while (by_others.load() < 100 - end) std::this_thread::yield();
+      } else {
+        by_others.fetch_add(end - begin);
+      }
+    });
+  });
+  EXPECT_EQ(stalled.load(), 25);
+  EXPECT_EQ(by_others.load(), 75);
+}
+
 TEST(ThreadPool, SingleRunsOnOneMemberAndItsWritesAreSeenByAll) {
   for (int threads : {1, 2, 6}) {
     int64_t value = 0;

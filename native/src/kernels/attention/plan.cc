@@ -17,7 +17,11 @@ constexpr int64_t kAbsorbedSums = 128 * 1024;  // floats
 // In the expanded form a tile is up-projected once for each query block, which more rows pay off.
 constexpr int32_t kExpandedRows = 256;
 
-constexpr int32_t kWantedTasks = 32;  // where the context has to be split
+// Where the context has to be split: as many tasks as share out their work, of which each has
+// enough to be worth the partial results that it leaves to the merge.
+constexpr int32_t kFewestTasks = 16;
+constexpr int32_t kMostTasks = 128;
+constexpr double kTaskMultiplyAdds = 1e6;
 constexpr int32_t kLeastSplit = 128;  // tokens
 
 // No two KV heads read the same row, so that heads can go to different tasks and every row is still
@@ -63,6 +67,16 @@ int32_t QueryBlock(const LayerLayout& layout, int32_t queries, bool expanded, in
   if (!expanded) rows = std::min(rows, kAbsorbedSums / std::max(1, LongestLatentValue(layout)));
   const int32_t most = static_cast<int32_t>(std::clamp<int64_t>(rows / heads, 1, queries));
   return CeilDiv(queries, CeilDiv(queries, most));
+}
+
+int32_t WantedTasks(const LayerLayout& layout, int32_t first, int32_t queries) {
+  double products = 0;  // of a query with a token
+  for (int32_t g = 0; g < layout.kv_heads; ++g) {
+    products += layout.rope_dim + layout.key_length(g) + layout.value_length(g);
+  }
+  products *= static_cast<double>(layout.heads) / layout.kv_heads;
+  const double tasks = products * queries * (first + queries) / kTaskMultiplyAdds;
+  return static_cast<int32_t>(std::clamp(tasks, double{kFewestTasks}, double{kMostTasks}));
 }
 
 }  // namespace
@@ -116,9 +130,9 @@ AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t qu
   plan.head_blocks = plan.expanded || HeadsAreSeparate(layout) ? layout.kv_heads : 1;
   plan.query_block = QueryBlock(layout, queries, plan.expanded, plan.head_blocks);
   const int32_t blocks = plan.head_blocks * CeilDiv(queries, plan.query_block);
-  if (blocks < kWantedTasks / 2) {
-    plan.context_splits =
-        std::min(CeilDiv(kWantedTasks, blocks), CeilDiv(first + queries, kLeastSplit));
+  const int32_t wanted = WantedTasks(layout, first, queries);
+  if (blocks < wanted / 2) {
+    plan.context_splits = std::min(CeilDiv(wanted, blocks), CeilDiv(first + queries, kLeastSplit));
   }
   plan.tasks = blocks * plan.context_splits;
   if (plan.context_splits > 1) {
