@@ -129,7 +129,7 @@ class Block {
     if (a_.q_rope.empty()) return;
     step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul({a_.q_rope, shape_.heads, 1, n_, w_.q, QueryStride(), QueryLength(), w_.q_rope,
-                QueryRopeStride(), QueryRopeLength(), w_.head_prepared},
+                QueryRopeStride(), QueryRopeLength()},
                team_);
   }
 
@@ -158,7 +158,7 @@ class Block {
     step_.Begin(Operation::kHeadProjections, member_);
     const Segment& key = layout_.segments[static_cast<size_t>(layout_.key_segment[0])];
     HeadMatmul({a_.k_up_rows, layout_.kv_heads, 1, n_, w_.latent + key.offset, layout_.latent, 0,
-                w_.k_nope, int64_t{layout_.kv_heads} * a_.nope_dim, a_.nope_dim, w_.head_prepared},
+                w_.k_nope, int64_t{layout_.kv_heads} * a_.nope_dim, a_.nope_dim},
                team_);
   }
 
@@ -242,10 +242,9 @@ class Block {
 
   void AbsorbQueries() {
     step_.Begin(Operation::kHeadProjections, member_);
-    HeadMatmul(
-        {a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + a_.nope_offset(), QueryStride(),
-         QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank(), w_.head_prepared},
-        team_);
+    HeadMatmul({a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + a_.nope_offset(),
+                QueryStride(), QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank()},
+               team_);
   }
 
   int64_t KeyRank() const { return a_.k_up.rows / layout_.kv_heads; }
@@ -341,7 +340,7 @@ class Block {
     step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul(
         {a_.v_up, layout_.kv_heads, shape_.group(), n_, w_.o_latent, ValueRank() * shape_.heads,
-         ValueRank(), w_.attended, AttendedStride(), shape_.value_length, w_.head_prepared},
+         ValueRank(), w_.attended, AttendedStride(), shape_.value_length},
         team_);
   }
 

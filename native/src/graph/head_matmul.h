@@ -11,7 +11,7 @@ namespace mla {
 
 // y[t, h] = w[g(h)] x[t, h] for t in [0, n), with g(h) = h / group.
 struct HeadMatmulParams {
-  Matrix w;  // [kv_heads * rows, cols]
+  Matrix w;  // [kv_heads * rows, cols], plain floats
   int64_t kv_heads;
   int64_t group;  // query heads a KV head
   int64_t n;
@@ -19,11 +19,7 @@ struct HeadMatmulParams {
   int64_t x_stride, x_head_stride;
   float* y;  // [n][heads][rows]
   int64_t y_stride, y_head_stride;
-  uint8_t* prepared;  // HeadMatmulBytes, 64-byte aligned
 };
-
-// Never less for a larger n.
-int64_t HeadMatmulBytes(int64_t kv_heads, int64_t group, int64_t n, int64_t cols);
 
 // Called by every member; ends with the team's barrier.
 void HeadMatmul(const HeadMatmulParams& params, Team& team);

@@ -9,8 +9,6 @@
 #include <random>
 #include <vector>
 
-#include "tensor/aligned_buffer.h"
-
 namespace mla {
 namespace {
 
@@ -34,7 +32,6 @@ std::vector<float> Multiply(const Case& c, const std::vector<float>& w, const st
                        std::numeric_limits<float>::quiet_NaN());
   for (int64_t done = 0; done < n; done += part) {
     const int64_t count = std::min(part, n - done);
-    const AlignedBuffer prepared(HeadMatmulBytes(c.kv_heads, c.group, count, c.cols));
     const HeadMatmulParams params = {
         {Type::kF32, reinterpret_cast<const uint8_t*>(w.data()), c.kv_heads * c.rows, c.cols},
         c.kv_heads,
@@ -45,8 +42,7 @@ std::vector<float> Multiply(const Case& c, const std::vector<float>& w, const st
         c.cols + 2,
         y.data() + done * heads * (c.rows + 1),
         heads * (c.rows + 1),
-        c.rows + 1,
-        prepared.data()};
+        c.rows + 1};
     const auto region = [&](Team& team, int) { HeadMatmul(params, team); };
     ThreadPool::Shared().Run(threads, std::ref(region));
   }

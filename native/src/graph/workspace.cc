@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "graph/arena.h"
-#include "graph/head_matmul.h"
 #include "graph/layer_extent.h"
 #include "graph/prepared_input.h"
 
@@ -34,12 +33,6 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
       std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
   w.prepared = arena.Take(PreparedInput::Bytes(n, widest));
   w.prepared_keys = arena.Take(PreparedInput::Bytes(n, extent.whole_keys));
-  const int64_t absorbed = std::max(extent.nope, extent.value_rank);
-  const int64_t each_head = extent.q_rope > 0 ? s.head_length : 0;
-  const int64_t each_key = extent.k_nope > 0 ? extent.key_rank : 0;
-  w.head_prepared = arena.Take(std::max({HeadMatmulBytes(s.kv_heads, s.group(), n, absorbed),
-                                         HeadMatmulBytes(s.heads, 1, n, each_head),
-                                         HeadMatmulBytes(s.kv_heads, 1, n, each_key)}));
 }
 
 }  // namespace

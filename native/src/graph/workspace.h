@@ -32,7 +32,6 @@ class Workspace {
   float* cos_sin;          // [rows][tables of the layer][R]
   uint8_t* prepared;       // the input of the projection at hand
   uint8_t* prepared_keys;  // whole keys, the second input of a layer that norms them
-  uint8_t* head_prepared;  // the input of the absorbed projection at hand
 
   int64_t bytes() const { return buffer_.size() + attention_.size(); }
   // For attention's partial results of all sequences and the scratch of each member. Grows only;

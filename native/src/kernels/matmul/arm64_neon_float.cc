@@ -29,6 +29,11 @@ struct Neon {
     return {vfmaq_f32(sum.low, a.low, b.low), vfmaq_f32(sum.high, a.high, b.high)};
   }
   static float SumLanes(Vector v) { return vaddvq_f32(vaddq_f32(v.low, v.high)); }
+  static void SumLanes4(Vector a, Vector b, Vector c, Vector d, float* out) {
+    const float32x4_t ab = vpaddq_f32(vaddq_f32(a.low, a.high), vaddq_f32(b.low, b.high));
+    const float32x4_t cd = vpaddq_f32(vaddq_f32(c.low, c.high), vaddq_f32(d.low, d.high));
+    vst1q_f32(out, vpaddq_f32(ab, cd));
+  }
 };
 
 struct ReadF32 {

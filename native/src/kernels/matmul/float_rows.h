@@ -26,7 +26,8 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
   using Vector = typename Simd::Vector;
   const int64_t cols = p.w.cols;
   const Element* w = reinterpret_cast<const Element*>(p.w.data) + row * cols;
-  const float* x = static_cast<const float*>(p.prepared) + column * cols;
+  const float* x = p.plain_row(column);
+  const int64_t x_stride = p.plain_row(1) - p.plain_row(0);
   Vector sums[kRows][kCols];
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kCols; ++c) sums[r][c] = Simd::Zero();
@@ -37,7 +38,7 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
     for (int r = 0; r < kRows; ++r) weights[r] = load_w(w + r * cols);
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c) {
-      const Vector value = load_x(x + c * cols);
+      const Vector value = load_x(x + c * x_stride);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sums[r][c] = Simd::Fma(weights[r], value, sums[r][c]);
     }
@@ -59,12 +60,17 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
     step([rest](const Element* at) { return Read::LoadFirst(at, rest); },
          [rest](const float* at) { return Simd::LoadFirst(at, rest); });
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kCols; ++c) {
-      float* y = p.y + (column + c) * p.y_stride + row + r;
-      float sum = Simd::SumLanes(sums[r][c]);
-      if (p.bias != nullptr) sum += p.bias[row + r];
-      *y = p.accumulate ? *y + sum : sum;
+  for (int c = 0; c < kCols; ++c) {
+    float* y = p.y + (column + c) * p.y_stride + row;
+    float totals[kRows];
+    if constexpr (kRows == 4) {
+      Simd::SumLanes4(sums[0][c], sums[1][c], sums[2][c], sums[3][c], totals);
+    } else {
+      for (int r = 0; r < kRows; ++r) totals[r] = Simd::SumLanes(sums[r][c]);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      if (p.bias != nullptr) totals[r] += p.bias[row + r];
+      y[r] = p.accumulate ? y[r] + totals[r] : totals[r];
     }
   }
 }

@@ -64,13 +64,12 @@ float Dot(const float* w, const X* x, int64_t count) {
 
 // count <= kChunk weights that start at column `col`, times the same columns of one row of
 // activations.
-float DotChunk(ActivationForm form, const float* w, const void* prepared, int64_t cols, int64_t row,
-               int64_t col, int64_t count) {
-  if (form == ActivationForm::kFloat) {
-    return Dot(w, static_cast<const float*>(prepared) + row * cols + col, count);
+float DotChunk(const MatmulParams& p, const float* w, int64_t row, int64_t col, int64_t count) {
+  if (FormFor(p.w.type, Activations::kFine) == ActivationForm::kFloat) {
+    return Dot(w, p.plain_row(row) + col, count);
   }
   const ActivationBlock* block =
-      static_cast<const ActivationBlock*>(prepared) + row * (cols / 32) + col / 32;
+      static_cast<const ActivationBlock*>(p.prepared) + row * (p.w.cols / 32) + col / 32;
   float sum = 0;
   for (int64_t c = 0; c < count; c += 32, ++block) {
     int16_t q[32];
@@ -81,7 +80,6 @@ float DotChunk(ActivationForm form, const float* w, const void* prepared, int64_
 }
 
 void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  const ActivationForm form = FormFor(p.w.type, Activations::kFine);
   for (int64_t r = row_begin; r < row_end; ++r) {
     const float bias = p.bias != nullptr ? p.bias[r] : 0.0f;
     for (int64_t i = 0; i < p.n; ++i) {
@@ -93,7 +91,7 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
       float w[kChunk];
       DequantizeRow(p.w.type, p.w.row(r) + RowBytes(p.w.type, c), w, count);
       for (int64_t i = 0; i < p.n; ++i) {
-        p.y[i * p.y_stride + r] += DotChunk(form, w, p.prepared, p.w.cols, i, c, count);
+        p.y[i * p.y_stride + r] += DotChunk(p, w, i, c, count);
       }
     }
   }

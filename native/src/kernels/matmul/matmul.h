@@ -41,6 +41,13 @@ struct MatmulParams {
   int64_t y_stride;
   const float* bias;  // [rows] or null
   bool accumulate;    // add to y (residual) instead of overwriting it
+  // Plain floats need no preparing: then `prepared` may be x itself, its rows so many floats apart;
+  // 0: cols.
+  int64_t x_stride = 0;
+
+  const float* plain_row(int64_t i) const {
+    return static_cast<const float*>(prepared) + i * (x_stride > 0 ? x_stride : w.cols);
+  }
 };
 
 // Rows [row_begin, row_end) of w. Allocates nothing; thread-safe for disjoint row ranges.
