@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "runtime/log_sum_exp.h"
+#include "kernels/logits/logits.h"
 
 namespace mla {
 namespace {

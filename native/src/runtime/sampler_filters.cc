@@ -4,7 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "runtime/log_sum_exp.h"
+#include "kernels/logits/exponential.h"
+#include "kernels/logits/logits.h"
 
 namespace mla {
 namespace {

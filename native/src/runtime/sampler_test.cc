@@ -10,7 +10,6 @@
 #include <set>
 #include <utility>
 
-#include "runtime/log_sum_exp.h"
 #include "runtime/sampler_testing.h"
 
 namespace mla {
@@ -62,38 +61,6 @@ TEST(Random, UnitsFillTheUnitInterval) {
     sum += u;
   }
   EXPECT_NEAR(sum / 100000, 0.5, 0.005);
-}
-
-TEST(LogSumExp, ExponentialIsAccurate) {
-  for (float x = 0; x >= -87; x -= 0.0137f) {
-    EXPECT_NEAR(ExpNonPositive(x) / std::exp(static_cast<double>(x)), 1, 3e-7) << x;
-  }
-  EXPECT_EQ(ExpNonPositive(-kInf), 0);
-}
-
-TEST(LogSumExp, AgreesWithDoubleOverAllSizes) {
-  for (int32_t n : {1, 2, 15, 16, 17, 1023, 1024, 1025, 50000}) {
-    const std::vector<float> logits = RandomLogits(n, n);
-    const LogitScan scan = ScanLogits(logits.data(), n);
-    EXPECT_EQ(scan.best, *std::max_element(logits.begin(), logits.end()));
-    EXPECT_EQ(scan.bad, -1);
-    double sum = 0;
-    for (float logit : logits) sum += std::exp(static_cast<double>(logit));
-    EXPECT_NEAR(LogSumExp(logits.data(), n, scan.best), std::log(sum), 1e-6) << n;
-  }
-}
-
-TEST(LogSumExp, ScanFindsTheFirstBadLogitWhereverItIs) {
-  for (int32_t n : {1, 16, 64, 200}) {
-    for (int32_t at = 0; at < n; ++at) {
-      for (float bad : {kNan, kInf}) {
-        std::vector<float> logits = RandomLogits(n, 1);
-        logits[at] = bad;
-        logits[n - 1] = bad;
-        EXPECT_EQ(ScanLogits(logits.data(), n).bad, at);
-      }
-    }
-  }
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndOfEqualOnesTheLowestToken) {

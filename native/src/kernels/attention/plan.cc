@@ -22,7 +22,7 @@ constexpr int32_t kExpandedRows = 256;
 constexpr int32_t kFewestTasks = 16;
 constexpr int32_t kMostTasks = 128;
 constexpr double kTaskMultiplyAdds = 1e6;
-constexpr int32_t kLeastSplit = 128;  // tokens
+constexpr int32_t kLeastSplit = kPageTokens;
 
 // No two KV heads read the same row, so that heads can go to different tasks and every row is still
 // read once.

@@ -51,9 +51,9 @@ final class Installer {
         if (prebuilt) {
           throw new AbsentException("its package has no binary, and --prebuilt compiles nothing");
         }
-        yield python(peer, "llama-cpp-python", "0.3.36", "llama_cpp", "some ten minutes");
+        yield python(peer, "llama-cpp-python", "0.3.36", "llama_cpp");
       }
-      case IK_LLAMA_CPP -> python(peer, "ik-llama-cpp-python", "0.1.5", "ik_llama_cpp", "IKTIME");
+      case IK_LLAMA_CPP -> python(peer, "ik-llama-cpp-python", "0.1.5", "ik_llama_cpp");
       case NODE_LLAMA_CPP -> node(peer);
       case JAVA_LLAMA -> java(peer, Jdk.current(), "java-llama/JavaLlama.java", List.of());
       case JLAMA ->
@@ -65,24 +65,104 @@ final class Installer {
     };
   }
 
-  private Launch python(Peer peer, String name, String version, String module, String time)
+  private Launch python(Peer peer, String name, String version, String module)
       throws AbsentException, IOException {
     Path folder = home.resolve("build").resolve(peer.id() + (prebuilt ? "-prebuilt" : ""));
     String requirement = name + "==" + version;
     if (!isInstalled(folder, requirement)) {
-      say(peer, prebuilt ? requirement : "compiling %s: %s".formatted(requirement, time));
+      say(
+          peer,
+          prebuilt
+              ? requirement
+              : "compiling %s: some ten minutes on two cores".formatted(requirement));
       Path log = emptied(folder);
       run(log, Map.of(), List.of("python3", "-m", "venv", folder.toString()));
-      List<String> pip = new ArrayList<>(List.of(folder + "/bin/pip", "install"));
-      if (!prebuilt) {
-        pip.addAll(List.of("--no-binary", name));
+      String pip = folder + "/bin/pip";
+      if (prebuilt) {
+        run(log, Map.of(), List.of(pip, "install", requirement));
+      } else if (peer == Peer.IK_LLAMA_CPP) {
+        run(log, Map.of(), List.of(pip, "install", "--only-binary", name, requirement));
+        compileLibraries(log, folder, name, requirement, module);
+      } else {
+        run(
+            log,
+            Map.of("CMAKE_ARGS", NATIVE),
+            List.of(pip, "install", "--no-binary", name, requirement));
       }
-      pip.add(requirement);
-      run(log, Map.of("CMAKE_ARGS", NATIVE), pip);
       markInstalled(folder, requirement);
     }
     return new Launch(
         List.of(folder + "/bin/python", home.resolve("python/peer.py").toString(), module));
+  }
+
+  /**
+   * Compiles the two libraries that the package's binary brings and puts them in their place. Its
+   * sources lack what the rest of a build needs.
+   */
+  private void compileLibraries(
+      Path log, Path folder, String name, String requirement, String module)
+      throws AbsentException, IOException {
+    Path sources = Files.createDirectories(folder.resolve("sources"));
+    Path compiled = folder.resolve("compiled");
+    run(
+        log,
+        Map.of(),
+        List.of(
+            folder + "/bin/pip",
+            "download",
+            "--no-deps",
+            "--no-binary",
+            name,
+            "--dest",
+            sources.toString(),
+            requirement));
+    Path archive = only(sources, ".*\\.tar\\.gz");
+    run(log, Map.of(), List.of("tar", "xzf", archive.toString(), "-C", sources.toString()));
+    List<String> configure =
+        new ArrayList<>(
+            List.of(
+                "cmake",
+                "-S",
+                only(sources, ".*/vendor/ik_llama\\.cpp").toString(),
+                "-B",
+                compiled.toString(),
+                NATIVE,
+                "-DCMAKE_BUILD_TYPE=Release",
+                "-DBUILD_SHARED_LIBS=ON"));
+    for (String part : List.of("TESTS", "EXAMPLES", "SERVER")) {
+      configure.add("-DLLAMA_BUILD_%s=OFF".formatted(part));
+    }
+    run(log, Map.of(), configure);
+    run(
+        log,
+        Map.of(),
+        List.of(
+            "cmake",
+            "--build",
+            compiled.toString(),
+            "--parallel",
+            Integer.toString(Runtime.getRuntime().availableProcessors()),
+            "--target",
+            "ggml",
+            "llama"));
+    for (String library : List.of("libggml.so", "libllama.so")) {
+      Files.copy(
+          only(compiled, ".*/" + library),
+          only(folder.resolve("lib"), ".*/%s/lib/%s".formatted(module, library)),
+          StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  /** The one file or folder below {@code folder} whose path matches. */
+  private static Path only(Path folder, String pattern) throws AbsentException, IOException {
+    try (var files = Files.walk(folder)) {
+      List<Path> found = files.filter(file -> file.toString().matches(pattern)).toList();
+      if (found.size() != 1) {
+        throw new AbsentException(
+            "%s has %d files like %s, not 1".formatted(folder, found.size(), pattern));
+      }
+      return found.get(0);
+    }
   }
 
   private Launch node(Peer peer) throws AbsentException, IOException {

@@ -1,8 +1,13 @@
-#include "runtime/log_sum_exp.h"
+// Plain loops that compilers vectorize, for every instruction set's file of this folder. In an
+// unnamed namespace, and without the standard library's templates: what is compiled for one
+// instruction set must not be linked into another's callers.
+#ifndef MLA_KERNELS_LOGITS_LOOPS_H_
+#define MLA_KERNELS_LOGITS_LOOPS_H_
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
+#include <stdint.h>
+
+#include "kernels/logits/exponential.h"
+#include "kernels/logits/logits.h"
 
 namespace mla {
 namespace {
@@ -10,14 +15,12 @@ namespace {
 // Independent sums and maxima: so many that compilers vectorize the loop over them and do not
 // unroll it to scalars.
 constexpr int kLanes = 64;
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = __builtin_inff();
 
-}  // namespace
-
-LogitScan ScanLogits(const float* logits, int64_t n) {
+LogitScan Scan(const float* logits, int64_t n) {
   float best[kLanes];
   int32_t bad[kLanes] = {};
-  std::fill_n(best, kLanes, -kInfinity);
+  for (float& lane : best) lane = -kInfinity;
   const int64_t whole = n / kLanes * kLanes;
   for (int64_t i = 0; i < whole; i += kLanes) {
     for (int j = 0; j < kLanes; ++j) {
@@ -27,22 +30,27 @@ LogitScan ScanLogits(const float* logits, int64_t n) {
     }
   }
   for (int64_t i = whole; i < n; ++i) {
-    best[0] = std::max(best[0], logits[i]);
+    best[0] = logits[i] > best[0] ? logits[i] : best[0];
     bad[0] |= logits[i] < kInfinity ? 0 : 1;
   }
-  LogitScan scan{*std::max_element(best, best + kLanes), -1};
-  if (std::find(bad, bad + kLanes, 1) != bad + kLanes) {
-    scan.bad = std::find_if(logits, logits + n, [](float x) { return !(x < kInfinity); }) - logits;
+  LogitScan scan{-kInfinity, -1};
+  int32_t any = 0;
+  for (int j = 0; j < kLanes; ++j) {
+    scan.best = best[j] > scan.best ? best[j] : scan.best;
+    any |= bad[j];
+  }
+  for (int64_t i = 0; any != 0 && scan.bad < 0; ++i) {
+    if (!(logits[i] < kInfinity)) scan.bad = i;
   }
   return scan;
 }
 
-double SumExp(const float* logits, int64_t n, float best, float scale) {
+double SumOfExp(const float* logits, int64_t n, float best, float scale) {
   double total = 0;
   // Short runs in float, their sums in double: the error does not grow with the vocabulary.
   constexpr int64_t kRun = 16 * kLanes;
   for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t end = std::min(n, begin + kRun);
+    const int64_t end = n - begin < kRun ? n : begin + kRun;
     float sum[kLanes] = {};
     int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
@@ -61,8 +69,6 @@ double SumExp(const float* logits, int64_t n, float best, float scale) {
   return total;
 }
 
-double LogSumExp(const float* logits, int64_t n, float best) {
-  return best + std::log(SumExp(logits, n, best, 1));
-}
-
+}  // namespace
 }  // namespace mla
+#endif  // MLA_KERNELS_LOGITS_LOOPS_H_

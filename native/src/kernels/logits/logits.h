@@ -1,0 +1,32 @@
+// What choosing a token asks of a vocabulary's logits: their largest, whether all are numbers, and
+// ln Σ exp.
+#ifndef MLA_KERNELS_LOGITS_LOGITS_H_
+#define MLA_KERNELS_LOGITS_LOGITS_H_
+
+#include <cstdint>
+
+#include "kernels/isa.h"
+
+namespace mla {
+
+struct LogitScan {
+  float best;   // the largest, -infinity where there is no other; meaningless with a bad one
+  int64_t bad;  // the first that is NaN or +infinity, or -1
+};
+LogitScan ScanLogits(const float* logits, int64_t n);
+
+// Σ exp((logits[i] - best) * scale); best is their largest and finite, scale positive and finite.
+double SumExp(const float* logits, int64_t n, float best, float scale);
+
+// ln Σ exp(logits[i]), absolute error below 1e-6.
+double LogSumExp(const float* logits, int64_t n, float best);
+
+struct LogitKernels {
+  LogitScan (*scan)(const float* logits, int64_t n);
+  double (*sum_exp)(const float* logits, int64_t n, float best, float scale);
+};
+// Never null for a supported ISA.
+const LogitKernels& GetLogitKernels(Isa isa);
+
+}  // namespace mla
+#endif  // MLA_KERNELS_LOGITS_LOGITS_H_

@@ -1,0 +1,8 @@
+#include "kernels/logits/implementations.h"
+#include "kernels/logits/loops.h"
+
+namespace mla {
+
+const LogitKernels kLogitsAvx512 = {Scan, SumOfExp};
+
+}  // namespace mla
