@@ -125,6 +125,8 @@ class Panel {
     const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);
   }
+  // Rows of the file's layout are not worth it.
+  const uint8_t* Stream(int64_t, int64_t) const { return nullptr; }
 
  private:
   typename Simd::BlockRows rows_;
@@ -183,6 +185,10 @@ class PackedPanel {
     constexpr int64_t kAhead = 4096, kShare = kRows * Read::kBytes / Read::kTiles;
     const uint8_t* ahead = rows_.words + t * kShare + kAhead;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(ahead + o);
+  }
+  // From where on a block of this panel, or of one so many panels behind it, is read.
+  const uint8_t* Stream(int64_t panels, int64_t block) const {
+    return data_ + (panels * blocks_ + block) * Read::kBytes * kRows;
   }
 
  private:
@@ -366,8 +372,21 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
         const int64_t begin = blocks * i / chunks, end = blocks * (i + 1) / chunks;
         for (int q = 0; q < count; ++q) {
           auto* tile = chunk.tiles[q];
+          // What the panel's next chunk is, or the one's that comes in its place, is fetched while
+          // this one is multiplied.
+          const uint8_t* ahead = nullptr;
+          if (i + 1 < chunks) {
+            ahead = panels[q].Stream(0, end);
+          } else if (r + (Simd::kPanels + q) * kRows < row_end) {
+            ahead = panels[q].Stream(Simd::kPanels, 0);
+          }
           for (int64_t b = begin; b < end; ++b) {
             panels[q].Begin(b);
+            if (ahead != nullptr) {
+              constexpr int64_t kBlock = kRows * Read::kBytes;
+              for (int64_t o = 0; o < kBlock; o += 64) __builtin_prefetch(ahead + o, 0, 2);
+              ahead += kBlock;
+            }
 #pragma GCC unroll 8
             for (int t = 0; t < Read::kTiles; ++t) {
               panels[q].Load(t, tile);
