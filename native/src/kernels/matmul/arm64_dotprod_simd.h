@@ -91,7 +91,7 @@ template <int kCols>
 constexpr float kLowUnit = 1.0f / 256;
 
 struct Dotprod : Arm64Panel {
-  static constexpr int kColumns = 4;
+  static constexpr int kColumns = 4, kTogether = 4, kFewColumns = 8;
 
   // sums[p][c] += tile p · x[c], over 32 columns of weights. One panel: of its 8 rows and 4 columns
   // of activations the 8 sums and as many dots stay in registers with what they are made of, and a

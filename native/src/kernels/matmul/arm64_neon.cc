@@ -41,7 +41,7 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 }
 
 struct Neon : Arm64Panel {
-  static constexpr int kColumns = 2;
+  static constexpr int kColumns = 2, kTogether = 2, kFewColumns = 8;
 
   // sums[p][c] += tile p · x[c], over 32 columns of weights.
   template <int kPanels, int kCols, int kScales>

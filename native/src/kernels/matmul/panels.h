@@ -4,7 +4,8 @@
 // that they agree to the last bit. For the x86_*.cc and arm64_*.cc files of this folder, inside
 // their own unnamed namespace.
 //
-// `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together;
+// `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together; up to
+// kFewColumns for which unpacking into memory does not pay, kTogether at a time;
 // Sums, a register of floats, one per row; and the operations on them. One that kArranges has an
 // order of its own for tiles that meet many columns: Arrange makes it and MultiplyArranged expects
 // it. A `Read` decodes one type: kBytes and kTiles of a block, Tile for 32 columns of a panel,
@@ -22,7 +23,6 @@ namespace mla {
 namespace {
 
 constexpr int64_t kCacheColumns = 120;  // rows of activations that stay in the second-level cache
-constexpr int64_t kFewColumns = 8;      // for which unpacking into memory does not pay
 constexpr int kChunkTiles = 18;         // of kPanels panels, that stay in the first-level cache
 
 inline int32_t LoadWord(const uint8_t* bytes) {
@@ -226,7 +226,7 @@ void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel
   const int64_t row_tiles = p.w.cols / 32;
   const ActivationBlock* x[kCols];
   typename Simd::Sums sums[1][kCols];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int c = 0; c < kCols; ++c) {
     x[c] = static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles;
     sums[0][c] = Simd::Zero();
@@ -240,11 +240,11 @@ void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel
       panel->Load(t, &tile);
       const typename Read::Tile* const tiles[1] = {&tile};
       Simd::template MultiplyTile<1, kCols>(tiles, x, sums);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int c = 0; c < kCols; ++c) ++x[c];
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int c = 0; c < kCols; ++c) panel->Store(p, column + c, sums[0][c]);
 }
 
@@ -268,12 +268,17 @@ void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
       Panel panel;
       panel.Set(p, r, row_end);
       const bool prefetch = more && column == 0;
-      if (p.n - column < Simd::kColumns) {
-        MultiplyLastColumns<Simd, Read, Simd::kColumns - 1>(p, column, prefetch, &panel);
-      } else {
+      const int64_t left = p.n - column;
+      if (left >= Simd::kTogether) {
+        MultiplyColumns<Simd, Read, Simd::kTogether>(p, column, prefetch, &panel);
+        column += Simd::kTogether;
+      } else if (left >= Simd::kColumns) {
         MultiplyColumns<Simd, Read, Simd::kColumns>(p, column, prefetch, &panel);
+        column += Simd::kColumns;
+      } else {
+        MultiplyLastColumns<Simd, Read, Simd::kColumns - 1>(p, column, prefetch, &panel);
+        column = p.n;
       }
-      column += Simd::kColumns;
     } while (column < p.n);
   }
 }
@@ -411,7 +416,7 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 template <typename Simd, typename Read, typename Panel>
 void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  if (p.n <= kFewColumns) {
+  if (p.n <= Simd::kFewColumns) {
     MultiplyFew<Simd, Read, Panel>(p, row_begin, row_end);
   } else {
     MultiplyMany<Simd, Read, Panel>(p, row_begin, row_end);

@@ -106,6 +106,7 @@ inline void Hold(__m256i& sum) { asm("" : "+x"(sum)); }
 
 struct Avx2 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
+  static constexpr int kTogether = 4, kFewColumns = 8;
   static constexpr bool kArranges = false;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;

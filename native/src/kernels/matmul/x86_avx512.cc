@@ -64,6 +64,7 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx512 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
+  static constexpr int kTogether = 8, kFewColumns = 16;
   static constexpr bool kArranges = false;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;
