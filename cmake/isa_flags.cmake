@@ -18,10 +18,23 @@ function(mla_drop_foreign_isa list)
   set(${list} ${files} PARENT_SCOPE)
 endfunction()
 
+# Machines with AVX-512 but not AVX-VNNI can test its files so: what they compute is the same.
+option(MLA_AVXVNNI_BY_AVX512 "Compile AVX-VNNI's files for AVX-512, and run them where that is" OFF)
+if(MLA_AVXVNNI_BY_AVX512)
+  add_compile_definitions(MLA_AVXVNNI_BY_AVX512)
+endif()
+
 function(mla_set_isa_flags)
   foreach(file ${ARGN})
     if(file MATCHES "/x86_avx2(_[a-z0-9_]+)?\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    elseif(file MATCHES "/x86_avxvnni(_[a-z0-9_]+)?\\.cc$")
+      if(MLA_AVXVNNI_BY_AVX512)
+        set(dots "-mavx512vnni;-mavx512vl")
+      else()
+        set(dots "-mavxvnni")
+      endif()
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${dots}")
     elseif(file MATCHES "/x86_avx512(_[a-z0-9_]+)?\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS
         "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprefer-vector-width=512")

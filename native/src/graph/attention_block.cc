@@ -26,7 +26,8 @@ struct SequenceWork {
 
 class Block {
  public:
-  Block(const Step& step, int32_t layer, const LayerWeights* previous, Team& team, int member)
+  Block(const Step& step, int32_t layer, const LayerWeights* previous, const RowShare& rows,
+        Team& team, int member)
       : step_(step),
         shape_(step.weights.shape()),
         w_(step.workspace),
@@ -37,35 +38,42 @@ class Block {
         // Every member compares the same two lists, so all of them decide alike.
         new_angles_(previous == nullptr || previous->attention.frequencies != a_.frequencies),
         expanded_(PlanOf(step.sequences[0]).expanded),
+        rows_(rows),
         team_(team),
         member_(member),
-        n_(step.rows),
-        grain_(RowGrain(n_, team.size(), 8)) {}
+        n_(step.rows) {}
 
   bool Run() {
     if (!Project()) return false;
     if (layout_.key_scalar) ReconstructKeys();
     step_.Begin(Operation::kRopeAppend, member_);
-    team_.Each(n_, grain_, [this](int64_t begin, int64_t end) {
+    rows_.Each(team_, kRowsAtOnce, [this](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) FinishRow(i);
     });
+    rows_.Meet(team_);
+    if (rows_.own() && step_.stop.load()) return false;
     if (!expanded_ && !a_.k_up.empty()) AbsorbQueries();
     Attend();
     if (!expanded_ && !a_.v_up.empty()) UpProjectValues();
     step_.Begin(Operation::kNorm, member_);
-    PreparedInput input(w_.prepared, step_.activations, n_, a_.output.w.cols);
+    const int64_t first = rows_.begin();
+    PreparedInput input = rows_.Input(w_.prepared, w_.widest, step_.activations, a_.output.w.cols);
     input.Plan(a_.output);
-    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
-      input.Fill(w_.attended, AttendedStride(), begin, end);
+    rows_.Each(team_, kRowsAtOnce, [&](int64_t begin, int64_t end) {
+      input.Fill(w_.attended + first * AttendedStride(), AttendedStride(), begin - first,
+                 end - first);
     });
     step_.Begin(Operation::kOutputProjection, member_);
     MatmulBatch batch;
-    batch.Add(a_.output, input, n_, w_.hidden, shape_.embedding, true);
-    batch.Run(team_);
+    batch.Add(a_.output, input, rows_.count(), w_.hidden + first * shape_.embedding,
+              shape_.embedding, true);
+    rows_.Run(batch, team_);
     return true;
   }
 
  private:
+  static constexpr int64_t kRowsAtOnce = 8;
+
   int64_t QueryStride() const { return int64_t{shape_.heads} * QueryLength(); }
   int64_t QueryLength() const { return a_.query_length(); }
   // Rotary queries: the beginnings of the heads' rows, or rows of their own.
@@ -82,26 +90,28 @@ class Block {
     step_.Begin(Operation::kNorm, member_);
     const bool whole = a_.norms_whole_heads();
     const int64_t d = shape_.embedding, stride = a_.input_length;
-    PreparedInput input(w_.prepared, step_.activations, n_, d);
+    const int64_t first = rows_.begin();
+    PreparedInput input = rows_.Input(w_.prepared, w_.widest, step_.activations, d);
     input.Plan(a_.q);
     input.Plan(whole ? a_.k_in : a_.k_rope);
     if (!whole) PlanLatent(input);
-    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
+    rows_.Each(team_, kRowsAtOnce, [&](int64_t begin, int64_t end) {
       if (begin == 0) step_.stop.store(step_.IsCancelled());
       RmsNorm(w_.hidden + begin * d, d, weights_.attention_norm, shape_.norm_epsilon,
               w_.normed + begin * stride, stride, end - begin, d);
-      input.Fill(w_.normed, stride, begin, end);
+      input.Fill(w_.normed + first * stride, stride, begin - first, end - first);
     });
-    if (step_.stop.load()) return false;
+    // Of rows of its own a member asks only after it met the one that has row 0.
+    if (!rows_.own() && step_.stop.load()) return false;
     step_.Begin(Operation::kQkvProjections, member_);
     MatmulBatch batch;
-    batch.Add(a_.q, input, n_, w_.q, QueryStride());
+    batch.Add(a_.q, input, rows_.count(), w_.q + first * QueryStride(), QueryStride());
     if (whole) {
       batch.Add(a_.k_in, input, n_, w_.normed + d, stride);
     } else {
       AddCached(input, input, batch);
     }
-    batch.Run(team_);
+    rows_.Run(batch, team_);
     if (whole) ProjectWholeHeads();
     return true;
   }
@@ -114,7 +124,7 @@ class Block {
     keys.Plan(a_.k_rope);
     PreparedInput inputs(w_.prepared, step_.activations, n_, stride);
     PlanLatent(inputs);
-    team_.Each(n_, grain_, [&](int64_t begin, int64_t end) {
+    team_.Each(n_, RowGrain(n_, team_.size(), kRowsAtOnce), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         NormHeads(a_.q_norm, shape_.heads, w_.q + i * QueryStride());
         NormHeads(a_.k_norm, shape_.kv_heads, w_.normed + i * stride + d);
@@ -139,9 +149,13 @@ class Block {
 
   void AddCached(const PreparedInput& rope_input, const PreparedInput& latent_input,
                  MatmulBatch& batch) const {
-    if (!a_.k_rope.empty()) batch.Add(a_.k_rope, rope_input, n_, w_.k_rope, RopeStride());
+    const int64_t first = rows_.begin(), n = rows_.count();
+    if (!a_.k_rope.empty()) {
+      batch.Add(a_.k_rope, rope_input, n, w_.k_rope + first * RopeStride(), RopeStride());
+    }
     for (const LatentPart& part : a_.latent) {
-      batch.Add(part.linear, latent_input, n_, w_.latent + part.offset, layout_.latent);
+      batch.Add(part.linear, latent_input, n, w_.latent + first * layout_.latent + part.offset,
+                layout_.latent);
     }
   }
 
@@ -353,10 +367,10 @@ class Block {
   const LayerLayout& layout_;
   const bool new_angles_;
   const bool expanded_;
+  const RowShare& rows_;
   Team& team_;
   const int member_;
   const int32_t n_;
-  const int64_t grain_;
 };
 
 }  // namespace
@@ -381,9 +395,9 @@ ExpandedParams ExpandedForm(const ModelShape& shape, const AttentionWeights& att
   return out;
 }
 
-bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,
-                    int member) {
-  return Block(step, layer, previous, team, member).Run();
+bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous,
+                    const RowShare& rows, Team& team, int member) {
+  return Block(step, layer, previous, rows, team, member).Run();
 }
 
 }  // namespace mla

@@ -3,6 +3,7 @@
 #ifndef MLA_GRAPH_ATTENTION_BLOCK_H_
 #define MLA_GRAPH_ATTENTION_BLOCK_H_
 
+#include "graph/row_share.h"
 #include "graph/step.h"
 #include "runtime/thread_pool.h"
 
@@ -11,8 +12,8 @@ namespace mla {
 // hidden += attention(norm(hidden)); stores the rows' keys and latents in the caches. False:
 // cancelled, nothing but scratch was touched. `previous` is the layer before (null in the first):
 // equal rotary tables are not computed again.
-bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous, Team& team,
-                    int member);
+bool AttentionBlock(const Step& step, int32_t layer, const LayerWeights* previous,
+                    const RowShare& rows, Team& team, int member);
 
 // Whether a chunk of n tokens after `first` others is computed in the expanded form: never a single
 // token, of a prompt's chunk the cheaper form unless one was asked for. prefill: MLA_PREFILL_*.

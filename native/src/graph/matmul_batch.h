@@ -35,6 +35,9 @@ class MatmulBatch {
                     [this](int64_t begin, int64_t end) { RunUnits(begin, end); });
   }
 
+  // All of it by the calling member, without a barrier.
+  void RunAlone() const { RunUnits(0, units_); }
+
   // Units that are worth a piece of work: a prompt's rows are multiplied by two panels at a time.
   static int64_t LeastUnits(int64_t n) { return n == 1 ? 1 : 2; }
   static int64_t Units(int64_t rows) { return (rows + kMatmulRowGrain - 1) / kMatmulRowGrain; }

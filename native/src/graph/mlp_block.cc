@@ -1,44 +1,44 @@
 #include "graph/mlp_block.h"
 
-#include "graph/matmul_batch.h"
-#include "graph/prepared_input.h"
 #include "kernels/norm/norm.h"
 #include "kernels/swiglu/swiglu.h"
 
 namespace mla {
 
-void MlpBlock(const Step& step, const LayerWeights& layer, Team& team, int member) {
+void MlpBlock(const Step& step, const LayerWeights& layer, const RowShare& rows, Team& team,
+              int member) {
+  constexpr int64_t kRowsAtOnce = 4;
   const ModelShape& shape = step.weights.shape();
   Workspace& w = step.workspace;
-  const int64_t n = step.rows, d = shape.embedding, f = shape.feed_forward;
-  const int64_t grain = RowGrain(n, team.size(), 4);
+  const int64_t d = shape.embedding, f = shape.feed_forward;
+  const int64_t first = rows.begin(), n = rows.count();
 
   step.Begin(Operation::kNorm, member);
-  PreparedInput input(w.prepared, step.activations, n, d);
+  PreparedInput input = rows.Input(w.prepared, w.widest, step.activations, d);
   input.Plan(layer.gate);
   input.Plan(layer.up);
-  team.Each(n, grain, [&](int64_t begin, int64_t end) {
+  rows.Each(team, kRowsAtOnce, [&](int64_t begin, int64_t end) {
     RmsNorm(w.hidden + begin * d, d, layer.mlp_norm, shape.norm_epsilon, w.normed + begin * d, d,
             end - begin, d);
-    input.Fill(w.normed, d, begin, end);
+    input.Fill(w.normed + first * d, d, begin - first, end - first);
   });
   step.Begin(Operation::kGateUpProjections, member);
   MatmulBatch gate_up;
-  gate_up.Add(layer.gate, input, n, w.gate, f);
-  gate_up.Add(layer.up, input, n, w.up, f);
-  gate_up.Run(team);
+  gate_up.Add(layer.gate, input, n, w.gate + first * f, f);
+  gate_up.Add(layer.up, input, n, w.up + first * f, f);
+  rows.Run(gate_up, team);
 
   step.Begin(Operation::kSwiGlu, member);
-  PreparedInput hidden(w.prepared, step.activations, n, f);
+  PreparedInput hidden = rows.Input(w.prepared, w.widest, step.activations, f);
   hidden.Plan(layer.down);
-  team.Each(n, grain, [&](int64_t begin, int64_t end) {
+  rows.Each(team, kRowsAtOnce, [&](int64_t begin, int64_t end) {
     SwiGlu(w.gate + begin * f, w.up + begin * f, w.gate + begin * f, (end - begin) * f);
-    hidden.Fill(w.gate, f, begin, end);
+    hidden.Fill(w.gate + first * f, f, begin - first, end - first);
   });
   step.Begin(Operation::kDownProjection, member);
   MatmulBatch down;
-  down.Add(layer.down, hidden, n, w.hidden, d, true);
-  down.Run(team);
+  down.Add(layer.down, hidden, n, w.hidden + first * d, d, true);
+  rows.Run(down, team);
 }
 
 }  // namespace mla

@@ -2,12 +2,14 @@
 #ifndef MLA_GRAPH_MLP_BLOCK_H_
 #define MLA_GRAPH_MLP_BLOCK_H_
 
+#include "graph/row_share.h"
 #include "graph/step.h"
 #include "runtime/thread_pool.h"
 
 namespace mla {
 
-void MlpBlock(const Step& step, const LayerWeights& layer, Team& team, int member);
+void MlpBlock(const Step& step, const LayerWeights& layer, const RowShare& rows, Team& team,
+              int member);
 
 }  // namespace mla
 #endif  // MLA_GRAPH_MLP_BLOCK_H_

@@ -1,10 +1,8 @@
 #include "graph/output_head.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "graph/matmul_batch.h"
 #include "graph/prepared_input.h"
+#include "kernels/logits/logits.h"
 #include "kernels/norm/norm.h"
 
 namespace mla {
@@ -30,10 +28,8 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
 }
 
 float LogProbability(const float* logits, int32_t vocabulary, int32_t token) {
-  const float high = *std::max_element(logits, logits + vocabulary);
-  double sum = 0.0;
-  for (int32_t v = 0; v < vocabulary; ++v) sum += std::exp(logits[v] - high);
-  return static_cast<float>(logits[token] - high - std::log(sum));
+  const float best = ScanLogits(logits, vocabulary).best;
+  return static_cast<float>(logits[token] - LogSumExp(logits, vocabulary, best));
 }
 
 }  // namespace mla

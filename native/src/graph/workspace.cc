@@ -5,6 +5,7 @@
 #include "graph/arena.h"
 #include "graph/layer_extent.h"
 #include "graph/prepared_input.h"
+#include "graph/row_share.h"
 
 namespace mla {
 namespace {
@@ -29,9 +30,8 @@ void Lay(Workspace& w, const Weights& weights, Arena& arena) {
   w.gate = arena.Floats(n * s.feed_forward);
   w.up = arena.Floats(n * s.feed_forward);
   w.cos_sin = arena.Floats(n * extent.k_rope);
-  const int64_t widest =
-      std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
-  w.prepared = arena.Take(PreparedInput::Bytes(n, widest));
+  w.widest = std::max({extent.input, int64_t{s.feed_forward}, int64_t{s.heads} * s.value_length});
+  w.prepared = arena.Take(RowShare::AreaBytes(n, w.widest));
   w.prepared_keys = arena.Take(PreparedInput::Bytes(n, extent.whole_keys));
 }
 

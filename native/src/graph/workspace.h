@@ -16,6 +16,7 @@ class Workspace {
   Workspace(const Weights& weights, int32_t max_rows);
 
   int32_t max_rows;
+  int64_t widest;          // elements of a row of `prepared` at most
   float* hidden;           // [rows][D] the residual stream
   float* normed;           // [rows][D], of a layer that norms whole keys [rows][D + kv_heads * d]
   float* q;                // [rows][heads * d]
@@ -30,7 +31,7 @@ class Workspace {
   float* gate;             // [rows][feed_forward]
   float* up;               // [rows][feed_forward]
   float* cos_sin;          // [rows][tables of the layer][R]
-  uint8_t* prepared;       // the input of the projection at hand
+  uint8_t* prepared;       // the input of the projection at hand (RowShare::AreaBytes)
   uint8_t* prepared_keys;  // whole keys, the second input of a layer that norms them
 
   int64_t bytes() const { return buffer_.size() + attention_.size(); }

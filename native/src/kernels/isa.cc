@@ -2,6 +2,10 @@
 
 #include <cstdlib>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -33,6 +37,14 @@ bool HasI8mm() {
 #endif
 #endif
 
+#if defined(__x86_64__)
+// Of registers that AVX2 has too; not every compiler's builtin knows the name.
+[[maybe_unused]] bool HasAvxVnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
+#endif
+
 std::vector<Isa> Detect() {
   std::vector<Isa> isas;
 #if defined(__x86_64__)
@@ -45,6 +57,11 @@ std::vector<Isa> Detect() {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
   if (avx512) isas.push_back(Isa::kAvx512);
+#if defined(MLA_AVXVNNI_BY_AVX512)
+  if (avx512) isas.push_back(Isa::kAvxVnni);
+#else
+  if (avx2 && HasAvxVnni()) isas.push_back(Isa::kAvxVnni);
+#endif
   if (avx2) isas.push_back(Isa::kAvx2);
 #elif defined(__aarch64__)
   if (HasDotprod() && HasI8mm()) isas.push_back(Isa::kI8mm);
@@ -72,6 +89,8 @@ const char* IsaName(Isa isa) {
       return "generic";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avxvnni";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kNeon:

@@ -8,10 +8,18 @@
 
 namespace mla {
 
-// Best last of each architecture. kAvx2 means AVX2, FMA and F16C together; kAvx512 means F, BW, VL,
-// DQ and VNNI besides. kNeon is what every arm64 has; kDotprod means sdot and udot besides, kI8mm
-// smmla besides those.
-enum class Isa { kGeneric = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3, kDotprod = 4, kI8mm = 5 };
+// kAvx2 means AVX2, FMA and F16C together; kAvxVnni AVX-VNNI besides those, kAvx512 F, BW, VL, DQ
+// and VNNI besides those. kNeon is what every arm64 has; kDotprod means sdot and udot besides,
+// kI8mm smmla besides those.
+enum class Isa {
+  kGeneric = 0,
+  kAvx2 = 1,
+  kAvx512 = 2,
+  kNeon = 3,
+  kDotprod = 4,
+  kI8mm = 5,
+  kAvxVnni = 6
+};
 
 struct IsaChoice {
   Isa isa;

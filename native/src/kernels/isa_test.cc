@@ -31,7 +31,7 @@ TEST(Isa, NoWishTakesTheBest) {
 }
 
 TEST(Isa, WishIsTaken) {
-  const std::vector<Isa> supported = {Isa::kAvx512, Isa::kAvx2, Isa::kGeneric};
+  const std::vector<Isa> supported = {Isa::kAvx512, Isa::kAvxVnni, Isa::kAvx2, Isa::kGeneric};
   for (Isa isa : supported) {
     const IsaChoice choice = ChooseIsa(IsaName(isa), supported);
     EXPECT_EQ(choice.isa, isa);
@@ -76,6 +76,9 @@ TEST(Isa, AgreesWithTheSystem) {
   EXPECT_EQ(IsSupported(Isa::kAvx512), avx2 && has("avx512f") && has("avx512bw") &&
                                            has("avx512vl") && has("avx512dq") &&
                                            has("avx512_vnni"));
+#if !defined(MLA_AVXVNNI_BY_AVX512)
+  EXPECT_EQ(IsSupported(Isa::kAvxVnni), avx2 && has("avx_vnni"));
+#endif
   EXPECT_FALSE(IsSupported(Isa::kNeon));
 }
 #elif defined(__aarch64__) && defined(__linux__)

@@ -9,6 +9,8 @@ const AttentionTileKernels& GetAttentionTileKernels(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return Avx512AttentionTileKernels();
+    case Isa::kAvxVnni:
+      return AvxVnniAttentionTileKernels();
     case Isa::kAvx2:
       return Avx2AttentionTileKernels();
 #elif defined(__aarch64__)

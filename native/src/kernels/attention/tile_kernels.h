@@ -62,6 +62,7 @@ const AttentionTileKernels& GetAttentionTileKernels(Isa isa);
 
 const AttentionTileKernels& GenericAttentionTileKernels();
 const AttentionTileKernels& Avx2AttentionTileKernels();     // x86 only
+const AttentionTileKernels& AvxVnniAttentionTileKernels();  // x86 only
 const AttentionTileKernels& Avx512AttentionTileKernels();   // x86 only
 const AttentionTileKernels& NeonAttentionTileKernels();     // arm64 only
 const AttentionTileKernels& DotprodAttentionTileKernels();  // arm64 only

@@ -11,6 +11,7 @@ const LogitKernels& GetLogitKernels(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return kLogitsAvx512;
+    case Isa::kAvxVnni:
     case Isa::kAvx2:
       return kLogitsAvx2;
 #endif

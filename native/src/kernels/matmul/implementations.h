@@ -44,6 +44,7 @@ inline constexpr float kFineMost = 127.0f + 127.0f / 256;
 extern const MatmulKernels kMatmulGeneric;
 #if defined(__x86_64__)
 extern const MatmulKernels kMatmulAvx2;
+extern const MatmulKernels kMatmulAvxVnni;
 extern const MatmulKernels kMatmulAvx512;
 // Their F32, F16 and BF16 parts, in files of their own.
 void MultiplyFloatAvx2(const MatmulParams& p, int64_t row_begin, int64_t row_end);

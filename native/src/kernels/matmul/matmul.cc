@@ -31,6 +31,8 @@ const MatmulKernels& GetMatmulKernels(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return kMatmulAvx512;
+    case Isa::kAvxVnni:
+      return kMatmulAvxVnni;
     case Isa::kAvx2:
       return kMatmulAvx2;
 #elif defined(__aarch64__)

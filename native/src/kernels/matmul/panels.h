@@ -22,7 +22,7 @@
 namespace mla {
 namespace {
 
-constexpr int64_t kCacheColumns = 120;  // rows of activations that stay in the second-level cache
+constexpr int64_t kCacheColumns = 128;  // rows of activations that stay in the second-level cache
 constexpr int kChunkTiles = 18;         // of kPanels panels, that stay in the first-level cache
 
 inline int32_t LoadWord(const uint8_t* bytes) {

@@ -9,6 +9,7 @@ RmsNormKernel GetRmsNormKernel(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return RmsNormAvx512;
+    case Isa::kAvxVnni:
     case Isa::kAvx2:
       return RmsNormAvx2;
 #elif defined(__aarch64__)

@@ -9,6 +9,7 @@ namespace mla {
 extern const RooflineKernels kRooflineGeneric;
 #if defined(__x86_64__)
 extern const RooflineKernels kRooflineAvx2;
+extern const RooflineKernels kRooflineAvxVnni;
 extern const RooflineKernels kRooflineAvx512;
 #elif defined(__aarch64__)
 extern const RooflineKernels kRooflineNeon;

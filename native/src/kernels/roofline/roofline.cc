@@ -9,6 +9,8 @@ const RooflineKernels& GetRooflineKernels(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return kRooflineAvx512;
+    case Isa::kAvxVnni:
+      return kRooflineAvxVnni;
     case Isa::kAvx2:
       return kRooflineAvx2;
 #elif defined(__aarch64__)

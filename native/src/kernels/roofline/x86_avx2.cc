@@ -1,46 +1,11 @@
-#include <immintrin.h>
-#include <stdint.h>
-
 #include "kernels/roofline/implementations.h"
+#include "kernels/roofline/x86_avx2_loops.h"
 
 namespace mla {
 namespace {
 
-// Enough for two multiplications a cycle that each take five.
-constexpr int kChains = 10;
 // Products of bytes that are summed in 16 bits: as many as of 4-bit weights fit there.
 constexpr int kRun = 8;
-
-uint64_t Read(const void* data, int64_t bytes) {
-  const __m256i* words = static_cast<const __m256i*>(data);
-  __m256i sums[8];
-  for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-  for (int64_t i = 0; i < bytes / 32; i += 8) {
-    for (int k = 0; k < 8; k += 2) _mm_prefetch(words + i + k + 16, _MM_HINT_T0);
-    for (int k = 0; k < 8; ++k) {
-      sums[k] = _mm256_add_epi64(sums[k], _mm256_load_si256(words + i + k));
-    }
-  }
-  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_epi64(sums[0], sums[k]);
-  alignas(32) uint64_t lanes[4];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sums[0]);
-  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
-}
-
-float MultiplyFloats(int64_t rounds, float one) {
-  const __m256 by = _mm256_set1_ps(one);
-  __m256 chains[kChains];
-  for (__m256& chain : chains) chain = _mm256_setzero_ps();
-  for (int64_t r = 0; r < rounds; ++r) {
-    for (__m256& chain : chains) chain = _mm256_fmadd_ps(chain, by, by);
-  }
-  for (int k = 1; k < kChains; ++k) chains[0] = _mm256_add_ps(chains[0], chains[k]);
-  alignas(32) float lanes[8];
-  _mm256_store_ps(lanes, chains[0]);
-  float sum = 0;
-  for (float lane : lanes) sum += lane;
-  return sum;
-}
 
 // Bytes, whose products 16 bits hold for a while.
 uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
@@ -62,11 +27,7 @@ uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
     }
   }
   for (int k = 1; k < kChains; ++k) chains[0] = _mm256_add_epi32(chains[0], chains[k]);
-  alignas(32) uint32_t lanes[8];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), chains[0]);
-  uint32_t sum = 0;
-  for (uint32_t lane : lanes) sum += lane;
-  return sum;
+  return SumLanes(chains[0]);
 }
 
 }  // namespace

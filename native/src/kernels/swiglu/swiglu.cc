@@ -9,6 +9,7 @@ SwiGluKernel GetSwiGluKernel(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx512:
       return SwiGluAvx512;
+    case Isa::kAvxVnni:
     case Isa::kAvx2:
       return SwiGluAvx2;
 #elif defined(__aarch64__)

@@ -1,0 +1,74 @@
+// Which of a step's rows a member of the team works on between two meetings.
+#ifndef MLA_GRAPH_ROW_SHARE_H_
+#define MLA_GRAPH_ROW_SHARE_H_
+
+#include <cstdint>
+
+#include "graph/matmul_batch.h"
+#include "graph/prepared_input.h"
+#include "graph/step.h"
+#include "runtime/thread_pool.h"
+
+namespace mla {
+
+// A few rows are everybody's: members share out each operation's rows or weights and meet at its
+// end. Of many, each member has some of its own for the whole step and multiplies them with all
+// weights: what it wrote is what it reads, in its own caches, and it meets the others only where
+// attention reads across rows. Results are the same to the last bit.
+class RowShare {
+ public:
+  // So many rows of its own are worth unpacking all weights.
+  static constexpr int64_t kLeastOwn = 64;
+
+  RowShare(int64_t rows, bool may_be_own, int members, int member)
+      : own_(may_be_own && members > 1 && rows >= kLeastOwn * members), member_(member) {
+    begin_ = own_ ? rows * member / members : 0;
+    end_ = own_ ? rows * (member + 1) / members : rows;
+    most_ = (rows + members - 1) / members;
+  }
+
+  bool own() const { return own_; }
+  int64_t begin() const { return begin_; }
+  int64_t count() const { return end_ - begin_; }
+
+  // fn(from, to) over these rows, counted from the step's first; at most `most` at a time where
+  // they are shared out, and then a meeting.
+  template <typename Fn>
+  void Each(Team& team, int64_t most, Fn&& fn) const {
+    if (own_) {
+      fn(begin_, end_);
+    } else {
+      team.Each(count(), RowGrain(count(), team.size(), most), fn);
+    }
+  }
+  // Ends with a meeting where rows are everybody's.
+  void Run(const MatmulBatch& batch, Team& team) const {
+    if (own_) {
+      batch.RunAlone();
+    } else {
+      batch.Run(team);
+    }
+  }
+  // For what reads others' rows; everybody's have met already.
+  void Meet(Team& team) const {
+    if (own_) team.Barrier();
+  }
+
+  // These rows' input, in the member's part of an area of AreaBytes.
+  PreparedInput Input(uint8_t* area, int64_t widest, Activations activations, int64_t cols) const {
+    const int64_t before = own_ ? member_ * PreparedInput::Bytes(most_, widest) : 0;
+    return PreparedInput(area + before, activations, count(), cols);
+  }
+  static int64_t AreaBytes(int64_t rows, int64_t widest) {
+    // Members' parts are rounded up to a row and a line each.
+    return PreparedInput::Bytes(rows + 2 * (rows / kLeastOwn), widest);
+  }
+
+ private:
+  bool own_;
+  int member_;
+  int64_t begin_, end_, most_;
+};
+
+}  // namespace mla
+#endif  // MLA_GRAPH_ROW_SHARE_H_
