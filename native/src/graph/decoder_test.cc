@@ -444,17 +444,54 @@ TEST(DecoderTest, ScoresAreLogProbabilitiesOfTheNextToken) {
   for (size_t v = 0; v < vocabulary; ++v) EXPECT_NEAR(last[v], all[39 * vocabulary + v], 1e-5);
 }
 
+// Few rows are shared out operation by operation; of many each thread has its own (RowShare).
 TEST(DecoderTest, ThreadsDoNotChangeResults) {
-  const TinyModel model(Plain("llama"), 10);
-  const std::vector<int32_t> tokens = Tokens(30, 61, 10);
-  std::vector<float> one(61), four(61);
-  ASSERT_TRUE(NewDecoder(model, 0, 1, CacheType::kF16)
-                  ->Append(tokens.data(), 30, Decoder::Output::kLast, one.data(), nullptr, kGoOn)
+  TinyShape joint;
+  joint.compression = Compression::kJoint;
+  joint.rope_dim = 6;
+  TinyShape scaled = joint;  // keys are reconstructed for their norm
+  scaled.norms = true;
+  for (const TinyShape& shape : {Plain("llama"), Plain("qwen3"), joint, scaled}) {
+    const TinyModel model(shape, 10);
+    for (int32_t prefill : {MLA_PREFILL_ABSORBED, MLA_PREFILL_EXPANDED}) {
+      for (int32_t n : {30, 250}) {
+        const std::vector<int32_t> tokens = Tokens(n, 61, 10);
+        std::vector<float> one(static_cast<size_t>(61 * n)), many(one);
+        const auto run = [&](int threads, std::vector<float>& logits) {
+          ASSERT_TRUE(
+              NewDecoder(model, prefill, threads, CacheType::kF16, n)
+                  ->Append(tokens.data(), n, Decoder::Output::kAll, logits.data(), nullptr, kGoOn)
                   .ok());
-  ASSERT_TRUE(NewDecoder(model, 0, 4, CacheType::kF16)
-                  ->Append(tokens.data(), 30, Decoder::Output::kLast, four.data(), nullptr, kGoOn)
-                  .ok());
-  EXPECT_EQ(one, four);
+        };
+        run(1, one);
+        for (int threads : {2, 3, 4}) {
+          std::fill(many.begin(), many.end(), 0.0f);
+          run(threads, many);
+          EXPECT_EQ(one, many) << n << " tokens, " << threads << " threads, prefill " << prefill;
+        }
+      }
+    }
+  }
+}
+
+TEST(DecoderTest, APromptOfRowsOfTheirOwnIsCancelled) {
+  const TinyModel model(Plain("llama"), 12);
+  const std::vector<int32_t> tokens = Tokens(250, 61, 12);
+  std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 3, CacheType::kF16);
+  std::vector<float> logits(61), expected(61);
+  const std::atomic<bool> cancelled = true;
+  EXPECT_EQ(
+      decoder->Append(tokens.data(), 250, Decoder::Output::kLast, logits.data(), nullptr, cancelled)
+          .code(),
+      MLA_CANCELLED);
+  EXPECT_EQ(decoder->length(), 0);
+  for (const auto& [threads, out] : {std::pair{3, &logits}, std::pair{1, &expected}}) {
+    std::unique_ptr<Decoder> fresh = NewDecoder(model, 0, threads, CacheType::kF16);
+    Decoder& used = threads == 3 ? *decoder : *fresh;
+    ASSERT_TRUE(
+        used.Append(tokens.data(), 250, Decoder::Output::kLast, out->data(), nullptr, kGoOn).ok());
+  }
+  EXPECT_EQ(logits, expected);
 }
 
 TEST(DecoderTest, FullContextAndCancelLeaveTheSequenceAsItWas) {
