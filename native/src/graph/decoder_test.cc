@@ -478,6 +478,8 @@ TEST(DecoderTest, APromptOfRowsOfTheirOwnIsCancelled) {
   const TinyModel model(Plain("llama"), 12);
   const std::vector<int32_t> tokens = Tokens(250, 61, 12);
   std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 3, CacheType::kF16);
+  Profile profile(3);
+  decoder->set_profile(&profile);
   std::vector<float> logits(61), expected(61);
   const std::atomic<bool> cancelled = true;
   EXPECT_EQ(
@@ -485,6 +487,9 @@ TEST(DecoderTest, APromptOfRowsOfTheirOwnIsCancelled) {
           .code(),
       MLA_CANCELLED);
   EXPECT_EQ(decoder->length(), 0);
+  EXPECT_GT(profile.row(Operation::kNorm).seconds, 0);
+  EXPECT_EQ(profile.row(Operation::kDownProjection).seconds, 0) << "it went on";
+  decoder->set_profile(nullptr);
   for (const auto& [threads, out] : {std::pair{3, &logits}, std::pair{1, &expected}}) {
     std::unique_ptr<Decoder> fresh = NewDecoder(model, 0, threads, CacheType::kF16);
     Decoder& used = threads == 3 ? *decoder : *fresh;

@@ -21,7 +21,7 @@ void Embed(const Step& step, const int32_t* tokens, const RowShare& rows, Team& 
 }
 
 // Whole heads' norms and reconstructed keys read what others have just written.
-bool MayBeOwn(const Weights& weights) {
+bool ReadsAcrossRowsInAttentionAlone(const Weights& weights) {
   return std::none_of(weights.layers().begin(), weights.layers().end(),
                       [](const LayerWeights& layer) {
                         const AttentionWeights& a = layer.attention;
@@ -32,7 +32,9 @@ bool MayBeOwn(const Weights& weights) {
 }  // namespace
 
 bool Forward(const Step& step, const int32_t* tokens, Team& team, int member) {
-  const RowShare rows(step.rows, MayBeOwn(step.weights), team.size(), member);
+  const bool own =
+      RowShare::AreMany(step.rows, team.size()) && ReadsAcrossRowsInAttentionAlone(step.weights);
+  const RowShare rows(step.rows, own, team.size(), member);
   step.Begin(Operation::kEmbedding, member);
   Embed(step, tokens, rows, team);
   const LayerWeights* previous = nullptr;

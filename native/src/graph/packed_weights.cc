@@ -2,12 +2,9 @@
 
 #include <algorithm>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "kernels/matmul/matmul.h"
 #include "runtime/thread_pool.h"
+#include "tensor/large_pages.h"
 
 namespace mla {
 namespace {
@@ -43,11 +40,9 @@ void PackedWeights::Pack(const std::vector<Matrix*>& matrices, int threads,
   memory_.reset(static_cast<uint8_t*>(
       std::aligned_alloc(static_cast<size_t>(kHugePage), static_cast<size_t>(total))));
   if (memory_ == nullptr) return;
-#if defined(__linux__)
   // A token streams through all of it: with small pages it would wait for their addresses (a tenth
-  // of SmolLM2's time). Only advice.
-  (void)madvise(memory_.get(), static_cast<size_t>(total), MADV_HUGEPAGE);
-#endif
+  // of SmolLM2's time).
+  PreferLargePages(memory_.get(), total);
   uint8_t* panels = memory_.get();
   for (Matrix* matrix : matrices) {
     if (PanelRows(*matrix) == 0) continue;

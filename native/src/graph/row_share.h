@@ -20,8 +20,12 @@ class RowShare {
   // So many rows of its own are worth unpacking all weights.
   static constexpr int64_t kLeastOwn = 64;
 
-  RowShare(int64_t rows, bool may_be_own, int members, int member)
-      : own_(may_be_own && members > 1 && rows >= kLeastOwn * members), member_(member) {
+  static bool AreMany(int64_t rows, int members) {
+    return members > 1 && rows >= kLeastOwn * members;
+  }
+
+  // own: only where they are many, and a layer reads across rows in attention alone.
+  RowShare(int64_t rows, bool own, int members, int member) : own_(own), member_(member) {
     begin_ = own_ ? rows * member / members : 0;
     end_ = own_ ? rows * (member + 1) / members : rows;
     most_ = (rows + members - 1) / members;
@@ -60,8 +64,9 @@ class RowShare {
     return PreparedInput(area + before, activations, count(), cols);
   }
   static int64_t AreaBytes(int64_t rows, int64_t widest) {
-    // Members' parts are rounded up to a row and a line each.
-    return PreparedInput::Bytes(rows + 2 * (rows / kLeastOwn), widest);
+    // Of at most rows / kLeastOwn members, each part is rounded up to a row and a line.
+    return PreparedInput::Bytes(rows, widest) +
+           2 * (rows / kLeastOwn) * PreparedInput::Bytes(1, widest);
   }
 
  private:

@@ -8,9 +8,9 @@
 #include "kernels/roofline/roofline.h"
 #include "runtime/thread_pool.h"
 #include "tensor/aligned_buffer.h"
+#include "tensor/large_pages.h"
 
 #if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
 #include <unistd.h>
 #endif
 
@@ -34,20 +34,6 @@ int64_t BufferBytes() {
 #endif
   const int64_t bytes = std::clamp<int64_t>(8 * cache, int64_t{256} << 20, int64_t{1} << 30);
   return bytes / kReadPiece * kReadPiece;
-}
-
-// Small pages cost much of the bandwidth, the more so in virtual machines, which translate
-// addresses twice. Where the system has no large ones, what it has is measured.
-void AdviseLargePages(const AlignedBuffer& buffer) {
-#if defined(MADV_HUGEPAGE)
-  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(buffer.data());
-  const uintptr_t first = (begin + page - 1) / page * page;
-  const uintptr_t last = (begin + static_cast<uintptr_t>(buffer.size())) / page * page;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#else
-  (void)buffer;
-#endif
 }
 
 // The least seconds that all members together took for pieces [0, count) of work(piece), as this
@@ -76,7 +62,7 @@ double LeastSeconds(Team& team, int member, int64_t count, std::atomic<bool>& do
 Roofline MeasureRoofline(int32_t threads) {
   const RooflineKernels& kernels = GetRooflineKernels(ChosenIsa().isa);
   const AlignedBuffer buffer(BufferBytes());
-  AdviseLargePages(buffer);
+  PreferLargePages(buffer.data(), buffer.size());
   const int64_t read_pieces = buffer.size() / kReadPiece;
   Roofline out;
   std::atomic<uint64_t> sink{0};

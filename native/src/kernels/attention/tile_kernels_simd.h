@@ -185,6 +185,9 @@ template <class V, class Reader>
 inline void TransposeTile(const PackedRows& rows, int32_t token, int32_t element, int32_t n,
                           float* out) {
   for (int32_t t = 0; t < kTileTokens && token + t < rows.count; t += V::kLanes) {
+    if (element == 0 && rows.ahead != nullptr) {
+      PrefetchLines(rows.ahead + (token + t) * rows.format.stride, V::kLanes * rows.format.stride);
+    }
     for (int32_t e = 0; e < n; e += V::kLanes) {
       const int32_t some = n - e < V::kLanes ? n - e : V::kLanes;
       typename V::Reg vectors[V::kLanes];

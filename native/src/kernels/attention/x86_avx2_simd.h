@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/x86_fold.h"
+
 namespace mla {
 namespace {
 
@@ -78,21 +80,10 @@ struct Vec8 {
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
   static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
-    const Reg ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-    const Reg cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    const Reg low = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
-    const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
-    const Reg lanes = _mm256_max_ps(low, high);
-    _mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1)));
+    _mm_storeu_ps(out, FoldFour<TakingLargest>(a, b, c, d));
   }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
-    // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
-    // lanes.
-    const Reg ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-    const Reg cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    const Reg low = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
-    const Reg high = _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
-    const __m128 sums = Halves(_mm256_add_ps(low, high));
+    const __m128 sums = FoldFour<Adding>(a, b, c, d);
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
   }
 

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/attention/packed_kernels_simd.h"
+#include "kernels/x86_fold.h"
 
 namespace mla {
 namespace {
@@ -48,26 +49,10 @@ struct Vec16 {
   static float Sum(Reg a) { return _mm512_reduce_add_ps(a); }
   static float Largest(Reg a) { return _mm512_reduce_max_ps(a); }
   static void Largest4(Reg a, Reg b, Reg c, Reg d, float* out) {
-    const Reg ab = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const Reg cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const Reg low = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
-    const Reg high = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
-    const Reg lanes = _mm512_max_ps(low, high);
-    const __m256 half =
-        _mm256_max_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
-    _mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+    _mm_storeu_ps(out, FoldFour<TakingLargest>(a, b, c, d));
   }
   static void Sum4(Reg a, Reg b, Reg c, Reg d, bool add, float* out) {
-    // Interleave and add, so that each 128-bit lane holds a part of all four sums, then fold the
-    // lanes.
-    const Reg ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const Reg cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const Reg low = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0));
-    const Reg high = _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2));
-    const Reg lanes = _mm512_add_ps(low, high);
-    const __m256 half =
-        _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
-    const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 sums = FoldFour<Adding>(a, b, c, d);
     _mm_storeu_ps(out, add ? _mm_add_ps(sums, _mm_loadu_ps(out)) : sums);
   }
 

@@ -27,7 +27,7 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
   const int64_t cols = p.w.cols;
   const Element* w = reinterpret_cast<const Element*>(p.w.data) + row * cols;
   const float* x = p.plain_row(column);
-  const int64_t x_stride = p.plain_row(1) - p.plain_row(0);
+  const int64_t x_stride = p.plain_stride();
   Vector sums[kRows][kCols];
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kCols; ++c) sums[r][c] = Simd::Zero();

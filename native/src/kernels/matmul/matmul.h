@@ -45,8 +45,9 @@ struct MatmulParams {
   // 0: cols.
   int64_t x_stride = 0;
 
+  int64_t plain_stride() const { return x_stride > 0 ? x_stride : w.cols; }
   const float* plain_row(int64_t i) const {
-    return static_cast<const float*>(prepared) + i * (x_stride > 0 ? x_stride : w.cols);
+    return static_cast<const float*>(prepared) + i * plain_stride();
   }
 };
 

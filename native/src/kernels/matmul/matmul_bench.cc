@@ -3,10 +3,6 @@
 // MLA_ISA chooses the implementation.
 #include <benchmark/benchmark.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +15,7 @@
 #include "kernels/roofline/roofline.h"
 #include "tensor/aligned_buffer.h"
 #include "tensor/convert.h"
+#include "tensor/large_pages.h"
 
 namespace mla {
 namespace {
@@ -72,9 +69,7 @@ const Weights& WeightsOf(Type type, int64_t rows, int64_t cols, int64_t bytes) {
     constexpr size_t kHugePage = 2 << 20;
     const size_t size = (weights.rows.size() + kHugePage - 1) / kHugePage * kHugePage;
     weights.panels.reset(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size)));
-#if defined(__linux__)
-    (void)madvise(weights.panels.get(), size, MADV_HUGEPAGE);
-#endif
+    PreferLargePages(weights.panels.get(), static_cast<int64_t>(size));
     PackPanels(all, 0, copies * rows, weights.panels.get());
   }
   held_type = type, held_rows = rows, held_cols = cols, held_bytes = bytes;

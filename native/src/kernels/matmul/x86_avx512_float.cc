@@ -4,6 +4,7 @@
 
 #include "kernels/matmul/float_rows.h"
 #include "kernels/matmul/implementations.h"
+#include "kernels/x86_fold.h"
 
 namespace mla {
 namespace {
@@ -20,19 +21,11 @@ struct Avx512 {
   }
   static Vector Fma(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
   static void SumLanes4(Vector a, Vector b, Vector c, Vector d, float* out) {
-    const Vector ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const Vector cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const Vector lanes = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0)),
-                                       _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2)));
-    const __m256 half =
-        _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+    _mm_storeu_ps(out, FoldFour<Adding>(a, b, c, d));
   }
   // In the same order.
   static float SumLanes(Vector v) {
-    float sums[4];
-    SumLanes4(v, Zero(), Zero(), Zero(), sums);
-    return sums[0];
+    return _mm_cvtss_f32(FoldFour<Adding>(v, Zero(), Zero(), Zero()));
   }
 };
 
