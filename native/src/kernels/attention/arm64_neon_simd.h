@@ -13,6 +13,7 @@ namespace {
 struct NeonVec {
   using Reg = float32x4_t;
   using Int = int32x4_t;
+  using Sums = Int;
 
   // 32 registers: 6 x 4 sums, and their operands. Of packed rows there are four times as many
   // operands, since a load of digits or weights is used lane by lane: 12 x 1 or 6 x 2 scores, 5 x 4
@@ -26,6 +27,7 @@ struct NeonVec {
   static constexpr int kPackedSums = 4;
   static constexpr int kWords = 4;
   static constexpr bool kMixedDots = false;
+  static constexpr bool kExpandsInRegisters = false;
 
   static Reg Zero() { return vdupq_n_f32(0); }
   static Reg Set1(float x) { return vdupq_n_f32(x); }
@@ -56,6 +58,7 @@ struct NeonVec {
     return vcvt_f32_f16(vreinterpret_f16_u64(first));
   }
   static Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
+  static Reg Sub(Reg a, Reg b) { return vsubq_f32(a, b); }
   static Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return vfmaq_f32(c, a, b); }
   static Reg Max(Reg a, Reg b) { return vmaxq_f32(a, b); }
@@ -87,6 +90,7 @@ struct NeonVec {
   }
 
   static Int SetInt(int32_t x) { return vdupq_n_s32(x); }
+  static Sums SetSums(int32_t x) { return SetInt(x); }
   static Int LoadInts(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
   static Int BroadcastInt(const uint8_t* p) {
     int32_t x;

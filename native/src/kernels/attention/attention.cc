@@ -221,7 +221,7 @@ void WeighTile(const Task& task, const Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
   if (!p.layout->key_scalar && SeesWhole(task, tile)) {
-    task.kernels.weigh_whole(s.scores, task.rows(), p.scale, s.maxima, s.totals, s.carries);
+    task.kernels.weigh_whole(s.scores, task.rows(), p.scale, s.maxima, s.totals, s.blends);
     return;
   }
   int64_t m = 0;
@@ -230,22 +230,22 @@ void WeighTile(const Task& task, const Tile& tile) {
     for (int32_t h = 0; h < task.heads_per_kv(); ++h) {
       for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) {
         const Seen seen = SeenBy(task, tile, p.first + i);
-        s.carries[m] = task.kernels.weigh(s.scores + m * kTileTokens, seen.begin, seen.end,
-                                          tile.count, p.scale, factors, &s.maxima[m], &s.totals[m]);
+        s.blends[m] = task.kernels.weigh(s.scores + m * kTileTokens, seen.begin, seen.end,
+                                         tile.count, p.scale, factors, &s.maxima[m], &s.totals[m]);
       }
     }
   }
 }
 
-void SumTile(const Task& task, const Tile& tile, bool first_tile) {
+void SumTile(const Task& task, const Tile& tile) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
   auto value_segment = [&](int32_t g) { return layout.value_segment[static_cast<size_t>(g)]; };
   ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
     task.kernels.accumulate(ValueRows(task, tile, g, value_segment(g)),
-                            s.scores + int64_t{row} * kTileTokens, kTileTokens,
-                            first_tile ? nullptr : s.carries + row, rows, task.params.fine_weights,
-                            s.sums + row * s.sums_stride, s.sums_stride);
+                            s.scores + int64_t{row} * kTileTokens, kTileTokens, s.blends + row,
+                            rows, task.params.fine_weights, s.sums + row * s.sums_stride,
+                            s.sums_stride);
   });
 }
 
@@ -295,12 +295,11 @@ void WalkTiles(Task& task) {
   const int32_t rows = task.rows();
   std::fill_n(task.scratch.maxima, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(task.scratch.totals, rows, 0.0f);
-  bool first = true;
+  std::fill_n(task.scratch.sums, rows * task.scratch.sums_stride, 0.0f);
   ForEachTile(task, [&](const Tile& tile) {
     ScoreTile(task, tile);
     WeighTile(task, tile);
-    SumTile(task, tile, first);
-    first = false;
+    SumTile(task, tile);
   });
 }
 

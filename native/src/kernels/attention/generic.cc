@@ -11,6 +11,7 @@ struct Vec4 {
   typedef int32_t Ints __attribute__((vector_size(16)));
   typedef int16_t Shorts __attribute__((vector_size(8)));
   using Int = Ints;
+  using Sums = Int;
 
   static constexpr int kLanes = 4;
   static constexpr int kScoreRows = 2;
@@ -21,6 +22,7 @@ struct Vec4 {
   static constexpr int kPackedSums = 8;
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
+  static constexpr bool kExpandsInRegisters = false;
 
   template <class T>
   static T Read(const void* p) {
@@ -62,6 +64,7 @@ struct Vec4 {
   }
   static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
   static Reg Add(Reg a, Reg b) { return a + b; }
+  static Reg Sub(Reg a, Reg b) { return a - b; }
   static Reg Mul(Reg a, Reg b) { return a * b; }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return a * b + c; }
   static Reg Max(Reg a, Reg b) { return a > b ? a : b; }
@@ -99,6 +102,7 @@ struct Vec4 {
   }
 
   static Int SetInt(int32_t x) { return Int{x, x, x, x}; }
+  static Sums SetSums(int32_t x) { return SetInt(x); }
   static Int LoadInts(const uint8_t* p) { return Read<Int>(p); }
   static Int BroadcastInt(const uint8_t* p) { return SetInt(Read<int32_t>(p)); }
   // Field f of every byte that has kFields.

@@ -9,7 +9,7 @@
 namespace mla {
 
 // With split s holding its maximum m_s, total l_s and sum o_s, and m the largest m_s:
-//   out = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s
+//   out = sum_s 2^(m_s - m) o_s / sum_s 2^(m_s - m) l_s
 // always in the order of the splits. A split that saw no token has l_s = 0 and no o_s.
 void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
                     const void* partials) {
@@ -33,7 +33,7 @@ void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, in
   for (int32_t s = 0; s < plan.context_splits; ++s) {
     const float* partial = partial_row(s);
     if (partial[1] == 0.0f) continue;
-    const float share = std::exp(partial[0] - maximum);
+    const float share = std::exp2(partial[0] - maximum);
     total += share * partial[1];
     for (int32_t e = 0; e < length; ++e) out[e] += share * partial[kPartialHeader + e];
   }

@@ -11,20 +11,20 @@ namespace {
 
 template <class V>
 void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                const float* carries, int32_t n, bool fine, float* out, int64_t out_stride) {
+                const Blend* blends, int32_t n, bool fine, float* out, int64_t out_stride) {
   if (!rows.format.packed()) {
-    AccumulateFloats<V>(rows, weights, weights_stride, carries, n, out, out_stride);
+    AccumulateFloats<V>(rows, weights, weights_stride, blends, n, out, out_stride);
     return;
   }
   WithFields(rows.format, [&](auto fields) {
     constexpr int kFields = decltype(fields)::value;
     if constexpr (kFields > 1) {
       if (!fine) {
-        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, carries, n, out,
+        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, blends, n, out,
                                                   out_stride);
       }
     }
-    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, carries, n, out, out_stride);
+    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, blends, n, out, out_stride);
   });
 }
 
@@ -36,8 +36,9 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
   }
   WithFields(rows.format, [&](auto fields) {
     for (int32_t g = 0; g < rows.format.groups(); ++g) {
-      Group<V, decltype(fields)::value, false> group(rows, g);
-      group.Decode(out + group.begin, out_stride);
+      const Group<V, decltype(fields)::value, false> group(rows, g);
+      group.Decode(GroupNumbers<V, decltype(fields)::value, false>(rows, g), out + group.begin,
+                   out_stride);
     }
   });
 }

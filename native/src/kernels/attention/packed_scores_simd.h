@@ -1,6 +1,8 @@
 // Queries and scores of packed rows, written once over a vector type V like the kernels of
 // tile_kernels_simd.h. V::Int is kLanes 32-bit integers, the 4 bytes of as many neighbouring
-// tokens' shares of a block.
+// tokens' shares of a block; V::Sums is what products of bytes are added up in, of the type that
+// the compiler's own instruction has: where it differs, as that of x86's intrinsics does, GCC keeps
+// a loop's sums twice, and half of them in memory.
 //
 // Words of 4 digits or weights come one by one, broadcast to all lanes (x86: V::kWords is 1), or
 // kWords neighbours in a register of which an instruction picks one (arm64). Products of bytes are
@@ -130,7 +132,7 @@ void QuantizeQuery(const RowFormat& format, const float* query, uint8_t* out) {
 template <class V, int kFields, int kDigits, int kRows, int kVectors, int kBlocks, int kWords>
 [[gnu::always_inline]] inline void DotBlocks(const uint8_t* data, const uint8_t* bytes,
                                              int64_t query_stride, int32_t digit_bytes,
-                                             typename V::Int (&dots)[kRows][kVectors][kDigits]) {
+                                             typename V::Sums (&dots)[kRows][kVectors][kDigits]) {
   using Int = typename V::Int;
   Int words[kRows][kDigits];
   MLA_UNROLLED for (int b = 0; b < kBlocks; ++b) {
@@ -167,7 +169,6 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
                              const uint8_t* queries, int64_t query_stride, bool add, float* scores,
                              int64_t scores_stride) {
   using Reg = typename V::Reg;
-  using Int = typename V::Int;
   const RowFormat& format = rows.format;
   const int32_t group_blocks = format.group / (4 * kFields);
   const int32_t blocks = format.blocks();
@@ -178,12 +179,12 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
   }
   int32_t b = 0;
   for (int32_t g = 0; b < blocks; ++g) {
-    Int dots[kRows][kVectors][kDigits];
+    typename V::Sums dots[kRows][kVectors][kDigits];
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       const int32_t* zeros = reinterpret_cast<const int32_t*>(queries + m * query_stride);
       MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
         MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
-          dots[m][v][d] = V::SetInt(zeros[g * kDigits + d]);
+          dots[m][v][d] = V::SetSums(zeros[g * kDigits + d]);
         }
       }
     }
@@ -222,7 +223,7 @@ inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, 
       if constexpr (kHasMinimum<kFields>) minimum = V::LoadHalf(at + kPageTokens * 2);
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
         const uint8_t* query = queries + m * query_stride;
-        Int dot = dots[m][v][0];
+        typename V::Sums dot = dots[m][v][0];
         if constexpr (kDigits == 2) dot = V::TwoDigits(dot, dots[m][v][1]);
         const Reg unit =
             V::Mul(scale, V::Set1(reinterpret_cast<const float*>(query + places.scales)[g]));

@@ -34,9 +34,9 @@ struct Group {
   float Minimum(int32_t t) const { return Number(1, t); }
 
   // What a step of the weights is.
-  float Unit(const float* weights) const {
+  float Unit() const {
     float largest = 0;
-    for (int32_t t = 0; t < rows.count; ++t) largest = std::max(largest, weights[t] * Scale(t));
+    for (int32_t t = 0; t < rows.count; ++t) largest = std::max(largest, Scale(t));
     return largest / 255.0f;
   }
 };
@@ -48,10 +48,21 @@ int32_t Field(const PackedRows& rows, int32_t element, int32_t token) {
   return byte >> (at / 4 * bits) & ((1 << bits) - 1);
 }
 
+// Whether rounding errors could make a token's whole number another one, of any group.
+bool IsNearTie(const PackedRows& rows, float weight, int32_t token) {
+  for (int32_t g = 0; g < rows.format.groups(); ++g) {
+    const Group group{rows, g};
+    if (group.Unit() == 0) continue;
+    const float whole = weight * group.Scale(token) / group.Unit() + Dither(token);
+    if (std::fabs(whole - std::round(whole)) < 1e-4f) return true;
+  }
+  return false;
+}
+
 double Expected(const PackedRows& rows, const float* weights, int32_t element) {
   const Group group{rows, element / rows.format.group};
   const int32_t middle = rows.format.type == CacheType::kInt4 ? 8 : 2;
-  const float unit = group.Unit(weights);
+  const float unit = group.Unit();
   double sum = 0;
   for (int32_t t = 0; t < rows.count; ++t) {
     const double scale = group.Scale(t), minimum = group.Minimum(t);
@@ -67,25 +78,30 @@ void Check(const Problem& problem, int32_t count, int32_t n, std::mt19937& rando
   const PackedRows rows = page.Rows(page.latent[0], 0, count);
   const int64_t length = rows.format.length, stride = length + 3;
   std::vector<float> weights(static_cast<size_t>(n * kTileTokens), 0.0f);
-  std::vector<float> carries(static_cast<size_t>(n));
+  std::vector<Blend> blends(static_cast<size_t>(n));
   for (int32_t m = 0; m < n; ++m) {
     std::normal_distribution<float> normal(0.0f, m % 3 == 0 ? 0.0f : 2.0f);
-    carries[static_cast<size_t>(m)] = std::exp(normal(random));
+    blends[static_cast<size_t>(m)] = {std::exp(-std::fabs(normal(random))),
+                                      std::exp(-std::fabs(normal(random)))};
     for (int32_t t = 0; t < count; ++t) {
-      weights[static_cast<size_t>(m * kTileTokens + t)] = std::exp(normal(random) - 3.0f);
+      float& weight = weights[static_cast<size_t>(m * kTileTokens + t)];
+      do {
+        weight = std::exp(-std::fabs(normal(random)));
+      } while (weight < 1 && IsNearTie(rows, weight, t));
     }
   }
   for (Isa isa : SupportedIsas()) {
     for (bool first : {true, false}) {
       std::vector<float> out(static_cast<size_t>(n * stride), 0.5f);
       GetAttentionTileKernels(isa).accumulate(rows, weights.data(), kTileTokens,
-                                              first ? nullptr : carries.data(), n, false,
-                                              out.data(), stride);
+                                              first ? nullptr : blends.data(), n, false, out.data(),
+                                              stride);
       for (int32_t m = 0; m < n; ++m) {
-        const float carried = first ? 0.0f : 0.5f * carries[static_cast<size_t>(m)];
+        const Blend blend = first ? Blend{0.0f, 1.0f} : blends[static_cast<size_t>(m)];
         for (int32_t e = 0; e < length; ++e) {
           const double expected =
-              carried + Expected(rows, &weights[static_cast<size_t>(m * kTileTokens)], e);
+              0.5f * blend.before +
+              blend.tile * Expected(rows, &weights[static_cast<size_t>(m * kTileTokens)], e);
           ASSERT_NEAR(out[static_cast<size_t>(m * stride + e)], expected,
                       2e-5 * (1.0 + std::fabs(expected)))
               << IsaName(isa) << " fields " << rows.format.fields() << " length " << length

@@ -109,7 +109,7 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
   take(&scratch->sums, rows * scratch->sums_stride);
   take(&scratch->maxima, rows);
   take(&scratch->totals, rows);
-  take(&scratch->carries, rows);
+  take(&scratch->blends, rows);
   if (expanded == nullptr) return at;
   scratch->latents_stride =
       RoundUp<int64_t>(std::max(LongestKey(layout), LongestLatentValue(layout)), 16);

@@ -26,9 +26,9 @@ struct TaskScratch {
   float* scores;  // [rows][kTileTokens]
   float* sums;    // [rows][sums_stride]
   int64_t sums_stride;
-  float* maxima;   // [rows]
+  float* maxima;   // [rows] logarithms to base 2
   float* totals;   // [rows]
-  float* carries;  // [rows]
+  Blend* blends;   // [rows]
   // Expanded form, a tile each: a latent segment as floats, the rows' pointers, and what it is
   // up-projected to.
   float* latents;

@@ -18,6 +18,12 @@ enum class Isa;
 // Tokens of a tile at most.
 inline constexpr int32_t kTileTokens = 64;
 
+// What a row's sums become with a tile: `before` times what they were, plus `tile` times the
+// tile's.
+struct Blend {
+  float before, tile;
+};
+
 struct AttentionTileKernels {
   // scores[m * scores_stride + t] (+)= queries[m] · rows[t], for m < n; queries[m] has
   // rows.format.length floats. Overwrites unless `add`. Float rows.
@@ -33,25 +39,26 @@ struct AttentionTileKernels {
                        int32_t n, bool add, float* scores, int64_t scores_stride);
 
   // One row of kTileTokens scores to weights, keeping the softmax online (Milakov and Gimelshein,
-  // arXiv 1805.02867): with x[t] = scale * (factors ? factors[t] : 1) * scores[t] for begin <= t <
-  // end, and -infinity for the other t < count, maximum' = max(maximum, x), scores[t] = exp(x[t] -
-  // maximum'), sum' = sum * carry + sum_t scores[t]. Where begin = end nothing but scores changes.
-  // Scores from `count` to the end of its vector become zero.
-  // Returns carry = exp(maximum - maximum'), by which earlier weighted sums shrink.
-  float (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
+  // arXiv 1805.02867), the weights relative to the tile's own maximum: with x[t] = scale * (factors
+  // ? factors[t] : 1) * scores[t] / ln 2 for begin <= t < end, and -infinity for the other t <
+  // count, scores[t] = 2^(x[t] - max(x)), maximum' = max(maximum, x), before = 2^(maximum -
+  // maximum'), tile = 2^(max(x) - maximum'), sum' = before * sum + tile * sum_t scores[t]. Where
+  // begin = end scores become zero and nothing else changes. Scores from `count` to the end of its
+  // vector become zero. scale > 0.
+  Blend (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
                  const float* factors, float* maximum, float* sum);
 
-  // The same for n rows of which every token of a whole tile is seen, without factors; scale > 0.
+  // The same for n rows of which every token of a whole tile is seen, without factors.
   // Rows of scores are kTileTokens apart.
   void (*weigh_whole)(float* scores, int32_t n, float scale, float* maxima, float* sums,
-                      float* carries);
+                      Blend* blends);
 
-  // out[m] = carries[m] * out[m] + sum_t weights[m * weights_stride + t] * rows[t], for m < n; rows
-  // of `out` are out_stride floats apart. carries null: out[m] starts at zero. Where rows are
-  // packed, the weights beyond rows.count are as `weigh` leaves them, and are taken as whole
-  // numbers of 15 bits; of 8 (packed_sums_simd.h) for int4 and int2 rows unless `fine`.
+  // out[m] = before[m] * out[m] + tile[m] * sum_t weights[m * weights_stride + t] * rows[t], for m
+  // < n; rows of `out` are out_stride floats apart. blends null: out[m] = the sum. Where rows are
+  // packed, the weights are 0 to 1, those beyond rows.count as `weigh` leaves them, and are taken
+  // as whole numbers of 15 bits; of 8 (packed_sums_simd.h) for int4 and int2 rows unless `fine`.
   void (*accumulate)(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                     const float* carries, int32_t n, bool fine, float* out, int64_t out_stride);
+                     const Blend* blends, int32_t n, bool fine, float* out, int64_t out_stride);
 
   // out[t] = rows[t] as floats, out_stride apart.
   void (*decode)(const PackedRows& rows, float* out, int64_t out_stride);

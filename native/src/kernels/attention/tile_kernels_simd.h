@@ -284,63 +284,76 @@ void Score(const PackedRows& rows, const float* const* queries, int32_t n, bool 
 
 // --- weights ---
 
-// exp(x) for x <= 0, relative error below 3e-7; below the smallest normal number it stays there.
+// 2^x for x <= 0, relative error below 2e-7; below the smallest normal number it stays there.
 template <class V>
-inline typename V::Reg ExpOfNegative(typename V::Reg x) {
+inline typename V::Reg PowerOfTwo(typename V::Reg x) {
   using Reg = typename V::Reg;
-  x = V::Max(V::Set1(-87.0f), x);  // in this order a NaN stays
-  const Reg n = V::Round(V::Mul(x, V::Set1(1.44269504f)));
-  Reg r =
-      V::MulAdd(n, V::Set1(-0.693359375f), x);  // ln 2 in two parts, the first exact in few bits
-  r = V::MulAdd(n, V::Set1(2.12194440e-4f), r);
-  Reg e =
-      V::Set1(1.0f / 5040.0f);  // |r| <= ln(2) / 2: the series to r^7 is exact to float precision
-  e = V::MulAdd(e, r, V::Set1(1.0f / 720.0f));
-  e = V::MulAdd(e, r, V::Set1(1.0f / 120.0f));
-  e = V::MulAdd(e, r, V::Set1(1.0f / 24.0f));
-  e = V::MulAdd(e, r, V::Set1(1.0f / 6.0f));
-  e = V::MulAdd(e, r, V::Set1(0.5f));
-  e = V::MulAdd(e, r, V::Set1(1.0f));
-  e = V::MulAdd(e, r, V::Set1(1.0f));
-  return V::TimesPowerOfTwo(e, n);
+  x = V::Max(V::Set1(-126.0f), x);  // in this order a NaN stays
+  const Reg n = V::Round(x);
+  const Reg r = V::Sub(x, n);
+  // |r| <= 1/2: 1 + r q(r), q of the least greatest relative error of all of its degree.
+  Reg q = V::Set1(0.0013264727f);
+  q = V::MulAdd(q, r, V::Set1(0.0096715130f));
+  q = V::MulAdd(q, r, V::Set1(0.055507336f));
+  q = V::MulAdd(q, r, V::Set1(0.24022242f));
+  q = V::MulAdd(q, r, V::Set1(0.69314700f));
+  return V::TimesPowerOfTwo(V::MulAdd(q, r, V::Set1(1.0f)), n);
+}
+
+inline constexpr float kLog2E = 1.44269504f;
+
+// The softmax of kLanes rows, or of the first n, goes on with tiles' maxima and sums of weights
+// relative to them.
+template <class V>
+inline void BlendRows(const float* tile_maxima, const float* tile_sums, int32_t n, float* maxima,
+                      float* sums, Blend* blends) {
+  using Reg = typename V::Reg;
+  const auto load = [n](const float* p) { return n < V::kLanes ? V::LoadFirst(p, n) : V::Load(p); };
+  const auto store = [n](Reg x, float* p) {
+    n < V::kLanes ? V::StoreFirst(x, p, n) : V::Store(x, p);
+  };
+  const Reg maximum = load(maxima), tile_maximum = load(tile_maxima);
+  const Reg after = V::Max(maximum, tile_maximum);
+  const Reg before = PowerOfTwo<V>(V::Sub(maximum, after));
+  const Reg tile = PowerOfTwo<V>(V::Sub(tile_maximum, after));
+  store(after, maxima);
+  store(V::MulAdd(before, load(sums), V::Mul(tile, load(tile_sums))), sums);
+  alignas(64) float befores[V::kLanes], tiles[V::kLanes];
+  V::Store(before, befores);
+  V::Store(tile, tiles);
+  for (int32_t m = 0; m < (n < V::kLanes ? n : V::kLanes); ++m) blends[m] = {befores[m], tiles[m]};
 }
 
 template <class V>
-float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
+Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
             const float* factors, float* maximum, float* sum) {
   using Reg = typename V::Reg;
   const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
   if (begin >= end) {
     for (int32_t t = 0; t < whole; ++t) scores[t] = 0.0f;
-    return 1.0f;
+    return {1.0f, 0.0f};
   }
-  const Reg scales = V::Set1(scale);
-  Reg largest = V::Set1(-INFINITY);
-  for (int32_t t = 0; t < whole; t += V::kLanes) {
-    Reg x = V::Mul(V::Load(scores + t), scales);
-    if (factors != nullptr) {
-      x = V::Mul(
-          x, t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t));
+  if (factors != nullptr) {
+    for (int32_t t = 0; t < whole; t += V::kLanes) {
+      const Reg factor =
+          t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t);
+      V::Store(V::Mul(V::Load(scores + t), factor), scores + t);
     }
-    V::Store(x, scores + t);
-    largest = V::Max(largest, x);
   }
   const bool masked = begin > 0 || end < whole;
   if (masked) {
     for (int32_t t = 0; t < begin; ++t) scores[t] = -INFINITY;
     for (int32_t t = end; t < whole; ++t) scores[t] = -INFINITY;
-    largest = V::Load(scores);
-    for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
-      largest = V::Max(largest, V::Load(scores + t));
   }
-  const float before = *maximum;
-  const float tile_maximum = V::Largest(largest);
-  const float after = before > tile_maximum ? before : tile_maximum;
-
-  const Reg shift = V::Set1(-after);
+  Reg largest = V::Load(scores);
+  for (int32_t t = V::kLanes; t < whole; t += V::kLanes) {
+    largest = V::Max(largest, V::Load(scores + t));
+  }
+  const float tile_maximum = V::Largest(largest) * (scale * kLog2E);
+  const Reg scales = V::Set1(scale * kLog2E), shift = V::Set1(-tile_maximum);
   Reg total = V::Zero();
   for (int32_t t = 0; t < whole; t += V::kLanes) {
-    const Reg e = ExpOfNegative<V>(V::Add(V::Load(scores + t), shift));
+    const Reg e = PowerOfTwo<V>(V::MulAdd(V::Load(scores + t), scales, shift));
     V::Store(e, scores + t);
     total = V::Add(total, e);
   }
@@ -353,60 +366,62 @@ float Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   }
   float parts[4];
   V::Sum4(total, V::Zero(), V::Zero(), V::Zero(), false, parts);
-  const float carry = before == after ? 1.0f : expf(before - after);
-  *maximum = after;
-  *sum = *sum * carry + parts[0];
-  return carry;
+  Blend blend;
+  BlendRows<V>(&tile_maximum, parts, 1, maximum, sum, &blend);
+  return blend;
 }
 
-// kRows rows together, since a single one would wait for its maximum and its sum. The same steps in
-// the same order as Weigh's, so that a tile gives the same bits whoever else reads it.
+// kRows rows together, since a single one would wait for its maximum and its sum. The same results
+// whoever else reads the tile.
 template <class V, int kRows>
-inline void WeighWholeRows(float* scores, float scale, float* maxima, float* sums, float* carries) {
+inline void WeighWholeRows(float* scores, float scale, float* tile_maxima, float* tile_sums) {
   using Reg = typename V::Reg;
   constexpr int kVectors = kTileTokens / V::kLanes;
-  constexpr int kPadded = (kRows + 3) / 4 * 4;
-  float after[kRows];
+  Reg largest[4], totals[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) largest[m] = totals[m] = V::Zero();
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-    Reg largest = V::Load(scores + m * kTileTokens);
+    largest[m] = V::Load(scores + m * kTileTokens);
     MLA_UNROLLED for (int v = 1; v < kVectors; ++v) {
-      largest = V::Max(largest, V::Load(scores + m * kTileTokens + v * V::kLanes));
+      largest[m] = V::Max(largest[m], V::Load(scores + m * kTileTokens + v * V::kLanes));
     }
-    const float tile_maximum = scale * V::Largest(largest);
-    after[m] = maxima[m] > tile_maximum ? maxima[m] : tile_maximum;
   }
-  Reg totals[kPadded];
-  MLA_UNROLLED for (int m = 0; m < kPadded; ++m) totals[m] = V::Zero();
-  const Reg scales = V::Set1(scale);
+  float maxima[4];
+  V::Largest4(largest[0], largest[1], largest[2], largest[3], maxima);
+  for (int m = 0; m < kRows; ++m) tile_maxima[m] = maxima[m] * (scale * kLog2E);
+  const Reg scales = V::Set1(scale * kLog2E);
   constexpr int kTogether = kVectors < 4 ? kVectors : 4;  // more would be too much code
   for (int first = 0; first < kVectors; first += kTogether) {
-    MLA_UNROLLED for (int v = 0; v < kTogether; ++v) {
-      MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      const Reg shift = V::Set1(-tile_maxima[m]);
+      MLA_UNROLLED for (int v = 0; v < kTogether; ++v) {
         float* at = scores + m * kTileTokens + (first + v) * V::kLanes;
-        const Reg x = V::Mul(V::Load(at), scales);
-        const Reg e = ExpOfNegative<V>(V::Add(x, V::Set1(-after[m])));
+        const Reg e = PowerOfTwo<V>(V::MulAdd(V::Load(at), scales, shift));
         V::Store(e, at);
         totals[m] = V::Add(totals[m], e);
       }
     }
   }
-  float parts[kPadded];
-  MLA_UNROLLED for (int m = 0; m < kPadded; m += 4) {
-    V::Sum4(totals[m], totals[m + 1], totals[m + 2], totals[m + 3], false, parts + m);
-  }
-  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-    carries[m] = maxima[m] == after[m] ? 1.0f : expf(maxima[m] - after[m]);
-    maxima[m] = after[m];
-    sums[m] = sums[m] * carries[m] + parts[m];
-  }
+  float sums[4];
+  V::Sum4(totals[0], totals[1], totals[2], totals[3], false, sums);
+  for (int m = 0; m < kRows; ++m) tile_sums[m] = sums[m];
 }
 
 template <class V>
-void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sums, float* carries) {
-  InRowBlocks<4>(n, [&](int32_t first, auto block) {
-    WeighWholeRows<V, decltype(block)::value>(scores + first * kTileTokens, scale, maxima + first,
-                                              sums + first, carries + first);
-  });
+void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sums, Blend* blends) {
+  constexpr int32_t kMost = 16;
+  float tile_maxima[kMost], tile_sums[kMost];
+  for (int32_t begin = 0; begin < n; begin += kMost) {
+    const int32_t some = n - begin < kMost ? n - begin : kMost;
+    float* some_scores = scores + begin * kTileTokens;
+    InRowBlocks<4>(some, [&](int32_t first, auto block) {
+      WeighWholeRows<V, decltype(block)::value>(some_scores + first * kTileTokens, scale,
+                                                tile_maxima + first, tile_sums + first);
+    });
+    for (int32_t m = 0; m < some; m += V::kLanes) {
+      BlendRows<V>(tile_maxima + m, tile_sums + m, some - m, maxima + begin + m, sums + begin + m,
+                   blends + begin + m);
+    }
+  }
 }
 
 // --- weighted sums: kRows output rows by kVectors vectors of elements, over all rows of the tile
@@ -414,22 +429,14 @@ void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sum
 
 template <class V, int kRows, int kVectors, bool kPartial, class Reader>
 inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, const float* weights,
-                            int64_t weights_stride, const float* carries, const uint8_t* ahead,
+                            int64_t weights_stride, const Blend* blends, const uint8_t* ahead,
                             float* out, int64_t out_stride) {
   static_assert(!kPartial || kVectors == 1);
   using Reg = typename V::Reg;
   const int32_t left = rows.format.length - element;
   Reg sums[kRows][kVectors];
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-    float* from = out + m * out_stride + element;
-    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-      if (carries == nullptr) {
-        sums[m][v] = V::Zero();
-      } else {
-        const Reg old = kPartial ? V::LoadFirst(from, left) : V::Load(from + v * V::kLanes);
-        sums[m][v] = V::Mul(old, V::Set1(carries[m]));
-      }
-    }
+    MLA_UNROLLED for (int v = 0; v < kVectors; ++v) sums[m][v] = V::Zero();
   }
   const uint8_t* row = rows.data;
   for (int32_t t = 0; t < rows.count; ++t, row += rows.format.stride) {
@@ -451,10 +458,15 @@ inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, con
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     float* to = out + m * out_stride + element;
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+      Reg sum = sums[m][v];
+      if (blends != nullptr) {
+        const Reg old = kPartial ? V::LoadFirst(to, left) : V::Load(to + v * V::kLanes);
+        sum = V::MulAdd(old, V::Set1(blends[m].before), V::Mul(sum, V::Set1(blends[m].tile)));
+      }
       if constexpr (kPartial) {
-        V::StoreFirst(sums[m][v], to, left);
+        V::StoreFirst(sum, to, left);
       } else {
-        V::Store(sums[m][v], to + v * V::kLanes);
+        V::Store(sum, to + v * V::kLanes);
       }
     }
   }
@@ -464,14 +476,14 @@ inline void AccumulateBlock(Reader, const PackedRows& rows, int32_t element, con
 // cache once.
 template <class V>
 void AccumulateFloats(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                      const float* carries, int32_t n, float* out, int64_t out_stride) {
+                      const Blend* blends, int32_t n, float* out, int64_t out_stride) {
   WithReader<V>(rows.format, [&](auto reader) {
     auto column = [&](int32_t element, auto vectors, auto partial) {
       InRowBlocks<V::kSumRows>(n, [&](int32_t first, auto block) {
         AccumulateBlock<V, decltype(block)::value, decltype(vectors)::value,
                         decltype(partial)::value != 0>(
             reader, rows, element, weights + first * weights_stride, weights_stride,
-            carries == nullptr ? nullptr : carries + first,
+            blends == nullptr ? nullptr : blends + first,
             first == 0 && element == 0 ? rows.ahead : nullptr, out + first * out_stride,
             out_stride);
       });

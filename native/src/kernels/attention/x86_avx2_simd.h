@@ -15,6 +15,7 @@ namespace {
 struct Vec8 {
   using Reg = __m256;
   using Int = __m256i;
+  typedef int32_t Sums __attribute__((vector_size(32)));
 
   // 16 registers: 3 x 4 or 6 x 2 sums, and their operands.
   static constexpr int kLanes = 8;
@@ -26,6 +27,7 @@ struct Vec8 {
   static constexpr int kPackedSums = 8;
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
+  static constexpr bool kExpandsInRegisters = false;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -56,6 +58,7 @@ struct Vec8 {
     return _mm256_cvtph_ps(_mm_shuffle_epi8(halves, shift));
   }
   static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static Reg Sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   static Reg Max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
@@ -127,21 +130,18 @@ struct Vec8 {
                             _mm256_set1_epi8((1 << 8 / kFields) - 1));
   }
   // sums + four unsigned bytes times four signed ones; two products fit 16 bits.
-  static Int DotAdd(Int sums, Int bytes, Int digits, int) {
+  static Sums DotAdd(Sums sums, Int bytes, Int digits, int) {
     const Int pairs = _mm256_maddubs_epi16(bytes, digits);
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return sums + (Sums)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   }
-  static Int TwoDigits(Int high, Int low) {
-    return _mm256_add_epi32(_mm256_slli_epi32(high, 6), low);
-  }
+  static Sums TwoDigits(Sums high, Sums low) { return high * 64 + low; }
   // sums + two 16-bit products.
-  static Int PairAdd(Int sums, Int a, Int b, int) {
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
-  }
+  static Sums PairAdd(Sums sums, Int a, Int b, int) { return sums + (Sums)_mm256_madd_epi16(a, b); }
+  static Sums SetSums(int32_t x) { return (Sums)SetInt(x); }
   static constexpr int32_t PlaceInPair(int32_t token, int32_t element) {
     return 2 * element + token;
   }
-  static Reg ToFloat(Int x) { return _mm256_cvtepi32_ps(x); }
+  static Reg ToFloat(Sums x) { return _mm256_cvtepi32_ps((Int)x); }
   static void StoreShorts(Reg x, int16_t* p) {
     const Int rounded = _mm256_cvtps_epi32(x);
     _mm_storeu_si128(

@@ -10,6 +10,7 @@ namespace {
 struct Vec16 {
   using Reg = __m512;
   using Int = __m512i;
+  typedef int32_t Sums __attribute__((vector_size(64)));
 
   // 32 registers: 6 x 4 sums, and their operands.
   static constexpr int kLanes = 16;
@@ -21,6 +22,7 @@ struct Vec16 {
   static constexpr int kPackedSums = 24;
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
+  static constexpr bool kExpandsInRegisters = true;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -39,6 +41,7 @@ struct Vec16 {
   }
   static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
   static Reg Max(Reg a, Reg b) { return _mm512_max_ps(a, b); }
@@ -101,18 +104,19 @@ struct Vec16 {
                             _mm512_set1_epi8((1 << 8 / kFields) - 1));
   }
   // sums + four unsigned bytes times four signed ones.
-  static Int DotAdd(Int sums, Int bytes, Int digits, int) {
-    return _mm512_dpbusd_epi32(sums, bytes, digits);
+  static Sums DotAdd(Sums sums, Int bytes, Int digits, int) {
+    return (Sums)_mm512_dpbusd_epi32((Int)sums, bytes, digits);
   }
-  static Int TwoDigits(Int high, Int low) {
-    return _mm512_add_epi32(_mm512_slli_epi32(high, 6), low);
-  }
+  static Sums TwoDigits(Sums high, Sums low) { return high * 64 + low; }
   // sums + two 16-bit products.
-  static Int PairAdd(Int sums, Int a, Int b, int) { return _mm512_dpwssd_epi32(sums, a, b); }
+  static Sums PairAdd(Sums sums, Int a, Int b, int) {
+    return (Sums)_mm512_dpwssd_epi32((Int)sums, a, b);
+  }
+  static Sums SetSums(int32_t x) { return (Sums)SetInt(x); }
   static constexpr int32_t PlaceInPair(int32_t token, int32_t element) {
     return 2 * element + token;
   }
-  static Reg ToFloat(Int x) { return _mm512_cvtepi32_ps(x); }
+  static Reg ToFloat(Sums x) { return _mm512_cvtepi32_ps((Int)x); }
   static void StoreShorts(Reg x, int16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
@@ -133,15 +137,20 @@ struct Vec16 {
     return _mm512_sub_epi8(x, _mm512_set1_epi8(static_cast<char>(kLess)));
   }
   // Four blocks of 4 bytes of 16 tokens each, to 4 quads of tokens with 16 elements.
-  static void StoreQuads(Int a, Int b, Int c, Int d, uint8_t* quads) {
+  static void ToQuads(Int (&x)[4]) {
     // Lane L of each: 4 elements of tokens 4L ... 4L + 3.
-    a = ByElement(a), b = ByElement(b), c = ByElement(c), d = ByElement(d);
+    const Int a = ByElement(x[0]), b = ByElement(x[1]), c = ByElement(x[2]), d = ByElement(x[3]);
     const Int ab_low = _mm512_shuffle_i32x4(a, b, 0x44), ab_high = _mm512_shuffle_i32x4(a, b, 0xee);
     const Int cd_low = _mm512_shuffle_i32x4(c, d, 0x44), cd_high = _mm512_shuffle_i32x4(c, d, 0xee);
-    _mm512_storeu_si512(quads, _mm512_shuffle_i32x4(ab_low, cd_low, 0x88));
-    _mm512_storeu_si512(quads + 64, _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd));
-    _mm512_storeu_si512(quads + 128, _mm512_shuffle_i32x4(ab_high, cd_high, 0x88));
-    _mm512_storeu_si512(quads + 192, _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd));
+    x[0] = _mm512_shuffle_i32x4(ab_low, cd_low, 0x88);
+    x[1] = _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd);
+    x[2] = _mm512_shuffle_i32x4(ab_high, cd_high, 0x88);
+    x[3] = _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd);
+  }
+  static void StoreQuads(Int a, Int b, Int c, Int d, uint8_t* quads) {
+    Int x[4] = {a, b, c, d};
+    ToQuads(x);
+    for (int q = 0; q < 4; ++q) _mm512_storeu_si512(quads + 64 * q, x[q]);
   }
   // In each 128-bit lane, 4 tokens of 4 bytes to 4 bytes of 4 tokens.
   static Int ByElement(Int x) {

@@ -7,8 +7,10 @@ namespace mla {
 namespace {
 
 struct VnniVec8 : Vec8 {
-  static Int DotAdd(Int sums, Int bytes, Int digits, int) { return DotBytes(sums, bytes, digits); }
-  static Int PairAdd(Int sums, Int a, Int b, int) { return DotShorts(sums, a, b); }
+  static Sums DotAdd(Sums sums, Int bytes, Int digits, int) {
+    return (Sums)DotBytes((Int)sums, bytes, digits);
+  }
+  static Sums PairAdd(Sums sums, Int a, Int b, int) { return (Sums)DotShorts((Int)sums, a, b); }
 };
 
 constexpr AttentionTileKernels kKernels = MakeAttentionTileKernels<VnniVec8>();
