@@ -135,12 +135,12 @@ class Block {
     step_.Begin(Operation::kQkvProjections, member_);
     MatmulBatch batch;
     AddCached(keys, inputs, batch);
-    batch.Run(team_);
+    batch.Run(team_, member_);
     if (a_.q_rope.empty()) return;
     step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul({a_.q_rope, shape_.heads, 1, n_, w_.q, QueryStride(), QueryLength(), w_.q_rope,
                 QueryRopeStride(), QueryRopeLength()},
-               team_);
+               team_, member_);
   }
 
   void PlanLatent(PreparedInput& input) const {
@@ -173,7 +173,7 @@ class Block {
     const Segment& key = layout_.segments[static_cast<size_t>(layout_.key_segment[0])];
     HeadMatmul({a_.k_up_rows, layout_.kv_heads, 1, n_, w_.latent + key.offset, layout_.latent, 0,
                 w_.k_nope, int64_t{layout_.kv_heads} * a_.nope_dim, a_.nope_dim},
-               team_);
+               team_, member_);
   }
 
   // Norms, rotation and the cache write of one row.
@@ -258,7 +258,7 @@ class Block {
     step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul({a_.k_up, layout_.kv_heads, shape_.group(), n_, w_.q + a_.nope_offset(),
                 QueryStride(), QueryLength(), w_.q_latent, KeyRank() * shape_.heads, KeyRank()},
-               team_);
+               team_, member_);
   }
 
   int64_t KeyRank() const { return a_.k_up.rows / layout_.kv_heads; }
@@ -330,11 +330,14 @@ class Block {
     int64_t total = 0;
     for (const SequenceRows& rows : step_.sequences) total += count(PlanOf(rows));
     if (total == 0) return;
-    // What a member is given only ascends, so it walks the sequences once.
     auto next = step_.sequences.begin();
     int64_t first = 0, last = 0;  // of the sequence at hand
     SequenceWork work = {};
-    team_.EachGuided(total, 1, [&](int64_t begin, int64_t end) {
+    team_.EachFromOwn(member_, total, 1, [&](int64_t begin, int64_t end) {
+      if (begin < first) {
+        next = step_.sequences.begin();
+        first = last = 0;
+      }
       while (begin < end) {
         if (begin >= last) {
           for (; begin >= last; ++next) {
@@ -355,7 +358,7 @@ class Block {
     HeadMatmul(
         {a_.v_up, layout_.kv_heads, shape_.group(), n_, w_.o_latent, ValueRank() * shape_.heads,
          ValueRank(), w_.attended, AttendedStride(), shape_.value_length},
-        team_);
+        team_, member_);
   }
 
   const Step& step_;

@@ -22,7 +22,7 @@ struct Jobs {
 
 }  // namespace
 
-void HeadMatmul(const HeadMatmulParams& p, Team& team) {
+void HeadMatmul(const HeadMatmulParams& p, Team& team, int member) {
   const Jobs jobs(p.group, p.n);
   const int64_t rows = p.w.rows / p.kv_heads;
   const int64_t x_row = jobs.by_token ? p.x_head_stride : p.x_stride;
@@ -35,7 +35,7 @@ void HeadMatmul(const HeadMatmulParams& p, Team& team) {
   const int64_t together = p.kv_heads * units < 4 * team.size() ? 1 : jobs.each;
   const int64_t parts = jobs.each / together;
   const int64_t total = p.kv_heads * parts * units;
-  team.EachGuided(total, 1, [&](int64_t begin, int64_t end) {
+  team.EachFromOwn(member, total, 1, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t part = begin / units;
       const int64_t from = begin - part * units;

@@ -22,7 +22,7 @@ struct HeadMatmulParams {
 };
 
 // Called by every member; ends with the team's barrier.
-void HeadMatmul(const HeadMatmulParams& params, Team& team);
+void HeadMatmul(const HeadMatmulParams& params, Team& team, int member);
 
 }  // namespace mla
 #endif  // MLA_GRAPH_HEAD_MATMUL_H_

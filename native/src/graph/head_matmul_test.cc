@@ -43,7 +43,7 @@ std::vector<float> Multiply(const Case& c, const std::vector<float>& w, const st
         y.data() + done * heads * (c.rows + 1),
         heads * (c.rows + 1),
         c.rows + 1};
-    const auto region = [&](Team& team, int) { HeadMatmul(params, team); };
+    const auto region = [&](Team& team, int member) { HeadMatmul(params, team, member); };
     ThreadPool::Shared().Run(threads, std::ref(region));
   }
   return y;

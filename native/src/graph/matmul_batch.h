@@ -30,9 +30,9 @@ class MatmulBatch {
   }
 
   // Ends with the team's barrier.
-  void Run(Team& team) const {
-    team.EachGuided(units_, count_ > 0 ? LeastUnits(jobs_[0].n) : 1,
-                    [this](int64_t begin, int64_t end) { RunUnits(begin, end); });
+  void Run(Team& team, int member) const {
+    team.EachFromOwn(member, units_, count_ > 0 ? LeastUnits(jobs_[0].n) : 1,
+                     [this](int64_t begin, int64_t end) { RunUnits(begin, end); });
   }
 
   // All of it by the calling member, without a barrier.

@@ -24,7 +24,7 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
   step.Begin(Operation::kOutputHead, member);
   MatmulBatch batch;
   batch.Add(output, input, count, logits, shape.vocabulary);
-  batch.Run(team);
+  batch.Run(team, member);
 }
 
 float LogProbability(const float* logits, int32_t vocabulary, int32_t token) {

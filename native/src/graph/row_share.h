@@ -50,7 +50,7 @@ class RowShare {
     if (own_) {
       batch.RunAlone();
     } else {
-      batch.Run(team);
+      batch.Run(team, member_);
     }
   }
   // For what reads others' rows; everybody's have met already.

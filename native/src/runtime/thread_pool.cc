@@ -1,5 +1,6 @@
 #include "runtime/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -106,6 +107,14 @@ void Team::Meet() {
   *waited_nanos += waited.count();
 }
 
+void Team::ClearParts() {
+  const uint32_t phase = phase_.Load();
+  // As if last claimed from in the call before.
+  const uint64_t word = Pieces(0, 1, phase - 1).Word({0, 0});
+  for (Part& part : parts_) part.left.store(word, std::memory_order_relaxed);
+  parts_cleared_ = phase;
+}
+
 void Team::Arrive() {
   const uint32_t phase = phase_.Load();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
@@ -205,6 +214,23 @@ struct ThreadPool::State {
     }
   }
 
+  // As large a team as there are workers and parts for.
+  void SetTeam(int threads) {
+    Grow(static_cast<size_t>(threads) - 1);
+    const size_t most = std::min(static_cast<size_t>(threads), workers.size() + 1);
+    bool clear = team.phase_.Load() - team.parts_cleared_ >= Team::Pieces::kCalls / 2;
+    if (team.parts_.size() < most) {
+      try {
+        team.parts_ = std::vector<Team::Part>(most);
+        clear = true;
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    if (clear) team.ClearParts();
+    team.size_ = static_cast<int>(std::clamp(team.parts_.size(), size_t{1}, most));
+    team.spin_ = team.size_ <= DefaultThreads();
+  }
+
   void Run(const std::function<void(Team&, int)>& work) noexcept {
     region = &work;
     running.Set(static_cast<uint32_t>(team.size() - 1));
@@ -247,9 +273,7 @@ void ThreadPool::Run(int threads, const std::function<void(Team&, int member)>& 
   }
   State& state = *state_.load(std::memory_order_relaxed);
   state.Enter();
-  state.Grow(static_cast<size_t>(threads) - 1);
-  state.team.size_ = std::min(threads, static_cast<int>(state.workers.size()) + 1);
-  state.team.spin_ = state.team.size_ <= DefaultThreads();
+  state.SetTeam(threads);
   inside_region = true;
   state.Run(region);
   inside_region = false;

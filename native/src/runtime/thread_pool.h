@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "runtime/sleeping_word.h"
 
@@ -46,28 +47,24 @@ class Team {
     }
     Meet();
   }
-  // The same in ranges that shrink, from a part of all that is left to `least` (guided
-  // self-scheduling, Polychronopoulos and Kuck 1987): few of them, and yet members of unequal speed
-  // end together. Ranges start at multiples of `least`.
+  // The same in ranges that shrink. Each member has a part of its own, the same one in every call
+  // like this, and takes half of what is left of it at a time, from its beginning; then from the
+  // ends of others' parts, so that members of unequal speed end together (work stealing, Blumofe
+  // and Leiserson 1999). Claims thus stay in a member's own cache, and neighbouring ranges with one
+  // member. Ranges start at multiples of `least`.
   template <typename Fn>
-  void EachGuided(int64_t n, int64_t least, Fn&& fn) {
+  void EachFromOwn(int member, int64_t n, int64_t least, Fn&& fn) {
     assert(least > 0);
     if (size_ == 1) {
       if (n > 0) fn(int64_t{0}, n);
       return;
     }
-    const auto range = [&](int64_t begin) {
-      const int64_t share = (n - begin) / (2 * size_) / least * least;
-      return std::min(n - begin, std::max(least, share));
-    };
-    int64_t begin = 0;
-    for (int64_t index = 0;; ++index) {
-      const int64_t mine = next_.fetch_add(1, std::memory_order_relaxed);
-      for (; index < mine && begin < n; ++index) begin += range(begin);
-      if (begin >= n) break;
-      const int64_t end = begin + range(begin);
-      fn(begin, end);
-      begin = end;
+    const Pieces pieces(n, least, phase_.Load());
+    for (int i = 0; i < size_; ++i) {
+      const int owner = member + i < size_ ? member + i : member + i - size_;
+      for (Pieces::Range range; Claim(pieces, owner, owner == member, &range);) {
+        fn(range.begin * pieces.length, std::min(n, range.end * pieces.length));
+      }
     }
     Meet();
   }
@@ -84,7 +81,62 @@ class Team {
 
  private:
   friend class ThreadPool;
+
+  // What EachFromOwn shares out: pieces of `length`, few enough that two of their numbers and the
+  // call's own fit one word.
+  struct Pieces {
+    static constexpr int kBits = 20;
+    static constexpr uint64_t kMost = (uint64_t{1} << kBits) - 1;
+    // A part that was last claimed from in another call counts as whole. Calls repeat their number
+    // after so many barriers; long before, parts are cleared (ThreadPool::Run).
+    static constexpr uint32_t kCalls = uint32_t{1} << (64 - 2 * kBits);
+
+    struct Range {
+      int64_t begin, end;
+    };
+
+    Pieces(int64_t n, int64_t least, uint32_t phase) : call(phase % kCalls) {
+      const int64_t most = static_cast<int64_t>(kMost);
+      length = least * std::max(int64_t{1}, ((n + least - 1) / least + most - 1) / most);
+      count = (n + length - 1) / length;
+    }
+    uint64_t Word(Range left) const {
+      return (uint64_t{call} << (2 * kBits)) | (static_cast<uint64_t>(left.begin) << kBits) |
+             static_cast<uint64_t>(left.end);
+    }
+    Range Left(uint64_t word, int owner, int members) const {
+      if (word >> (2 * kBits) != call) {
+        return {count * owner / members, count * (owner + 1) / members};
+      }
+      return {static_cast<int64_t>((word >> kBits) & kMost), static_cast<int64_t>(word & kMost)};
+    }
+
+    uint32_t call;
+    int64_t length, count;
+  };
+  struct Part {
+    alignas(64) std::atomic<uint64_t> left{0};  // Pieces::Word
+  };
+
   Team() = default;
+  void ClearParts();  // not while a region runs
+  // Half of what is left of the owner's part: its first half, or for others the second.
+  bool Claim(const Pieces& pieces, int owner, bool own, Pieces::Range* range) {
+    std::atomic<uint64_t>& word = parts_[static_cast<size_t>(owner)].left;
+    uint64_t before = word.load(std::memory_order_relaxed);
+    for (;;) {
+      const Pieces::Range left = pieces.Left(before, owner, size_);
+      if (left.begin >= left.end) return false;
+      const int64_t half = (left.end - left.begin + 1) / 2;
+      *range = own ? Pieces::Range{left.begin, left.begin + half}
+                   : Pieces::Range{left.end - half, left.end};
+      const Pieces::Range rest =
+          own ? Pieces::Range{range->end, left.end} : Pieces::Range{left.begin, range->begin};
+      if (word.compare_exchange_weak(before, pieces.Word(rest), std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+  }
   void Meet();
   void Arrive();
   // Returns when `word` is no longer `old`.
@@ -97,12 +149,13 @@ class Team {
   // from running side by side they all do, and spinning only takes the processor from the member
   // that is waited for.
   std::atomic<uint32_t> missed_{0};
-  // What is still to be given out: the first index of Each, the number of EachGuided's range, or
-  // whether Single was taken. Zero
+  // What is still to be given out: the first index of Each, or whether Single was taken. Zero
   // whenever all members are between two calls: the last one to reach a barrier clears it.
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint32_t> arrived_{0};
   alignas(64) SleepingWord phase_;  // barriers passed
+  std::vector<Part> parts_;         // of members
+  uint32_t parts_cleared_ = 0;      // phase_ when they were
 };
 
 // Idle workers sleep; they spin for some tens of microseconds first, since the next step of a

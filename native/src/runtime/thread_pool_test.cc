@@ -94,55 +94,98 @@ TEST(ThreadPool, EachGivesAStalledMembersShareToTheOthers) {
   EXPECT_EQ(by_others.load(), 99);
 }
 
-TEST(ThreadPool, GuidedRangesCoverAllAndShrink) {
+TEST(ThreadPool, EachFromOwnCoversTheRangeAtMultiplesOfTheLeast) {
+  const int64_t large = (int64_t{1} << 20) * 3 + 5;  // more than a part's word counts
   for (int threads : {1, 2, 5}) {
-    for (int64_t n : {0, 1, 2, 7, 64, 1000}) {
+    for (int64_t n : {int64_t{0}, int64_t{1}, int64_t{2}, int64_t{7}, int64_t{64}, large}) {
       for (int64_t least : {1, 3, 64, 5000}) {
-        std::vector<int64_t> lengths(n, 0);  // of the range that begins here
-        ThreadPool::Shared().Run(threads, [&](Team& team, int) {
-          for (int repeat = 0; repeat < 3; ++repeat) {
-            team.EachGuided(n, least, [&](int64_t begin, int64_t end) {
+        std::vector<int8_t> seen(n, 0);
+        ThreadPool::Shared().Run(threads, [&](Team& team, int member) {
+          for (int repeat = 1; repeat <= 3; ++repeat) {
+            team.EachFromOwn(member, n, least, [&](int64_t begin, int64_t end) {
               EXPECT_EQ(begin % least, 0);
-              lengths[begin] += end - begin;
+              EXPECT_LT(begin, end);
+              for (int64_t i = begin; i < end; ++i) ++seen[i];
             });
+            if (member == 0) {
+              EXPECT_EQ(std::count(seen.begin(), seen.end(), repeat), n)
+                  << n << " by " << threads << " at least " << least;
+            }
+            team.Barrier();
           }
         });
-        int64_t begin = 0;
-        int64_t before = 3 * n;
-        while (begin < n) {
-          ASSERT_GT(lengths[begin], 0) << n << " by " << threads << " from " << begin;
-          ASSERT_EQ(lengths[begin] % 3, 0);
-          ASSERT_LE(lengths[begin], before);
-          before = lengths[begin];
-          if (threads > 1 && begin + before / 3 < n) {
-            ASSERT_GE(before / 3, least);
-          }
-          if (threads > 1 && n == 1000 && least == 1 && begin == 0) {
-            ASSERT_EQ(before / 3, n / (2 * threads));
-          }
-          begin += before / 3;
-        }
-        ASSERT_EQ(begin, n);
       }
     }
   }
 }
 
-TEST(ThreadPool, GuidedRangesGoToWhoeverIsFree) {
-  std::atomic<int64_t> by_others{0};
-  std::atomic<int64_t> stalled{0};  // length of the first range
-  ThreadPool::Shared().Run(2, [&](Team& team, int) {
-    team.EachGuided(100, 1, [&](int64_t begin, int64_t end) {
-      if (begin == 0) {
-        stalled = end;
-        while (by_others.load() < 100 - end) std::this_thread::yield();
-      } else {
-        by_others.fetch_add(end - begin);
-      }
+TEST(ThreadPool, AMembersOwnPartIsTheSameInEveryCall) {
+  // Members take turns, so that nobody has reason to take from another.
+  constexpr int kThreads = 4;
+  std::array<std::atomic<int>, 50> counts{};
+  ThreadPool::Shared().Run(kThreads, [&](Team& team, int member) {
+    for (int repeat = 0; repeat < static_cast<int>(counts.size()); ++repeat) {
+      std::atomic<int>* arrived = &counts[static_cast<size_t>(repeat)];
+      int64_t expected = 100 * member;
+      team.EachFromOwn(member, 100 * kThreads, 1, [&](int64_t begin, int64_t end) {
+        ASSERT_EQ(begin, expected);
+        ASSERT_LE(end, 100 * (member + 1));
+        expected = end;
+        if (end == 100 * (member + 1)) {
+          arrived->fetch_add(1);
+          while (arrived->load() < kThreads) std::this_thread::yield();
+        }
+      });
+      ASSERT_EQ(expected, 100 * (member + 1));
+    }
+  });
+}
+
+TEST(ThreadPool, EachFromOwnLeavesAStalledMembersPartToOthers) {
+  for (int stalled : {0, 1}) {
+    std::atomic<int64_t> by_other{0};
+    std::atomic<int64_t> own{0};  // of the one that stalls in its first range
+    ThreadPool::Shared().Run(2, [&](Team& team, int member) {
+      team.EachFromOwn(member, 100, 1, [&](int64_t begin, int64_t end) {
+        if (member != stalled) {
+          while (own.load() == 0) std::this_thread::yield();
+          by_other.fetch_add(end - begin);
+          return;
+        }
+        own.fetch_add(end - begin);
+        while (by_other.load() < 100 - own.load()) std::this_thread::yield();
+      });
+    });
+    EXPECT_EQ(own.load(), 25) << stalled;
+    EXPECT_EQ(by_other.load(), 75) << stalled;
+  }
+}
+
+TEST(ThreadPool, EachFromOwnLeavesThePartOfOneThatHasNotComeToOthers) {
+  std::atomic<int64_t> by_other{0};
+  ThreadPool::Shared().Run(2, [&](Team& team, int member) {
+    if (member == 1) {
+      while (by_other.load() < 100) std::this_thread::yield();
+    }
+    team.EachFromOwn(member, 100, 1, [&](int64_t begin, int64_t end) {
+      EXPECT_EQ(member, 0);
+      by_other.fetch_add(end - begin);
     });
   });
-  EXPECT_EQ(stalled.load(), 25);
-  EXPECT_EQ(by_others.load(), 75);
+  EXPECT_EQ(by_other.load(), 100);
+}
+
+// A call's number comes again after 2^24 barriers; parts were cleared before.
+TEST(ThreadPool, EachFromOwnMissesNothingOverManyRegions) {
+  for (int i = 0; i < 2000; ++i) {
+    std::atomic<int64_t> sum{0};
+    ThreadPool::Shared().Run(2 + i % 4, [&](Team& team, int member) {
+      for (int b = 0; b < i % 3; ++b) team.Barrier();
+      team.EachFromOwn(member, 10 + i % 7, 1,
+                       [&](int64_t begin, int64_t end) { sum.fetch_add(end - begin); });
+    });
+    ASSERT_EQ(sum.load(), 10 + i % 7);
+  }
 }
 
 TEST(ThreadPool, SingleRunsOnOneMemberAndItsWritesAreSeenByAll) {
