@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <optional>
 
 #include "graph/head_matmul.h"
 #include "graph/matmul_batch.h"
@@ -309,48 +310,61 @@ class Block {
 
   void Attend() {
     step_.Begin(Operation::kAttention, member_);
+    std::optional<AttentionTasks> tasks;  // of the sequence at hand
     EachOfAll([](const AttentionPlan& plan) { return plan.tasks; },
+              [&](const SequenceWork& work) {
+                if (tasks) tasks->Finish();
+                tasks.emplace(*work.plan, work.params, work.form, work.partials,
+                              w_.scratch(member_));
+              },
+              [&](const SequenceWork&, int32_t begin, int32_t end) { tasks->Run(begin, end); },
+              [&] {
+                if (tasks) tasks->Finish();
+              });
+    EachOfAll([](const AttentionPlan& plan) { return plan.merge_rows; }, [](const SequenceWork&) {},
               [this](const SequenceWork& work, int32_t begin, int32_t end) {
-                RunAttentionTasks(*work.plan, work.params, work.form, begin, end, work.partials,
-                                  w_.scratch(member_));
-              });
-    EachOfAll([](const AttentionPlan& plan) { return plan.merge_rows; },
-              [](const SequenceWork& work, int32_t begin, int32_t end) {
                 for (int32_t row = begin; row < end; ++row) {
-                  MergeAttention(*work.plan, work.params, row, work.partials);
+                  MergeAttention(*work.plan, work.params, row, work.partials, w_.scratch(member_));
                 }
-              });
+              },
+              [] {});
   }
 
   // run(work of a sequence, begin, end) for parts of [0, count(its plan)), of all sequences as one
-  // piece of work: one that is long keeps the team as busy as many that are short. Ends with the
+  // piece of work: one that is long keeps the team as busy as many that are short. Before those of
+  // another sequence than the parts before begin(its work), after the last finish(). Ends with the
   // team's barrier, if there is anything to do.
-  template <typename Count, typename Run>
-  void EachOfAll(const Count& count, const Run& run) {
+  template <typename Count, typename Begin, typename Run, typename Finish>
+  void EachOfAll(const Count& count, const Begin& begin_sequence, const Run& run,
+                 const Finish& finish) {
     int64_t total = 0;
     for (const SequenceRows& rows : step_.sequences) total += count(PlanOf(rows));
     if (total == 0) return;
     auto next = step_.sequences.begin();
     int64_t first = 0, last = 0;  // of the sequence at hand
     SequenceWork work = {};
-    team_.EachFromOwn(member_, total, 1, [&](int64_t begin, int64_t end) {
-      if (begin < first) {
-        next = step_.sequences.begin();
-        first = last = 0;
-      }
-      while (begin < end) {
-        if (begin >= last) {
-          for (; begin >= last; ++next) {
-            first = last;
-            last += count(PlanOf(*next));
+    team_.EachFromOwn(
+        member_, total, 1,
+        [&](int64_t begin, int64_t end) {
+          if (begin < first) {
+            next = step_.sequences.begin();
+            first = last = 0;
           }
-          Bind(*std::prev(next), &work);
-        }
-        const int64_t stop = std::min(end, last);
-        run(work, static_cast<int32_t>(begin - first), static_cast<int32_t>(stop - first));
-        begin = stop;
-      }
-    });
+          while (begin < end) {
+            if (begin >= last) {
+              for (; begin >= last; ++next) {
+                first = last;
+                last += count(PlanOf(*next));
+              }
+              Bind(*std::prev(next), &work);
+              begin_sequence(work);
+            }
+            const int64_t stop = std::min(end, last);
+            run(work, static_cast<int32_t>(begin - first), static_cast<int32_t>(stop - first));
+            begin = stop;
+          }
+        },
+        finish);
   }
 
   void UpProjectValues() {

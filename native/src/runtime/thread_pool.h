@@ -51,12 +51,14 @@ class Team {
   // like this, and takes half of what is left of it at a time, from its beginning; then from the
   // ends of others' parts, so that members of unequal speed end together (work stealing, Blumofe
   // and Leiserson 1999). Claims thus stay in a member's own cache, and neighbouring ranges with one
-  // member. Ranges start at multiples of `least`.
-  template <typename Fn>
-  void EachFromOwn(int member, int64_t n, int64_t least, Fn&& fn) {
+  // member. Ranges start at multiples of `least`. A member calls finish() after its last.
+  template <typename Fn, typename Finish = void (*)()>
+  void EachFromOwn(
+      int member, int64_t n, int64_t least, Fn&& fn, Finish&& finish = [] {}) {
     assert(least > 0);
     if (size_ == 1) {
       if (n > 0) fn(int64_t{0}, n);
+      finish();
       return;
     }
     const Pieces pieces(n, least, phase_.Load());
@@ -66,6 +68,7 @@ class Team {
         fn(range.begin * pieces.length, std::min(n, range.end * pieces.length));
       }
     }
+    finish();
     Meet();
   }
   // fn() on one member, the first to come, then a barrier.

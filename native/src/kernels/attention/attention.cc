@@ -303,29 +303,62 @@ void WalkTiles(Task& task) {
   });
 }
 
-// Results, or with several splits partial ones, from the scratch rows to where they belong.
-void Deliver(const AttentionPlan& plan, const Task& task, int32_t split, void* partials) {
-  const AttentionParams& p = task.params;
-  const TaskScratch& s = task.scratch;
+// call(m, kv_head, head, query) for the task's rows.
+template <typename Call>
+void ForEachRow(const Task& task, const Call& call) {
   int64_t m = 0;
   for (int32_t g = task.head_begin; g < task.head_end; ++g) {
-    const int32_t length = plan.value_length > 0 ? plan.value_length : p.layout->value_length(g);
     for (int32_t h = g * task.heads_per_kv(); h < (g + 1) * task.heads_per_kv(); ++h) {
-      for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) {
-        const float* sums = s.sums + m * s.sums_stride;
-        if (plan.context_splits == 1) {
-          float* out = p.out + i * p.out_stride + h * p.out_head_stride;
-          const float share = 1.0f / s.totals[m];
-          for (int32_t e = 0; e < length; ++e) out[e] = sums[e] * share;
-          continue;
-        }
-        float* partial = static_cast<float*>(partials) + PartialRow(plan, p, split, i, h);
-        partial[0] = s.maxima[m];
-        partial[1] = s.totals[m];
-        if (task.token_begin < task.token_end) std::copy_n(sums, length, partial + kPartialHeader);
-      }
+      for (int32_t i = task.query_begin; i < task.query_end; ++i, ++m) call(m, g, h, i);
     }
   }
+}
+
+int32_t ValueLength(const AttentionPlan& plan, const Task& task, int32_t kv_head) {
+  return plan.value_length > 0 ? plan.value_length : task.params.layout->value_length(kv_head);
+}
+
+// The rows of a node of the tree of splits, of the `depth`th that waits.
+TaskScratch RowsAt(TaskScratch s, int64_t plan_rows, int32_t depth) {
+  s.sums += depth * plan_rows * s.sums_stride;
+  s.maxima += depth * plan_rows;
+  s.totals += depth * plan_rows;
+  return s;
+}
+
+// Results, or with several splits a node's partial ones, from the scratch rows to where they
+// belong.
+void Deliver(const AttentionPlan& plan, const Task& task, const TaskScratch& s,
+             const SplitNode& node, void* partials) {
+  const AttentionParams& p = task.params;
+  ForEachRow(task, [&](int64_t m, int32_t g, int32_t h, int32_t i) {
+    const int32_t length = ValueLength(plan, task, g);
+    const float* sums = s.sums + m * s.sums_stride;
+    if (plan.context_splits == 1) {
+      float* out = p.out + i * p.out_stride + h * p.out_head_stride;
+      const float share = 1.0f / s.totals[m];
+      for (int32_t e = 0; e < length; ++e) out[e] = sums[e] * share;
+      return;
+    }
+    float* partial = static_cast<float*>(partials) + PartialRow(plan, p, node.begin, i, h);
+    partial[0] = s.maxima[m];
+    partial[1] = s.totals[m];
+    partial[kPartialLevel] = static_cast<float>(node.level);
+    std::copy_n(sums, length, partial + kPartialHeader);
+  });
+}
+
+// left becomes its parent.
+void MergeNodes(const AttentionPlan& plan, const Task& task, const TaskScratch& left,
+                const TaskScratch& right) {
+  ForEachRow(task, [&](int64_t m, int32_t g, int32_t, int32_t) {
+    float* sums = left.sums + m * left.sums_stride;
+    const SplitResult merged =
+        MergeSplits({left.maxima[m], left.totals[m]}, sums, {right.maxima[m], right.totals[m]},
+                    right.sums + m * right.sums_stride, ValueLength(plan, task, g), sums);
+    left.maxima[m] = merged.maximum;
+    left.totals[m] = merged.total;
+  });
 }
 
 // Which KV heads and queries.
@@ -335,8 +368,6 @@ void SetBlock(const AttentionPlan& plan, int32_t block, Task& task) {
   task.query_end = std::min(task.query_begin + plan.query_block, task.params.queries);
   task.head_begin = block % plan.head_blocks * kv_heads;
   task.head_end = task.head_begin + kv_heads;
-  PointAtQueries(task);
-  QuantizeQueries(task);
 }
 
 // Which tokens, of those that the block's queries read.
@@ -357,27 +388,63 @@ static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task nee
 
 }  // namespace
 
-void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
-                       void* scratch) {
+namespace {
+
+int64_t PlanRows(const AttentionPlan& plan, const AttentionParams& params) {
+  return int64_t{plan.query_block} * (params.layout->heads / plan.head_blocks);
+}
+
+// Of `block`, or where that is negative of none yet.
+Task MakeTask(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+              const ExpandedParams* expanded, int32_t block, void* scratch) {
   Task task{GetAttentionTileKernels(isa), params, expanded, {}, 0, 0, 0, 0, 0, 0};
-  const int64_t rows = int64_t{plan.query_block} * (params.layout->heads / plan.head_blocks);
-  TaskScratch::Carve(*params.layout, expanded, rows, static_cast<uint8_t*>(scratch), &task.scratch);
+  TaskScratch::Carve(*params.layout, expanded, PlanRows(plan, params),
+                     MostSplitLevels(plan.context_splits), static_cast<uint8_t*>(scratch),
+                     &task.scratch);
+  if (block >= 0) SetBlock(plan, block, task);
+  return task;
+}
+
+}  // namespace
+
+void AttentionTasks::Run(int32_t begin, int32_t end) {
+  const int64_t rows = PlanRows(plan_, params_);
+  Task task = MakeTask(isa_, plan_, params_, expanded_, block_, scratch_);
+  const TaskScratch first = task.scratch;
   for (int32_t index = begin; index < end; ++index) {
     // Splits of a block are neighbours, then head blocks, so that tasks that run side by side share
     // queries.
-    const int32_t block = index / plan.context_splits, split = index % plan.context_splits;
-    if (index == begin || split == 0) SetBlock(plan, block, task);
-    SetSplit(plan, split, task);
+    const int32_t block = index / plan_.context_splits, split = index % plan_.context_splits;
+    if (block != block_ || split != next_split_) Finish();
+    if (block != block_) {
+      SetBlock(plan_, block, task);
+      PointAtQueries(task);
+      QuantizeQueries(task);
+      block_ = block;
+    }
+    SetSplit(plan_, split, task);
+    task.scratch = RowsAt(first, rows, depth_);
     WalkTiles(task);
-    Deliver(plan, task, split, partials);
+    task.scratch = first;
+    nodes_[depth_++] = {split, 0};
+    while (depth_ > 1 && nodes_[depth_ - 1].Completes(nodes_[depth_ - 2])) {
+      MergeNodes(plan_, task, RowsAt(first, rows, depth_ - 2), RowsAt(first, rows, depth_ - 1));
+      --depth_;
+      ++nodes_[depth_ - 1].level;
+    }
+    next_split_ = split + 1;
+    // A right one waits for nobody: its left sibling is another's.
+    if (next_split_ == plan_.context_splits || nodes_[depth_ - 1].is_right()) Finish();
   }
 }
 
-void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
-                       void* scratch) {
-  RunAttentionTasks(ChosenIsa().isa, plan, params, expanded, begin, end, partials, scratch);
+void AttentionTasks::Finish() {
+  if (depth_ == 0) return;
+  const Task task = MakeTask(isa_, plan_, params_, expanded_, block_, scratch_);
+  const int64_t rows = PlanRows(plan_, params_);
+  for (; depth_ > 0; --depth_) {
+    Deliver(plan_, task, RowsAt(task.scratch, rows, depth_ - 1), nodes_[depth_ - 1], partials_);
+  }
 }
 
 }  // namespace mla

@@ -11,6 +11,7 @@
 
 #include "cache/cache_view.h"
 #include "cache/layout.h"
+#include "kernels/attention/splits.h"
 #include "kernels/isa.h"
 #include "tensor/types.h"
 
@@ -51,9 +52,9 @@ struct ExpandedParams {
 
 // The work is a number of independent tasks, and a merge of independent rows after all of them:
 //   plan = PlanAttention(...);
-//   RunAttentionTasks(plan, params, expanded, begin, end, partials, scratch) for parts of [0,
-//   plan.tasks), any thread; barrier; MergeAttention(plan, params, r, partials) for r in [0,
-//   plan.merge_rows).
+//   AttentionTasks tasks(plan, params, expanded, partials, scratch), one for each thread;
+//   tasks.Run(begin, end) for parts of [0, plan.tasks), any thread; each tasks.Finish(); barrier;
+//   MergeAttention(plan, params, r, partials, scratch) for r in [0, plan.merge_rows).
 // partials (plan.partial_bytes) are of all tasks, scratch (plan.scratch_bytes) is the running
 // thread's own; both 64-byte aligned. The split depends on the shape alone, never on the number of
 // threads or on what else runs beside it, so that results do not either.
@@ -76,23 +77,50 @@ struct AttentionPlan {
 // expanded null: absorbed. Of one shape, a later `first` never needs less memory.
 AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t queries,
                             const ExpandedParams* expanded);
-// Tasks [begin, end). Neighbours share their preparation; results do not depend on how tasks are
-// grouped.
-void RunAttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
-                       void* scratch);
+
+// One thread's share of the tasks. Neighbours share their preparation and leave one partial result;
+// results do not depend on how tasks are shared out. Everything passed must outlive it.
+class AttentionTasks {
+ public:
+  AttentionTasks(const AttentionPlan& plan, const AttentionParams& params,
+                 const ExpandedParams* expanded, void* partials, void* scratch)
+      : AttentionTasks(ChosenIsa().isa, plan, params, expanded, partials, scratch) {}
+  // For tests and benchmarks: with a given implementation.
+  AttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
+                 const ExpandedParams* expanded, void* partials, void* scratch)
+      : isa_(isa),
+        plan_(plan),
+        params_(params),
+        expanded_(expanded),
+        partials_(partials),
+        scratch_(scratch) {}
+
+  // Tasks [begin, end).
+  void Run(int32_t begin, int32_t end);
+  // Delivers what waits for neighbours that did not come.
+  void Finish();
+
+ private:
+  const Isa isa_;
+  const AttentionPlan& plan_;
+  const AttentionParams& params_;
+  const ExpandedParams* const expanded_;
+  void* const partials_;
+  void* const scratch_;
+  int32_t block_ = -1;      // of the task before: its queries are prepared
+  int32_t next_split_ = 0;  // the one's behind it
+  int32_t depth_ = 0;       // of nodes_, in ascending order, each smaller than the last
+  SplitNode nodes_[MostSplitLevels(INT32_MAX)];
+};
+
+// scratch as for tasks.
 void MergeAttention(const AttentionPlan& plan, const AttentionParams& params, int32_t row,
-                    const void* partials);
+                    const void* partials, void* scratch);
 
 // Counted multiply-adds of both forms for a prompt chunk; the cheaper one is what `auto` takes. So
 // many queries share an up-projected context; 0: as PlanAttention has it.
 bool ExpandedIsCheaper(const LayerLayout& layout, int32_t first, int32_t queries, int32_t nope_dim,
                        int32_t value_dim, int32_t query_block = 0);
-
-// For tests and `MLA_ISA`: the same with a given implementation.
-void RunAttentionTasks(Isa isa, const AttentionPlan& plan, const AttentionParams& params,
-                       const ExpandedParams* expanded, int32_t begin, int32_t end, void* partials,
-                       void* scratch);
 
 // The formula in plain loops and double precision over the cached rows, written to params.out.
 void AttentionReference(const AttentionParams& params, const ExpandedParams* expanded);

@@ -86,8 +86,12 @@ void Run(benchmark::State& state, const LayerLayout& layout, const Options& opti
   const Bytes partials = Scratch(plan.partial_bytes), scratch = Scratch(plan.scratch_bytes);
   for (auto _ : state) {
     params.cache = &layers.Next();
-    RunAttentionTasks(isa, plan, params, nullptr, 0, plan.tasks, partials.get(), scratch.get());
-    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, params, r, partials.get());
+    AttentionTasks tasks(isa, plan, params, nullptr, partials.get(), scratch.get());
+    tasks.Run(0, plan.tasks);
+    tasks.Finish();
+    for (int32_t r = 0; r < plan.merge_rows; ++r) {
+      MergeAttention(plan, params, r, partials.get(), scratch.get());
+    }
     benchmark::ClobberMemory();
   }
   const double bytes =

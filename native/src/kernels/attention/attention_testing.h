@@ -152,9 +152,9 @@ class Problem {
 
   int64_t out_size() const { return params.out_stride * params.queries; }
 
-  // All tasks in order, or backwards, by `members` that take turns.
+  // All tasks in order, or backwards, by `members` that take turns of 1 to `together`.
   std::vector<float> Run(Isa isa, const ExpandedParams* expanded, int members = 1,
-                         bool backwards = false) const {
+                         bool backwards = false, int32_t together = 1) const {
     std::vector<float> out(static_cast<size_t>(out_size()), kUnwritten);
     AttentionParams p = params;
     p.out = out.data();
@@ -162,12 +162,21 @@ class Problem {
     const Bytes partials = Scratch(plan.partial_bytes);
     std::vector<Bytes> scratch;
     for (int m = 0; m < members; ++m) scratch.push_back(Scratch(plan.scratch_bytes));
-    for (int32_t t = 0; t < plan.tasks; ++t) {
-      const int32_t task = backwards ? plan.tasks - 1 - t : t;
-      RunAttentionTasks(isa, plan, p, expanded, task, task + 1, partials.get(),
-                        scratch[static_cast<size_t>(t % members)].get());
+    std::vector<AttentionTasks> tasks;
+    for (const Bytes& own : scratch) {
+      tasks.emplace_back(isa, plan, p, expanded, partials.get(), own.get());
     }
-    for (int32_t r = 0; r < plan.merge_rows; ++r) MergeAttention(plan, p, r, partials.get());
+    int32_t run = 0;
+    for (int32_t turn = 0; run < plan.tasks; ++turn) {
+      const int32_t some = std::min(1 + turn % together, plan.tasks - run);
+      const int32_t begin = backwards ? plan.tasks - run - some : run;
+      tasks[static_cast<size_t>(turn % members)].Run(begin, begin + some);
+      run += some;
+    }
+    for (AttentionTasks& some : tasks) some.Finish();
+    for (int32_t r = 0; r < plan.merge_rows; ++r) {
+      MergeAttention(plan, p, r, partials.get(), scratch[0].get());
+    }
     return out;
   }
 

@@ -5,6 +5,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/packed_query.h"
 #include "kernels/attention/rounding.h"
+#include "kernels/attention/splits.h"
 #include "kernels/attention/task.h"
 
 namespace mla {
@@ -89,7 +90,7 @@ int32_t LongestValue(const LayerLayout& layout, const ExpandedParams* expanded) 
 }
 
 int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expanded, int64_t rows,
-                           uint8_t* base, TaskScratch* scratch) {
+                           int64_t levels, uint8_t* base, TaskScratch* scratch) {
   int64_t at = 0;
   auto take = [&](auto** pointer, int64_t count) {
     *pointer = base == nullptr
@@ -106,9 +107,9 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
   take(&scratch->packed_rope, rows * scratch->packed_rope_stride);
   take(&scratch->packed_other, rows * scratch->packed_other_stride);
   take(&scratch->scores, rows * kTileTokens);
-  take(&scratch->sums, rows * scratch->sums_stride);
-  take(&scratch->maxima, rows);
-  take(&scratch->totals, rows);
+  take(&scratch->sums, levels * rows * scratch->sums_stride);
+  take(&scratch->maxima, levels * rows);
+  take(&scratch->totals, levels * rows);
   take(&scratch->blends, rows);
   if (expanded == nullptr) return at;
   scratch->latents_stride =
@@ -143,7 +144,10 @@ AttentionPlan PlanAttention(const LayerLayout& layout, int32_t first, int32_t qu
   }
   TaskScratch counted;
   const int64_t rows = int64_t{plan.query_block} * (layout.heads / plan.head_blocks);
-  plan.scratch_bytes = TaskScratch::Carve(layout, expanded, rows, nullptr, &counted);
+  const int64_t levels = MostSplitLevels(plan.context_splits);
+  plan.scratch_bytes = std::max(
+      TaskScratch::Carve(layout, expanded, rows, levels, nullptr, &counted),
+      RoundUp<int64_t>(levels * plan.partial_floats * static_cast<int64_t>(sizeof(float)), 64));
   return plan;
 }
 

@@ -24,11 +24,13 @@ struct TaskScratch {
   uint8_t* packed_other;
   int64_t packed_other_stride;
   float* scores;  // [rows][kTileTokens]
-  float* sums;    // [rows][sums_stride]
+  // Results of the split at hand, and of nodes of the tree of splits that wait for their right
+  // siblings (splits.h): [levels] of each.
+  float* sums;  // [rows][sums_stride]
   int64_t sums_stride;
-  float* maxima;   // [rows] logarithms to base 2
-  float* totals;   // [rows]
-  Blend* blends;   // [rows]
+  float* maxima;  // [rows] logarithms to base 2
+  float* totals;  // [rows]
+  Blend* blends;  // [rows], of the tile at hand
   // Expanded form, a tile each: a latent segment as floats, the rows' pointers, and what it is
   // up-projected to.
   float* latents;
@@ -42,12 +44,14 @@ struct TaskScratch {
   // Fills the pointers from `base` (null: only counts) and returns the bytes taken, a multiple
   // of 64.
   static int64_t Carve(const LayerLayout& layout, const ExpandedParams* expanded, int64_t rows,
-                       uint8_t* base, TaskScratch* scratch);
+                       int64_t levels, uint8_t* base, TaskScratch* scratch);
 };
 
-// A row of partial results, partial_floats long, of (split, query, head): maximum, total, then from
-// kPartialHeader on the weighted sum. Where it starts, in floats.
+// A row of partial results, partial_floats long, of (a node's first split, query, head): maximum,
+// total, the node's level, then from kPartialHeader on the weighted sum. Where it starts, in
+// floats.
 inline constexpr int64_t kPartialHeader = 16;
+inline constexpr int64_t kPartialLevel = 2;
 
 inline int64_t PartialRow(const AttentionPlan& plan, const AttentionParams& params, int64_t split,
                           int64_t query, int64_t head) {
