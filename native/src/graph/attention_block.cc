@@ -39,6 +39,7 @@ class Block {
         // Every member compares the same two lists, so all of them decide alike.
         new_angles_(previous == nullptr || previous->attention.frequencies != a_.frequencies),
         expanded_(PlanOf(step.sequences[0]).expanded),
+        merges_alone_(rows.one() && IsLittleToMerge(PlanOf(step.sequences[0]), team.size())),
         rows_(rows),
         team_(team),
         member_(member),
@@ -48,21 +49,28 @@ class Block {
     if (!Project()) return false;
     if (layout_.key_scalar) ReconstructKeys();
     step_.Begin(Operation::kRopeAppend, member_);
-    rows_.Each(team_, kRowsAtOnce, [this](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) FinishRow(i);
-    });
-    rows_.Meet(team_);
-    if (rows_.own() && step_.stop.load()) return false;
-    if (!expanded_ && !a_.k_up.empty()) AbsorbQueries();
+    const bool absorbs = !expanded_ && !a_.k_up.empty();
+    // What is absorbed of a single row nobody rotates: the others begin with it meanwhile.
+    const bool absorbs_meanwhile = rows_.one() && absorbs && !NormsHeads();
+    if (!absorbs_meanwhile) {
+      rows_.EachOnce(team_, kRowsAtOnce, [this](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) FinishRow(i);
+      });
+      rows_.Meet(team_);
+    } else if (member_ == 0) {
+      FinishRow(0);
+    }
+    if (absorbs) AbsorbQueries();
+    if (rows_.apart() && step_.stop.load()) return false;
     Attend();
-    if (!expanded_ && !a_.v_up.empty()) UpProjectValues();
+    if (HasValuesToProject()) UpProjectValues();
     step_.Begin(Operation::kNorm, member_);
     const int64_t first = rows_.begin();
-    PreparedInput input = rows_.Input(w_.prepared, w_.widest, step_.activations, a_.output.w.cols);
+    PreparedInput input = rows_.Input(w_, step_.activations, a_.output.w.cols);
     input.Plan(a_.output);
+    const float* attended = HasValuesToProject() ? w_.attended : Attended();
     rows_.Each(team_, kRowsAtOnce, [&](int64_t begin, int64_t end) {
-      input.Fill(w_.attended + first * AttendedStride(), AttendedStride(), begin - first,
-                 end - first);
+      input.Fill(attended + first * AttendedStride(), AttendedStride(), begin - first, end - first);
     });
     step_.Begin(Operation::kOutputProjection, member_);
     MatmulBatch batch;
@@ -92,18 +100,19 @@ class Block {
     const bool whole = a_.norms_whole_heads();
     const int64_t d = shape_.embedding, stride = a_.input_length;
     const int64_t first = rows_.begin();
-    PreparedInput input = rows_.Input(w_.prepared, w_.widest, step_.activations, d);
+    float* const normed = rows_.Normed(w_);
+    PreparedInput input = rows_.Input(w_, step_.activations, d);
     input.Plan(a_.q);
     input.Plan(whole ? a_.k_in : a_.k_rope);
     if (!whole) PlanLatent(input);
     rows_.Each(team_, kRowsAtOnce, [&](int64_t begin, int64_t end) {
-      if (begin == 0) step_.stop.store(step_.IsCancelled());
+      if (begin == 0 && (!rows_.one() || member_ == 0)) step_.stop.store(step_.IsCancelled());
       RmsNorm(w_.hidden + begin * d, d, weights_.attention_norm, shape_.norm_epsilon,
-              w_.normed + begin * stride, stride, end - begin, d);
-      input.Fill(w_.normed + first * stride, stride, begin - first, end - first);
+              normed + begin * stride, stride, end - begin, d);
+      input.Fill(normed + first * stride, stride, begin - first, end - first);
     });
-    // Of rows of its own a member asks only after it met the one that has row 0.
-    if (!rows_.own() && step_.stop.load()) return false;
+    // Others ask only after they met the member that did.
+    if (!rows_.apart() && step_.stop.load()) return false;
     step_.Begin(Operation::kQkvProjections, member_);
     MatmulBatch batch;
     batch.Add(a_.q, input, rows_.count(), w_.q + first * QueryStride(), QueryStride());
@@ -262,6 +271,19 @@ class Block {
                team_, member_);
   }
 
+  bool NormsHeads() const { return a_.q_norm.weight != nullptr || a_.k_norm.weight != nullptr; }
+  bool HasValuesToProject() const { return !expanded_ && !a_.v_up.empty(); }
+  // What attention gives: latents to be up-projected, or values.
+  float* Attended() const {
+    if (merges_alone_) return w_.own(member_).merged;
+    return HasValuesToProject() ? w_.o_latent : w_.attended;
+  }
+  // Less than it takes to meet: every member does it for itself.
+  bool IsLittleToMerge(const AttentionPlan& plan, int members) const {
+    constexpr int64_t kLittle = 16384;  // floats
+    const int64_t nodes = std::min(plan.context_splits, 4 * members);
+    return plan.context_splits > 1 && plan.merge_rows * plan.partial_floats * nodes <= kLittle;
+  }
   int64_t KeyRank() const { return a_.k_up.rows / layout_.kv_heads; }
   int64_t ValueRank() const { return a_.v_up.cols; }
 
@@ -298,12 +320,11 @@ class Block {
     if (expanded_ || a_.v_up.empty()) {
       p.out_stride = AttendedStride();
       p.out_head_stride = shape_.value_length;
-      p.out = w_.attended + begin * p.out_stride;
     } else {
       p.out_stride = ValueRank() * shape_.heads;
       p.out_head_stride = ValueRank();
-      p.out = w_.o_latent + begin * p.out_stride;
     }
+    p.out = Attended() + begin * p.out_stride;
     work->expanded = ExpandedForm(shape_, a_, q);
     work->form = expanded_ ? &work->expanded : nullptr;
   }
@@ -321,6 +342,14 @@ class Block {
               [&] {
                 if (tasks) tasks->Finish();
               });
+    if (merges_alone_) {
+      SequenceWork work = {};
+      Bind(step_.sequences[0], &work);
+      for (int32_t row = 0; row < work.plan->merge_rows; ++row) {
+        MergeAttention(*work.plan, work.params, row, work.partials, w_.scratch(member_));
+      }
+      return;
+    }
     EachOfAll([](const AttentionPlan& plan) { return plan.merge_rows; }, [](const SequenceWork&) {},
               [this](const SequenceWork& work, int32_t begin, int32_t end) {
                 for (int32_t row = begin; row < end; ++row) {
@@ -370,7 +399,7 @@ class Block {
   void UpProjectValues() {
     step_.Begin(Operation::kHeadProjections, member_);
     HeadMatmul(
-        {a_.v_up, layout_.kv_heads, shape_.group(), n_, w_.o_latent, ValueRank() * shape_.heads,
+        {a_.v_up, layout_.kv_heads, shape_.group(), n_, Attended(), ValueRank() * shape_.heads,
          ValueRank(), w_.attended, AttendedStride(), shape_.value_length},
         team_, member_);
   }
@@ -384,6 +413,7 @@ class Block {
   const LayerLayout& layout_;
   const bool new_angles_;
   const bool expanded_;
+  const bool merges_alone_;
   const RowShare& rows_;
   Team& team_;
   const int member_;

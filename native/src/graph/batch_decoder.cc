@@ -27,7 +27,7 @@ BatchDecoder::BatchDecoder(std::shared_ptr<const Weights> weights, int32_t max_r
                            int32_t threads)
     : weights_(std::move(weights)),
       threads_(threads),
-      workspace_(*weights_, max_rows),
+      workspace_(*weights_, max_rows, threads),
       logits_(int64_t{max_rows} * weights_->shape().vocabulary * 4) {
   // Of the longest sequence that the model allows, so that no step has to grow it.
   int64_t scratch = 0;

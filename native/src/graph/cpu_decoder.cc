@@ -34,7 +34,7 @@ CpuDecoder::CpuDecoder(std::shared_ptr<const Weights> weights, const DecoderOpti
                        std::unique_ptr<LatentCache> cache)
     : Decoder(std::move(weights), options, std::move(cache),
               std::min(kChunkRows, options.context_length)),
-      workspace_(*weights_, chunk_rows_),
+      workspace_(*weights_, chunk_rows_, options_.threads),
       plans_(weights_->layers().size()) {}
 
 std::unique_ptr<Decoder> CpuDecoder::Fork() const {

@@ -12,7 +12,7 @@ namespace {
 
 void Embed(const Step& step, const int32_t* tokens, const RowShare& rows, Team& team) {
   const Matrix& embedding = step.weights.embedding();
-  rows.Each(team, 16, [&](int64_t begin, int64_t end) {
+  rows.EachOnce(team, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       DequantizeRow(embedding.type, embedding.row(tokens[i]),
                     step.workspace.hidden + i * embedding.cols, embedding.cols);
@@ -21,7 +21,7 @@ void Embed(const Step& step, const int32_t* tokens, const RowShare& rows, Team& 
 }
 
 // Whole heads' norms and reconstructed keys read what others have just written.
-bool ReadsAcrossRowsInAttentionAlone(const Weights& weights) {
+bool RowsStayApart(const Weights& weights) {
   return std::none_of(weights.layers().begin(), weights.layers().end(),
                       [](const LayerWeights& layer) {
                         const AttentionWeights& a = layer.attention;
@@ -32,9 +32,7 @@ bool ReadsAcrossRowsInAttentionAlone(const Weights& weights) {
 }  // namespace
 
 bool Forward(const Step& step, const int32_t* tokens, Team& team, int member) {
-  const bool own =
-      RowShare::AreMany(step.rows, team.size()) && ReadsAcrossRowsInAttentionAlone(step.weights);
-  const RowShare rows(step.rows, own, team.size(), member);
+  const RowShare rows(step.rows, RowsStayApart(step.weights), team.size(), member);
   step.Begin(Operation::kEmbedding, member);
   Embed(step, tokens, rows, team);
   const LayerWeights* previous = nullptr;

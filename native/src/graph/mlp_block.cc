@@ -14,13 +14,14 @@ void MlpBlock(const Step& step, const LayerWeights& layer, const RowShare& rows,
   const int64_t first = rows.begin(), n = rows.count();
 
   step.Begin(Operation::kNorm, member);
-  PreparedInput input = rows.Input(w.prepared, w.widest, step.activations, d);
+  float* const normed = rows.Normed(w);
+  PreparedInput input = rows.Input(w, step.activations, d);
   input.Plan(layer.gate);
   input.Plan(layer.up);
   rows.Each(team, kRowsAtOnce, [&](int64_t begin, int64_t end) {
-    RmsNorm(w.hidden + begin * d, d, layer.mlp_norm, shape.norm_epsilon, w.normed + begin * d, d,
+    RmsNorm(w.hidden + begin * d, d, layer.mlp_norm, shape.norm_epsilon, normed + begin * d, d,
             end - begin, d);
-    input.Fill(w.normed + first * d, d, begin - first, end - first);
+    input.Fill(normed + first * d, d, begin - first, end - first);
   });
   step.Begin(Operation::kGateUpProjections, member);
   MatmulBatch gate_up;
@@ -29,11 +30,12 @@ void MlpBlock(const Step& step, const LayerWeights& layer, const RowShare& rows,
   rows.Run(gate_up, team);
 
   step.Begin(Operation::kSwiGlu, member);
-  PreparedInput hidden = rows.Input(w.prepared, w.widest, step.activations, f);
+  float* const gated = rows.Gated(w);
+  PreparedInput hidden = rows.Input(w, step.activations, f);
   hidden.Plan(layer.down);
   rows.Each(team, kRowsAtOnce, [&](int64_t begin, int64_t end) {
-    SwiGlu(w.gate + begin * f, w.up + begin * f, w.gate + begin * f, (end - begin) * f);
-    hidden.Fill(w.gate + first * f, f, begin - first, end - first);
+    SwiGlu(w.gate + begin * f, w.up + begin * f, gated + begin * f, (end - begin) * f);
+    hidden.Fill(gated + first * f, f, begin - first, end - first);
   });
   step.Begin(Operation::kDownProjection, member);
   MatmulBatch down;

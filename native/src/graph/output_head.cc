@@ -2,6 +2,7 @@
 
 #include "graph/matmul_batch.h"
 #include "graph/prepared_input.h"
+#include "graph/row_share.h"
 #include "kernels/logits/logits.h"
 #include "kernels/norm/norm.h"
 
@@ -14,17 +15,20 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
   const int64_t d = shape.embedding;
   const Linear& output = step.weights.output();
   step.Begin(Operation::kNorm, member);
-  PreparedInput input(w.prepared, step.activations, count, d);
+  // Of many, too, rows are everybody's: a vocabulary's weights are more than a few rows pay for.
+  const RowShare rows(count, count == 1, team.size(), member);
+  float* const normed = rows.Normed(w);
+  PreparedInput input = rows.Input(w, step.activations, d);
   input.Plan(output);
-  team.Each(count, RowGrain(count, team.size(), 4), [&](int64_t from, int64_t to) {
+  rows.Each(team, 4, [&](int64_t from, int64_t to) {
     RmsNorm(w.hidden + (begin + from) * d, d, step.weights.output_norm(), shape.norm_epsilon,
-            w.normed + from * d, d, to - from, d);
-    input.Fill(w.normed, d, from, to);
+            normed + from * d, d, to - from, d);
+    input.Fill(normed, d, from, to);
   });
   step.Begin(Operation::kOutputHead, member);
   MatmulBatch batch;
   batch.Add(output, input, count, logits, shape.vocabulary);
-  batch.Run(team, member);
+  rows.Run(batch, team);
 }
 
 float LogProbability(const float* logits, int32_t vocabulary, int32_t token) {

@@ -25,9 +25,23 @@ TEST(RowShare, MembersCoverTheRowsOnce) {
       EXPECT_EQ(end, rows);
     }
   }
-  const RowShare all(100, false, 4, 3);
-  EXPECT_EQ(all.begin(), 0);
-  EXPECT_EQ(all.count(), 100);
+  for (bool apart : {false, true}) {
+    const RowShare all(100, apart, 4, 3);
+    EXPECT_FALSE(all.apart());
+    EXPECT_EQ(all.begin(), 0);
+    EXPECT_EQ(all.count(), 100);
+  }
+}
+
+TEST(RowShare, EveryMemberPreparesASingleRow) {
+  const RowShare one(1, true, 4, 3);
+  EXPECT_TRUE(one.one());
+  EXPECT_TRUE(one.apart());
+  EXPECT_FALSE(one.own());
+  EXPECT_EQ(one.begin(), 0);
+  EXPECT_EQ(one.count(), 1);
+  EXPECT_FALSE(RowShare(1, false, 4, 3).apart());
+  EXPECT_FALSE(RowShare(1, true, 1, 0).apart()) << "nobody to wait for";
 }
 
 // Of the widest rows and of narrower ones, in every form: a member that is an operation ahead must

@@ -9,11 +9,13 @@
 
 namespace mla {
 
+class Arena;
+
 // Rows are tokens of the step; all row-major floats.
 class Workspace {
  public:
-  // Throws std::bad_alloc.
-  Workspace(const Weights& weights, int32_t max_rows);
+  // For teams of so many members at most. Throws std::bad_alloc.
+  Workspace(const Weights& weights, int32_t max_rows, int32_t members);
 
   int32_t max_rows;
   int64_t widest;          // elements of a row of `prepared` at most
@@ -33,6 +35,16 @@ class Workspace {
   float* cos_sin;          // [rows][tables of the layer][R]
   uint8_t* prepared;       // the input of the projection at hand (RowShare::AreaBytes)
   uint8_t* prepared_keys;  // whole keys, the second input of a layer that norms them
+  // A member's own, for steps of one row that each prepares for itself (RowShare::one).
+  struct Own {
+    float* row;         // [widest] normed, or the MLP's gated row
+    float* merged;      // [heads][value rank or d_v]
+    uint8_t* prepared;  // PreparedInput::Bytes(1, widest)
+  };
+  Own own(int member) const {
+    return {own_.row + member * own_floats_, own_.merged + member * own_floats_,
+            own_.prepared + member * own_bytes_};
+  }
 
   int64_t bytes() const { return buffer_.size() + attention_.size(); }
   // For attention's partial results of all sequences and the scratch of each member. Grows only;
@@ -44,6 +56,10 @@ class Workspace {
   }
 
  private:
+  void Lay(const Weights& weights, int32_t members, Arena& arena);
+
+  Own own_;                                 // member 0's
+  int64_t own_floats_ = 0, own_bytes_ = 0;  // from one member's to the next one's
   AlignedBuffer buffer_;
   AlignedBuffer attention_;
   int64_t partial_bytes_ = 0;
