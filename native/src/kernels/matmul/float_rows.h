@@ -75,19 +75,27 @@ void MultiplyBlock(const MatmulParams& p, int64_t row, int64_t column) {
   }
 }
 
+// The last columns, kCols at most.
+template <typename Simd, typename Read, int kRows, int kCols, bool kFetch>
+void MultiplyLast(const MatmulParams& p, int64_t row, int64_t begin, int64_t end) {
+  if (end - begin == kCols) {
+    MultiplyBlock<Simd, Read, kRows, kCols, kFetch>(p, row, begin);
+  } else if constexpr (kCols > 1) {
+    MultiplyLast<Simd, Read, kRows, kCols - 1, kFetch>(p, row, begin, end);
+  }
+}
+
 template <typename Simd, typename Read, int kRows>
 void MultiplyRows(const MatmulParams& p, int64_t row, int64_t begin, int64_t end) {
-  int64_t c = begin;
-  if (end - c >= Simd::kCols) {
-    MultiplyBlock<Simd, Read, kRows, Simd::kCols, true>(p, row, c);
-    c += Simd::kCols;
-  } else if (c < end) {
-    MultiplyBlock<Simd, Read, kRows, 1, true>(p, row, c++);
+  constexpr int kCols = Simd::kCols;
+  if (end - begin < kCols) {
+    MultiplyLast<Simd, Read, kRows, kCols - 1, true>(p, row, begin, end);
+    return;
   }
-  for (; c + Simd::kCols <= end; c += Simd::kCols) {
-    MultiplyBlock<Simd, Read, kRows, Simd::kCols, false>(p, row, c);
-  }
-  for (; c < end; ++c) MultiplyBlock<Simd, Read, kRows, 1, false>(p, row, c);
+  MultiplyBlock<Simd, Read, kRows, kCols, true>(p, row, begin);
+  int64_t c = begin + kCols;
+  for (; c + kCols <= end; c += kCols) MultiplyBlock<Simd, Read, kRows, kCols, false>(p, row, c);
+  MultiplyLast<Simd, Read, kRows, kCols - 1, false>(p, row, c, end);
 }
 
 template <typename Simd, typename Read>

@@ -125,6 +125,7 @@ class Panel {
     const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);
   }
+  void PrefetchResults(const MatmulParams&, int64_t) const {}
   // Rows of the file's layout are not worth it.
   const uint8_t* Stream(int64_t, int64_t) const { return nullptr; }
 
@@ -186,6 +187,10 @@ class PackedPanel {
     const uint8_t* ahead = rows_.words + t * kShare + kAhead;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(ahead + o);
   }
+  // The next panel's: of logits each is a line of its own that no cache holds.
+  void PrefetchResults(const MatmulParams& p, int64_t column) const {
+    __builtin_prefetch(p.y + column * p.y_stride + first_ + kRows, 1);
+  }
   // From where on a block of this panel, or of one so many panels behind it, is read.
   const uint8_t* Stream(int64_t panels, int64_t block) const {
     return data_ + (panels * blocks_ + block) * Read::kBytes * kRows;
@@ -230,6 +235,7 @@ void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel
   for (int c = 0; c < kCols; ++c) {
     x[c] = static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles;
     sums[0][c] = Simd::Zero();
+    if constexpr (kCols > 1) panel->PrefetchResults(p, column + c);
   }
   for (int64_t b = 0; b < row_tiles / Read::kTiles; ++b) {
     panel->Begin(b);
