@@ -99,7 +99,6 @@ template <class V, bool kBytes, int kRows, int kVectors, int kSteps>
 
 // Where sums of a group's elements belong: before * out + tile * (unit * sum + middle).
 struct SumsPlace {
-  float unit;
   const Blend* blends;  // null: out = unit * sum + middle
   int32_t length;       // elements
   float* out;
@@ -113,7 +112,7 @@ template <class V, int kRows, int kVectors>
   using Reg = typename V::Reg;
   const auto part = [&](int m, Reg sum) {
     const float tile = place.blends == nullptr ? 1.0f : place.blends[m].tile;
-    return V::MulAdd(V::Set1(tile * place.unit), sum, V::Set1(tile * weights[m].middle));
+    return V::MulAdd(V::Set1(tile * weights[m].unit), sum, V::Set1(tile * weights[m].middle));
   };
   if (place.length >= kVectors * V::kLanes && place.blends != nullptr) {
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
@@ -287,9 +286,9 @@ inline void ForEachStrips(const SumsPlace& group, const Sum& sum) {
 // Groups outside: a group of the tile is expanded once for all rows.
 template <class V, int kFields, bool kBytes>
 void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                      const Blend* blends, int32_t n, float* out, int64_t out_stride) {
+                      const Blend* blends, int32_t n, bool whole, float* out, int64_t out_stride) {
   for (int32_t g = 0; g < rows.format.groups(); ++g) {
-    GroupNumbers<V, kFields, kBytes> numbers(rows, g);
+    const GroupNumbers<V, kFields, kBytes> numbers(rows, g);
     const int32_t begin = g * rows.format.group, left = rows.format.length - begin;
     const int32_t length = left < rows.format.group ? left : rows.format.group;
     if (numbers.IsUneven()) {
@@ -297,17 +296,15 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
                                            out + begin, out_stride);
       continue;
     }
-    const float unit = numbers.Unit();
-    numbers.InUnits();
     // call(Constant<rows>(), their weights, place) for blocks of rows.
     const auto in_blocks = [&](const auto& call) {
       InRowBlocks<V::kPackedRows>(n, [&](int32_t first, auto block) {
         constexpr int kRows = decltype(block)::value;
         GroupWeights group[kRows];
         RoundWeights<V, kFields, kBytes, kRows>(weights + first * weights_stride, weights_stride,
-                                                numbers, group);
+                                                whole, numbers, group);
         call(block, group,
-             SumsPlace{unit, blends == nullptr ? nullptr : blends + first, length,
+             SumsPlace{blends == nullptr ? nullptr : blends + first, length,
                        out + first * out_stride + begin, out_stride});
       });
     };

@@ -88,14 +88,29 @@ struct GroupNumbers {
     return largest * static_cast<float>(count) > kMost * total;
   }
 
-  // What a step of the weights is: NaN where a scale is not finite.
-  float Unit() const { return largest * (1.0f / kMostWeight<kBytes>)+0.0f * total; }
-
-  // scales to multiples of a unit; to zeros where all are.
-  void InUnits() {
-    const typename V::Reg by = V::Set1(kMostWeight<kBytes> / (largest > 1e-30f ? largest : 1e-30f));
+  // The largest scale of the tokens that a row sees: those with weight.
+  float LargestSeen(const float* weights) const {
+    typename V::Reg most = V::Zero();
     for (int32_t t = 0; t < count; t += V::kLanes) {
-      V::Store(V::Mul(V::Load(scales + t), by), scales + t);
+      most = V::Max(most, V::WherePositive(V::Load(weights + t), V::Load(scales + t)));
+    }
+    return V::Largest(most);
+  }
+
+  // What a step of weights is of which the largest is given: NaN where a scale is not finite.
+  float Unit(float largest_weight) const {
+    return largest_weight * (1.0f / kMostWeight<kBytes>)+0.0f * total;
+  }
+  // Such steps in 1.
+  static float UnitsIn(float largest_weight) {
+    return kMostWeight<kBytes> / (largest_weight > 1e-30f ? largest_weight : 1e-30f);
+  }
+
+  // Scales as multiples of that; zeros where all are.
+  void InUnits(float largest_scale, float* out) const {
+    const typename V::Reg by = V::Set1(UnitsIn(largest_scale));
+    for (int32_t t = 0; t < count; t += V::kLanes) {
+      V::Store(V::Mul(V::Load(scales + t), by), out + t);
     }
   }
 
@@ -109,7 +124,8 @@ struct GroupNumbers {
 struct GroupWeights {
   alignas(4) uint8_t rounded[2 * kTileTokens];  // weight * scale in units, step by step
   int32_t total;  // of bytes that the sums' start needs (kMiddleInDots)
-  float middle;   // sum of weight * middle
+  float unit;
+  float middle;  // sum of weight * middle
 };
 
 // A vector of weights rounded, in 8 bits, with their dither.
@@ -118,10 +134,12 @@ inline typename V::Int RoundedBytes(typename V::Reg weights, const float* scales
   return V::Truncate(V::MulAdd(weights, V::Load(scales + token), V::Load(kDither + token)));
 }
 
-// Weights of kRows rows, four at most, rounded, and their sums of weight * middle.
+// Weights of kRows rows, four at most, rounded, and their sums of weight * middle. In 8 bits scales
+// are in units; in 15 a row's weight * scale is multiplied by its `by`.
 template <class V, int kFields, bool kBytes, int kRows>
 inline void RoundFourRows(const float* weights, int64_t weights_stride,
-                          const GroupNumbers<V, kFields, kBytes>& numbers, GroupWeights* out) {
+                          const GroupNumbers<V, kFields, kBytes>& numbers, const float* scales,
+                          [[maybe_unused]] const float* by, GroupWeights* out) {
   using Reg = typename V::Reg;
   Reg middles[4];
   [[maybe_unused]] typename V::Int totals[4];
@@ -137,7 +155,7 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
     return weight;
   };
   const auto bytes = [&](int m, int32_t t) {
-    const typename V::Int rounded = RoundedBytes<V>(take(m, t), numbers.scales, t);
+    const typename V::Int rounded = RoundedBytes<V>(take(m, t), scales, t);
     if constexpr (!V::kMixedDots) totals[m] = V::AddInts(totals[m], rounded);
     return rounded;
   };
@@ -146,8 +164,10 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
   if constexpr (kBytes) {
     for (; t + 4 * V::kLanes <= count; t += 4 * V::kLanes) {
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-        V::Store4Bytes(bytes(m, t), bytes(m, t + V::kLanes), bytes(m, t + 2 * V::kLanes),
-                       bytes(m, t + 3 * V::kLanes), out[m].rounded + t);
+        // In this order, as of a tile's end.
+        const auto a = bytes(m, t), b = bytes(m, t + V::kLanes);
+        const auto c = bytes(m, t + 2 * V::kLanes), d = bytes(m, t + 3 * V::kLanes);
+        V::Store4Bytes(a, b, c, d, out[m].rounded + t);
       }
     }
   }
@@ -156,30 +176,82 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
       if constexpr (kBytes) {
         V::StoreBytes(bytes(m, t), out[m].rounded + t);
       } else {
-        V::StoreShorts(V::Mul(take(m, t), V::Load(numbers.scales + t)),
+        V::StoreShorts(V::Mul(V::Mul(take(m, t), V::Load(scales + t)), V::Set1(by[m])),
                        reinterpret_cast<int16_t*>(out[m].rounded) + t);
       }
     }
   }
   float sums[4] = {};
-  if constexpr (kHasMinimum<kFields>)
+  if constexpr (kHasMinimum<kFields>) {
     V::Sum4(middles[0], middles[1], middles[2], middles[3], false, sums);
+  }
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     out[m].middle = sums[m];
     if constexpr (kBytes && !V::kMixedDots) out[m].total = V::SumInts(totals[m]);
   }
 }
 
-// Of kRows rows. Steps follow what each sees alone: tokens without weight, of another query of its
-// chunk or outside its window, change nothing.
+// The largest weight * scale of kRows rows, four at most.
 template <class V, int kFields, bool kBytes, int kRows>
-inline void RoundWeights(const float* weights, int64_t weights_stride,
+inline void MeasureFourRows(const float* weights, int64_t weights_stride,
+                            const GroupNumbers<V, kFields, kBytes>& numbers, float (&largest)[4]) {
+  typename V::Reg most[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) most[m] = V::Zero();
+  for (int32_t t = 0; t < numbers.count; t += V::kLanes) {
+    const typename V::Reg scale = V::Load(numbers.scales + t);
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      most[m] = V::Max(most[m], V::Mul(V::Load(weights + m * weights_stride + t), scale));
+    }
+  }
+  V::Largest4(most[0], most[1], most[2], most[3], largest);
+}
+
+// call(first row, Constant<rows>()) over kRows rows, four at most and equally many at a time.
+template <int kRows, int kFirst = 0, class Call>
+inline void ForEachFourRows(const Call& call) {
+  constexpr int kBlocks = (kRows + 3) / 4, kSome = kRows / kBlocks;
+  call(kFirst, Constant<kSome>());
+  if constexpr (kBlocks > 1) ForEachFourRows<kRows - kSome, kFirst + kSome>(call);
+}
+
+// Of kRows rows. Steps follow what each sees alone: tokens without weight, of another query of its
+// chunk or outside its window, change nothing. In 8 bits the unit is of the largest scale, which
+// all rows of a whole tile share; in 15, whose place is where precision counts, of the largest
+// weight * scale.
+template <class V, int kFields, bool kBytes, int kRows>
+inline void RoundWeights(const float* weights, int64_t stride, bool whole,
                          const GroupNumbers<V, kFields, kBytes>& numbers, GroupWeights* out) {
-  constexpr int kBlocks = (kRows + 3) / 4, kFirst = kRows / kBlocks;
-  RoundFourRows<V, kFields, kBytes, kFirst>(weights, weights_stride, numbers, out);
-  if constexpr (kBlocks > 1) {
-    RoundWeights<V, kFields, kBytes, kRows - kFirst>(weights + kFirst * weights_stride,
-                                                     weights_stride, numbers, out + kFirst);
+  if constexpr (!kBytes) {
+    ForEachFourRows<kRows>([&](int first, auto some) {
+      constexpr int kSome = decltype(some)::value;
+      const float* from = weights + first * stride;
+      float largest[4], by[4];
+      MeasureFourRows<V, kFields, kBytes, kSome>(from, stride, numbers, largest);
+      for (int m = 0; m < kSome; ++m) {
+        by[m] = numbers.UnitsIn(largest[m]);
+        out[first + m].unit = numbers.Unit(largest[m]);
+      }
+      RoundFourRows<V, kFields, kBytes, kSome>(from, stride, numbers, numbers.scales, by,
+                                               out + first);
+    });
+    return;
+  }
+  alignas(64) float scales[kTileTokens];
+  if (whole) {
+    numbers.InUnits(numbers.largest, scales);
+    for (int m = 0; m < kRows; ++m) out[m].unit = numbers.Unit(numbers.largest);
+    ForEachFourRows<kRows>([&](int first, auto some) {
+      RoundFourRows<V, kFields, kBytes, decltype(some)::value>(
+          weights + first * stride, stride, numbers, scales, nullptr, out + first);
+    });
+    return;
+  }
+  for (int m = 0; m < kRows; ++m) {
+    const float* row = weights + m * stride;
+    const float largest = numbers.LargestSeen(row);
+    numbers.InUnits(largest, scales);
+    out[m].unit = numbers.Unit(largest);
+    RoundFourRows<V, kFields, kBytes, 1>(row, stride, numbers, scales, nullptr, out + m);
   }
 }
 
