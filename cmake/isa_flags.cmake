@@ -53,9 +53,10 @@ function(mla_set_isa_flags)
         # Ahead of register allocation GCC moves loads so far up that sums are spilled in the innermost loops.
         set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS "-fno-schedule-insns")
       endif()
-    elseif(file MATCHES "/cache/group_quantizer\\.cc$")
-      # Pages have the same bytes wherever they are written: no product and sum in one operation where arm64 has it.
-      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-ffp-contract=off")
+    endif()
+    if(file MATCHES "/cache/group_quantizer\\.cc$|/kernels/encode/")
+      # Pages have the same bytes wherever they are written: no product and sum in one operation.
+      set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS "-ffp-contract=off")
     endif()
   endforeach()
 endfunction()

@@ -9,6 +9,7 @@
 #include "cache/page.h"
 #include "cache/page_places.h"
 #include "cache/row_codec.h"
+#include "kernels/encode/encode.h"
 
 namespace mla {
 namespace {
@@ -237,21 +238,54 @@ Status LatentCache::ReserveWindow(int32_t rows) {
 
 namespace {
 
-void WriteRow(const RowArray& array, uint8_t* page, int64_t slot, const float* values) {
-  EncodeRow(array.format, values, page + array.values + slot * array.format.stride,
-            reinterpret_cast<uint16_t*>(page + array.scales) + slot);
+// Neighbouring tokens of a page, their values so many floats apart.
+struct TokenRows {
+  int64_t slot;  // of the first
+  int32_t count;
+  const float* values;
+  int64_t stride;
+};
+
+void WriteRows(const RowArray& array, uint8_t* page, const TokenRows& tokens) {
+  const RowFormat& format = array.format;
+  uint8_t* row = page + array.values + tokens.slot * format.stride;
+  uint16_t* scales = reinterpret_cast<uint16_t*>(page + array.scales) + tokens.slot;
+  if (format.packed() && tokens.count > 1) {
+    GetEncodeKernels().pack(format, tokens.values, tokens.stride, tokens.count, row, scales);
+    return;
+  }
+  for (int32_t t = 0; t < tokens.count; ++t, row += format.stride, ++scales) {
+    const float* values = tokens.values + t * tokens.stride;
+    if (format.type == CacheType::kF16) {
+      GetEncodeKernels().to_halves(values, format.length, reinterpret_cast<uint16_t*>(row));
+    } else {
+      EncodeRow(format, values, row, scales);
+    }
+  }
 }
 
-// All rows of one token.
-void WriteToken(const PagedRows& rows, const LayerLayout& layout, int32_t position,
-                const float* rope, const float* latent) {
-  uint8_t* page = rows.owned[static_cast<size_t>(position / kPageTokens)].get();
-  const int64_t slot = position % kPageTokens;
+// What is written of some tokens.
+struct Tokens {
+  int32_t first, count;
+  const float* rope;
+  int64_t rope_stride;
+  const float* latent;
+  int64_t latent_stride;
+};
+
+// All rows of tokens of one page.
+void WriteTokens(const PagedRows& rows, const LayerLayout& layout, const Tokens& tokens) {
+  uint8_t* page = rows.owned[static_cast<size_t>(tokens.first / kPageTokens)].get();
+  const int64_t slot = tokens.first % kPageTokens;
   for (size_t g = 0; g < rows.places.rope.size(); ++g) {
-    WriteRow(rows.places.rope[g], page, slot, rope + static_cast<int64_t>(g) * layout.rope_dim);
+    WriteRows(rows.places.rope[g], page,
+              {slot, tokens.count, tokens.rope + static_cast<int64_t>(g) * layout.rope_dim,
+               tokens.rope_stride});
   }
   for (size_t s = 0; s < rows.places.latent.size(); ++s) {
-    WriteRow(rows.places.latent[s], page, slot, latent + layout.segments[s].offset);
+    WriteRows(
+        rows.places.latent[s], page,
+        {slot, tokens.count, tokens.latent + layout.segments[s].offset, tokens.latent_stride});
   }
 }
 
@@ -262,14 +296,23 @@ void LatentCache::Write(int32_t layer, int32_t first, int32_t n, const float* ro
                         const float* scalars, int64_t scalars_stride) {
   const State::Layer& to = state_->layers[static_cast<size_t>(layer)];
   assert(PagesFor(int64_t{first} + n) <= to.rows.count());
+  for (int32_t done = 0; done < n;) {
+    const int32_t position = first + done;
+    const int32_t some = std::min({n - done, kEncodedTokens, kPageTokens - position % kPageTokens});
+    Tokens tokens = {
+        position,     some, rope + done * rope_stride, rope_stride, latent + done * latent_stride,
+        latent_stride};
+    WriteTokens(to.rows, to.layout, tokens);
+    if (state_->options.residual > 0) WriteTokens(to.exact, to.layout, tokens);
+    if (position < state_->options.sink) {
+      tokens.count = std::min(some, state_->options.sink - position);
+      WriteTokens(to.first, to.layout, tokens);
+    }
+    done += some;
+  }
+  if (!to.layout.key_scalar) return;
   for (int32_t i = 0; i < n; ++i) {
     const int32_t position = first + i;
-    const float* keys = rope + i * rope_stride;
-    const float* values = latent + i * latent_stride;
-    WriteToken(to.rows, to.layout, position, keys, values);
-    if (state_->options.residual > 0) WriteToken(to.exact, to.layout, position, keys, values);
-    if (position < state_->options.sink) WriteToken(to.first, to.layout, position, keys, values);
-    if (!to.layout.key_scalar) continue;
     uint8_t* page = to.rows.owned[static_cast<size_t>(position / kPageTokens)].get();
     float* column =
         reinterpret_cast<float*>(page + to.rows.places.scalars) + position % kPageTokens;

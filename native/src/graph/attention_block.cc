@@ -8,6 +8,7 @@
 #include "graph/head_matmul.h"
 #include "graph/matmul_batch.h"
 #include "graph/prepared_input.h"
+#include "kernels/encode/encode.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rope/rope.h"
 #include "mla/mla.h"
@@ -53,12 +54,11 @@ class Block {
     // What is absorbed of a single row nobody rotates: the others begin with it meanwhile.
     const bool absorbs_meanwhile = rows_.one() && absorbs && !NormsHeads();
     if (!absorbs_meanwhile) {
-      rows_.EachOnce(team_, kRowsAtOnce, [this](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) FinishRow(i);
-      });
+      rows_.EachOnce(team_, kEncodedTokens,
+                     [this](int64_t begin, int64_t end) { FinishRows(begin, end); });
       rows_.Meet(team_);
     } else if (member_ == 0) {
-      FinishRow(0);
+      FinishRows(0, 1);
     }
     if (absorbs) AbsorbQueries();
     if (rows_.apart() && step_.stop.load()) return false;
@@ -186,7 +186,22 @@ class Block {
                team_, member_);
   }
 
-  // Norms, rotation and the cache write of one row.
+  // Norms, rotation and the cache write of some rows.
+  void FinishRows(int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) FinishRow(i);
+    for (int64_t i = begin; i < end;) {
+      const SequenceRows& sequence = step_.SequenceOf(i);
+      const int64_t last = std::min<int64_t>(end, int64_t{sequence.begin} + sequence.rows);
+      sequence.cache->Write(layer_, sequence.first + static_cast<int32_t>(i) - sequence.begin,
+                            static_cast<int32_t>(last - i), w_.k_rope + i * RopeStride(),
+                            RopeStride(), w_.latent + i * layout_.latent, layout_.latent,
+                            layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,
+                            layout_.kv_heads);
+      i = last;
+    }
+  }
+
+  // Norms and rotation of one row.
   void FinishRow(int64_t i) {
     float* q = w_.q + i * QueryStride();
     float* k = w_.k_rope + i * RopeStride();
@@ -198,9 +213,6 @@ class Block {
     if (a_.q_norm.weight != nullptr && !whole) NormHeads(a_.q_norm, shape_.heads, q);
     if (a_.k_norm.weight != nullptr && !whole) NormKeys(i, q, k);
     if (layout_.rope_dim > 0 && !rotates_first) Rotate(i, position, k);
-    sequence.cache->Write(
-        layer_, position, 1, k, RopeStride(), w_.latent + i * layout_.latent, layout_.latent,
-        layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr, layout_.kv_heads);
   }
 
   // Qwen3: k = w * key / rms(key). Uncompressed keys are normed as they are cached. Of factored

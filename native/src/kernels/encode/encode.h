@@ -1,0 +1,31 @@
+// Rows of several neighbouring tokens into a page at once, the same bytes as EncodeRow's one by one
+// (cache/row_codec.h): tokens run side by side in a register's lanes.
+#ifndef MLA_KERNELS_ENCODE_ENCODE_H_
+#define MLA_KERNELS_ENCODE_ENCODE_H_
+
+#include <cstdint>
+
+#include "cache/row_format.h"
+
+namespace mla {
+
+enum class Isa;
+
+inline constexpr int32_t kEncodedTokens = 16;
+
+struct EncodeKernels {
+  // Packed rows of `tokens` <= kEncodedTokens tokens that lie in one page; theirs are `stride`
+  // floats apart. row, scales: the first token's, as for EncodeRow.
+  void (*pack)(const RowFormat& format, const float* values, int64_t stride, int32_t tokens,
+               uint8_t* row, uint16_t* scales);
+  // n floats to f16, the nearest, at most the largest finite one.
+  void (*to_halves)(const float* values, int64_t n, uint16_t* out);
+};
+
+// For tests: a given implementation; an ISA without its own gets the next best.
+const EncodeKernels& GetEncodeKernels(Isa isa);
+// Of the ISA that was chosen.
+const EncodeKernels& GetEncodeKernels();
+
+}  // namespace mla
+#endif  // MLA_KERNELS_ENCODE_ENCODE_H_

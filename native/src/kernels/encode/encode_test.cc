@@ -1,0 +1,125 @@
+// Several tokens at once against one by one, byte for byte: what a page holds must not depend on
+// how its tokens came.
+#include "kernels/encode/encode.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "cache/row_codec.h"
+#include "kernels/isa.h"
+
+namespace mla {
+namespace {
+
+struct Page {
+  std::vector<uint8_t> rows;
+  std::vector<uint16_t> scales;
+
+  explicit Page(const RowFormat& format)
+      : rows(static_cast<size_t>(format.page_value_bytes()), 0xee),
+        scales(static_cast<size_t>(format.page_scale_bytes() / 2), 0xeeee) {}
+  bool operator==(const Page&) const = default;
+};
+
+std::vector<float> Values(std::mt19937& random, int64_t n, float size) {
+  std::normal_distribution<float> normal(0.3f, size);
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& x : values) x = normal(random);
+  return values;
+}
+
+void Check(const RowFormat& format, const std::vector<float>& values, int64_t stride,
+           int32_t tokens, int32_t slot) {
+  Page expected(format);
+  for (int32_t t = 0; t < tokens; ++t) {
+    EncodeRow(format, values.data() + t * stride, expected.rows.data() + (slot + t) * kBlockBytes,
+              expected.scales.data() + slot + t);
+  }
+  for (Isa isa : SupportedIsas()) {
+    Page actual(format);
+    GetEncodeKernels(isa).pack(format, values.data(), stride, tokens,
+                               actual.rows.data() + slot * kBlockBytes,
+                               actual.scales.data() + slot);
+    EXPECT_EQ(actual, expected) << IsaName(isa) << " type " << static_cast<int>(format.type)
+                                << " length " << format.length << " group " << format.group
+                                << " tokens " << tokens << " from " << slot;
+  }
+}
+
+TEST(Encode, PacksTheBytesOfSingleRows) {
+  std::mt19937 random(3);
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    for (int32_t group : {32, 64}) {
+      for (int32_t length : {1, 7, 16, 33, 64, 88, 130}) {
+        const RowFormat format = MakeRowFormat(type, length, group);
+        const int64_t stride = length + 3;
+        for (int32_t tokens : {1, 2, 7, 15, 16}) {
+          for (float size : {1.0f, 1e-6f, 3e4f, 0.0f}) {
+            Check(format, Values(random, stride * kEncodedTokens, size), stride, tokens,
+                  tokens % 3);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Encode, WhatIsNotANumberSpoilsItsOwnTokenAlone) {
+  std::mt19937 random(4);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    const RowFormat format = MakeRowFormat(type, 88, 32);
+    for (float bad : {kInfinity, -kInfinity, std::nanf("")}) {
+      std::vector<float> values = Values(random, 88 * kEncodedTokens, 1.0f);
+      values[88 * 3 + 40] = bad;
+      Check(format, values, 88, kEncodedTokens, 0);
+    }
+  }
+}
+
+TEST(Encode, HugeAndTinyGroups) {
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    const RowFormat format = MakeRowFormat(type, 64, 32);
+    for (float size : {3.4e38f, 1e-38f, 1e-45f, 65504.0f, 7e6f}) {
+      std::vector<float> values(64 * kEncodedTokens);
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = i % 3 == 0 ? size : i % 3 == 1 ? -size : size / 2;
+      }
+      Check(format, values, 64, kEncodedTokens, 16);
+    }
+  }
+}
+
+TEST(Encode, HalvesAreTheNearestAndFinite) {
+  std::mt19937 random(5);
+  for (int64_t n : {1, 5, 16, 17, 64, 100}) {
+    std::vector<float> values = Values(random, n, 1.0f);
+    values[0] = 1e6f;
+    values[static_cast<size_t>(n / 2)] = -1e6f;
+    values[static_cast<size_t>(n - 1)] = 3e-7f;
+    const RowFormat format = MakeRowFormat(CacheType::kF16, static_cast<int32_t>(n), 0);
+    std::vector<uint16_t> expected(static_cast<size_t>(n) + 1, 7);
+    EncodeRow(format, values.data(), reinterpret_cast<uint8_t*>(expected.data()), nullptr);
+    for (Isa isa : SupportedIsas()) {
+      std::vector<uint16_t> actual(static_cast<size_t>(n) + 1, 7);
+      GetEncodeKernels(isa).to_halves(values.data(), n, actual.data());
+      EXPECT_EQ(actual, expected) << IsaName(isa) << ' ' << n;
+    }
+  }
+}
+
+TEST(Encode, HalvesKeepWhatIsNotANumber) {
+  const float bad = std::nanf("");
+  for (Isa isa : SupportedIsas()) {
+    uint16_t half = 0;
+    GetEncodeKernels(isa).to_halves(&bad, 1, &half);
+    EXPECT_GT(half & 0x7fff, 0x7c00) << IsaName(isa);
+  }
+}
+
+}  // namespace
+}  // namespace mla

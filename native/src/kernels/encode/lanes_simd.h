@@ -1,0 +1,200 @@
+// Packing in the compiler's own vectors of kLanes lanes, each a token: cache/group_arithmetic.h
+// step by step, written once for every instruction set's file of this folder, which says before how
+// many lanes its registers have, and adds how halves are converted (`Halves`). Compiled without
+// fused products and sums (cmake/isa_flags.cmake), and with nothing of group_arithmetic.h that the
+// linker could give to others.
+#ifndef MLA_KERNELS_ENCODE_LANES_SIMD_H_
+#define MLA_KERNELS_ENCODE_LANES_SIMD_H_
+
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/encode/encode.h"
+
+namespace mla {
+namespace {
+
+static_assert(kEncodedTokens % kLanes == 0);
+typedef float Floats __attribute__((vector_size(4 * kLanes)));
+typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t HalfBits __attribute__((vector_size(2 * kLanes)));
+
+constexpr float kLargestHalf = 65504.0f;
+constexpr uint16_t kNotANumber = 0x7e00;
+
+inline Floats All(float x) { return Floats{} + x; }
+inline Floats Least(Floats a, Floats b) { return b < a ? b : a; }
+inline Floats Most(Floats a, Floats b) { return a < b ? b : a; }
+inline Floats Nearest(Floats x) {
+  const Floats big = All(0x1.8p23f);
+  return (x + big) - big;
+}
+inline Floats InverseOf(Floats x) {
+  const Ints zero = x == All(0.0f);
+  return zero ? All(0.0f) : All(1.0f) / (zero ? All(1.0f) : x);
+}
+
+// A group of all tokens.
+struct LaneGroup {
+  alignas(64) Floats values[kMostGroup];
+  int32_t n;
+  Ints finite;
+
+  LaneGroup(const float* from, int64_t stride, int32_t tokens, int32_t elements) : n(elements) {
+    alignas(64) float by_element[kMostGroup][kLanes];
+    memset(by_element, 0, sizeof(by_element[0]) * static_cast<size_t>(n));
+    for (int32_t t = 0; t < tokens; ++t) {
+      for (int32_t i = 0; i < n; ++i) by_element[i][t] = from[t * stride + i];
+    }
+    memcpy(values, by_element, sizeof(by_element[0]) * static_cast<size_t>(n));
+    Floats all = {};
+    for (int32_t i = 0; i < n; ++i) all += values[i] - values[i];
+    finite = all == All(0.0f);
+  }
+};
+
+struct LaneScales {
+  HalfBits scale, minimum;
+};
+
+// Bits of halves, and what they are.
+template <class Halves>
+inline Floats Rounded(Floats x, HalfBits* bits) {
+  const Floats most = All(kLargestHalf);
+  x = x < -most ? -most : most < x ? most : x;
+  Halves::To(x, bits);
+  return Halves::From(*bits);
+}
+
+template <class Halves>
+inline LaneScales PackInt8(const LaneGroup& group, Ints* fields) {
+  Floats largest = {};
+  for (int32_t i = 0; i < group.n; ++i) {
+    const Floats x = group.values[i];
+    largest = Most(largest, x < All(0.0f) ? -x : x);
+  }
+  LaneScales out = {};
+  const Floats inverse = InverseOf(Rounded<Halves>(largest / All(127.0f), &out.scale));
+  for (int32_t i = 0; i < group.n; ++i) {
+    const Floats x = group.values[i] * inverse;
+    const Floats most = All(127.0f);
+    const Floats level = Nearest(x < -most ? -most : most < x ? most : x);
+    fields[i] = group.finite ? __builtin_convertvector(level, Ints) + 128 : Ints{};
+  }
+  return out;
+}
+
+inline Floats Level(Floats x, Floats from, Floats inverse, Floats most_level) {
+  return Nearest(Least(Most((x - from) * inverse, All(0.0f)), most_level));
+}
+
+template <class Halves>
+inline LaneScales PackRange(const LaneGroup& group, bool four_bits, Ints* fields) {
+  static constexpr float kShares4[] = {1.0f, 0.95f, 0.9f, 0.85f};
+  static constexpr float kShares2[] = {1.0f, 0.88f, 0.77f, 0.67f, 0.58f};
+  const float* shares = four_bits ? kShares4 : kShares2;
+  const int32_t tried = four_bits ? 4 : 5;
+  const Floats most_level = All(four_bits ? 15.0f : 3.0f);
+  const Floats count = All(static_cast<float>(group.n));
+
+  Floats low = group.values[0], high = group.values[0], sum = {};
+  for (int32_t i = 0; i < group.n; ++i) {
+    low = Least(low, group.values[i]);
+    high = Most(high, group.values[i]);
+    sum += group.values[i];
+  }
+  Floats scale = (high - low) / most_level, minimum = low, most_explained = All(-1.0f);
+  const Floats mean = sum / count;
+  const Floats middle = All(0.5f) * low + All(0.5f) * high;
+  for (int32_t s = 0; s < tried; ++s) {
+    const Floats from = middle - All(0.5f * shares[s]) * (high - low);
+    const Floats inverse = InverseOf(All(shares[s]) * (high - low) / most_level);
+    Floats levels = {}, along = {}, size = {};
+    for (int32_t i = 0; i < group.n; ++i) {
+      const Floats level = Level(group.values[i], from, inverse, most_level);
+      levels += level;
+      along += (group.values[i] - mean) * level;
+      size += level * level;
+    }
+    const Floats spread = size - levels * levels / count;
+    const Ints better = (spread > All(0.0f)) & (along * along > most_explained * spread);
+    const Floats by = better ? spread : All(1.0f);
+    most_explained = better ? along * along / by : most_explained;
+    scale = better ? along / by : scale;
+    minimum = better ? sum / count - scale * levels / count : minimum;
+  }
+  LaneScales out;
+  const Floats inverse = InverseOf(Rounded<Halves>(scale, &out.scale));
+  const Floats from = Rounded<Halves>(minimum, &out.minimum);
+  for (int32_t i = 0; i < group.n; ++i) {
+    const Floats level = Level(group.values[i], from, inverse, most_level);
+    fields[i] = group.finite ? __builtin_convertvector(level, Ints) : Ints{};
+  }
+  return out;
+}
+
+// The tokens' words of the blocks from `row` on.
+inline void StoreWords(const RowFormat& format, const Ints* fields, int32_t n, int32_t tokens,
+                       uint8_t* row) {
+  const int32_t elements = format.block_elements();
+  for (int32_t begin = 0; begin < n; begin += elements, row += kBlockStride) {
+    Ints words = {};
+    for (int32_t i = 0; i < elements && begin + i < n; ++i) {
+      words |= fields[begin + i] << format.field_shift(i);
+    }
+    memcpy(row, &words, static_cast<size_t>(tokens * kBlockBytes));
+  }
+}
+
+// Of kLanes tokens at most.
+template <class Halves>
+inline void PackLanes(const RowFormat& format, const float* values, int64_t stride, int32_t tokens,
+                      uint8_t* row, uint16_t* scales) {
+  const size_t bytes = static_cast<size_t>(tokens) * sizeof(uint16_t);
+  for (int32_t i = 0; i < format.length; i += format.group) {
+    const int32_t left = format.length - i;
+    const LaneGroup group(values + i, stride, tokens, left < format.group ? left : format.group);
+    alignas(64) Ints fields[kMostGroup];
+    const LaneScales numbers =
+        format.type == CacheType::kInt8
+            ? PackInt8<Halves>(group, fields)
+            : PackRange<Halves>(group, format.type == CacheType::kInt4, fields);
+    const auto put = [&](HalfBits bits, uint16_t* to) {
+      uint16_t each[kLanes];
+      memcpy(each, &bits, sizeof(each));
+      for (int32_t t = 0; t < kLanes; ++t) each[t] = group.finite[t] != 0 ? each[t] : kNotANumber;
+      memcpy(to, each, bytes);
+    };
+    put(numbers.scale, scales);
+    if (format.scales_per_group == 2) put(numbers.minimum, scales + kPageTokens);
+    scales += format.scales_per_group * kPageTokens;
+    StoreWords(format, fields, group.n, tokens, row + i / format.block_elements() * kBlockStride);
+  }
+}
+
+template <class Halves>
+void Pack(const RowFormat& format, const float* values, int64_t stride, int32_t tokens,
+          uint8_t* row, uint16_t* scales) {
+  for (int32_t t = 0; t < tokens; t += kLanes) {
+    PackLanes<Halves>(format, values + t * stride, stride,
+                      tokens - t < kLanes ? tokens - t : kLanes, row + t * kBlockBytes, scales + t);
+  }
+}
+
+template <class Halves>
+void ToHalves(const float* values, int64_t n, uint16_t* out) {
+  const Floats most = All(kLargestHalf);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const size_t some = static_cast<size_t>(n - i < kLanes ? n - i : kLanes);
+    Floats x = {};
+    memcpy(&x, values + i, some * sizeof(float));
+    x = x < -most ? -most : most < x ? most : x;
+    HalfBits bits;
+    Halves::To(x, &bits);
+    memcpy(out + i, &bits, some * sizeof(uint16_t));
+  }
+}
+
+}  // namespace
+}  // namespace mla
+#endif  // MLA_KERNELS_ENCODE_LANES_SIMD_H_
