@@ -346,7 +346,6 @@ class Block {
     std::optional<AttentionTasks> tasks;  // of the sequence at hand
     EachOfAll([](const AttentionPlan& plan) { return plan.tasks; },
               [&](const SequenceWork& work) {
-                if (tasks) tasks->Finish();
                 tasks.emplace(*work.plan, work.params, work.form, work.partials,
                               w_.scratch(member_));
               },
@@ -372,9 +371,10 @@ class Block {
   }
 
   // run(work of a sequence, begin, end) for parts of [0, count(its plan)), of all sequences as one
-  // piece of work: one that is long keeps the team as busy as many that are short. Before those of
-  // another sequence than the parts before begin(its work), after the last finish(). Ends with the
-  // team's barrier, if there is anything to do.
+  // piece of work: one that is long keeps the team as busy as many that are short. begin(work)
+  // comes before neighbouring parts of a sequence; finish() behind them, while its work is still
+  // there, and before the first.
+  // Ends with the team's barrier, if there is anything to do.
   template <typename Count, typename Begin, typename Run, typename Finish>
   void EachOfAll(const Count& count, const Begin& begin_sequence, const Run& run,
                  const Finish& finish) {
@@ -397,6 +397,7 @@ class Block {
                 first = last;
                 last += count(PlanOf(*next));
               }
+              finish();
               Bind(*std::prev(next), &work);
               begin_sequence(work);
             }

@@ -91,7 +91,7 @@ class Team {
     static constexpr int kBits = 20;
     static constexpr uint64_t kMost = (uint64_t{1} << kBits) - 1;
     // A part that was last claimed from in another call counts as whole. Calls repeat their number
-    // after so many barriers; long before, parts are cleared (ThreadPool::Run).
+    // after so many barriers; long before, parts are cleared (ClearParts).
     static constexpr uint32_t kCalls = uint32_t{1} << (64 - 2 * kBits);
 
     struct Range {

@@ -62,10 +62,6 @@ struct NeonVec {
   static Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return vfmaq_f32(c, a, b); }
   static Reg Max(Reg a, Reg b) { return vmaxq_f32(a, b); }
-  // b where a > 0, else 0.
-  static Reg WherePositive(Reg a, Reg b) {
-    return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(a, Zero()), vreinterpretq_u32_f32(b)));
-  }
   static Reg Round(Reg a) { return vrndnq_f32(a); }
   static Reg TimesPowerOfTwo(Reg a, Reg n) {
     const Int exponent = vshlq_n_s32(vcvtnq_s32_f32(n), 23);

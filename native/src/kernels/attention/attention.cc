@@ -137,8 +137,7 @@ PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t 
   DecodeLatents(task, tile, segment);
   const int64_t rank = task.params.layout->segments[static_cast<size_t>(segment)].length;
   task.kernels.accumulate(MatrixRows(task.expanded->k_up, kv_head * rank, rank), s.latents,
-                          s.latents_stride, nullptr, tile.count, true, false, s.keys,
-                          s.keys_stride);
+                          s.latents_stride, nullptr, tile.count, true, s.keys, s.keys_stride);
   return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, tile.count);
 }
 
@@ -218,10 +217,10 @@ bool SeesWhole(const Task& task, const Tile& tile) {
   return true;
 }
 
-void WeighTile(const Task& task, const Tile& tile, bool whole) {
+void WeighTile(const Task& task, const Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
-  if (!p.layout->key_scalar && whole) {
+  if (!p.layout->key_scalar && SeesWhole(task, tile)) {
     task.kernels.weigh_whole(s.scores, task.rows(), p.scale, s.maxima, s.totals, s.blends);
     return;
   }
@@ -238,14 +237,14 @@ void WeighTile(const Task& task, const Tile& tile, bool whole) {
   }
 }
 
-void SumTile(const Task& task, const Tile& tile, bool whole) {
+void SumTile(const Task& task, const Tile& tile) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
   auto value_segment = [&](int32_t g) { return layout.value_segment[static_cast<size_t>(g)]; };
   ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
     task.kernels.accumulate(ValueRows(task, tile, g, value_segment(g)),
                             s.scores + int64_t{row} * kTileTokens, kTileTokens, s.blends + row,
-                            rows, task.params.fine_weights, whole, s.sums + row * s.sums_stride,
+                            rows, task.params.fine_weights, s.sums + row * s.sums_stride,
                             s.sums_stride);
   });
 }
@@ -299,9 +298,8 @@ void WalkTiles(Task& task) {
   std::fill_n(task.scratch.sums, rows * task.scratch.sums_stride, 0.0f);
   ForEachTile(task, [&](const Tile& tile) {
     ScoreTile(task, tile);
-    const bool whole = SeesWhole(task, tile);
-    WeighTile(task, tile, whole);
-    SumTile(task, tile, whole);
+    WeighTile(task, tile);
+    SumTile(task, tile);
   });
 }
 

@@ -68,8 +68,6 @@ struct Vec4 {
   static Reg Mul(Reg a, Reg b) { return a * b; }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return a * b + c; }
   static Reg Max(Reg a, Reg b) { return a > b ? a : b; }
-  // b where a > 0, else 0.
-  static Reg WherePositive(Reg a, Reg b) { return a > Zero() ? b : Zero(); }
   static Reg Round(Reg a) {
     const Reg big = Set1(0x1.8p23f);  // adding it leaves no bits for a fraction
     return (a + big) - big;

@@ -11,8 +11,7 @@ namespace {
 
 template <class V>
 void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                const Blend* blends, int32_t n, bool fine, bool whole, float* out,
-                int64_t out_stride) {
+                const Blend* blends, int32_t n, bool fine, float* out, int64_t out_stride) {
   if (!rows.format.packed()) {
     AccumulateFloats<V>(rows, weights, weights_stride, blends, n, out, out_stride);
     return;
@@ -21,12 +20,11 @@ void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_st
     constexpr int kFields = decltype(fields)::value;
     if constexpr (kFields > 1) {
       if (!fine) {
-        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, blends, n, whole,
-                                                  out, out_stride);
+        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, blends, n, out,
+                                                  out_stride);
       }
     }
-    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, blends, n, whole, out,
-                                        out_stride);
+    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, blends, n, out, out_stride);
   });
 }
 

@@ -286,7 +286,7 @@ inline void ForEachStrips(const SumsPlace& group, const Sum& sum) {
 // Groups outside: a group of the tile is expanded once for all rows.
 template <class V, int kFields, bool kBytes>
 void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                      const Blend* blends, int32_t n, bool whole, float* out, int64_t out_stride) {
+                      const Blend* blends, int32_t n, float* out, int64_t out_stride) {
   for (int32_t g = 0; g < rows.format.groups(); ++g) {
     const GroupNumbers<V, kFields, kBytes> numbers(rows, g);
     const int32_t begin = g * rows.format.group, left = rows.format.length - begin;
@@ -302,7 +302,7 @@ void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weig
         constexpr int kRows = decltype(block)::value;
         GroupWeights group[kRows];
         RoundWeights<V, kFields, kBytes, kRows>(weights + first * weights_stride, weights_stride,
-                                                whole, numbers, group);
+                                                numbers, group);
         call(block, group,
              SumsPlace{blends == nullptr ? nullptr : blends + first, length,
                        out + first * out_stride + begin, out_stride});

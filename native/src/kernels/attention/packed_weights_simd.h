@@ -1,10 +1,12 @@
 // Weights of a tile's tokens as whole numbers of units, by which sums of packed rows are taken, for
 // packed_sums_simd.h.
 //
-// A weight of 8 bits is floor(weight * scale / unit + dither), the unit 1/255 of the group's
-// largest scale, since weights are at most 1, and the dither running through (0, 1) from token to
-// token (Roberts, Picture coding using pseudo-random noise, 1962): a great many tokens of little
-// weight each thus keep their share, of which rounding would leave nothing.
+// A weight of 8 bits is floor(weight * scale / unit + dither), the unit 1/255 of the row's largest
+// weight * scale, and the dither running through (0, 1) from token to token (Roberts, Picture
+// coding using pseudo-random noise, 1962): a great many tokens of little weight each thus keep
+// their share, of which rounding would leave nothing. A unit of the largest scale alone needs no
+// measuring, but in 15 bits it was up to eight times coarser, which a session's rewind showed, and
+// in 8 showed in tests.
 #ifndef MLA_KERNELS_ATTENTION_PACKED_WEIGHTS_SIMD_H_
 #define MLA_KERNELS_ATTENTION_PACKED_WEIGHTS_SIMD_H_
 
@@ -88,15 +90,6 @@ struct GroupNumbers {
     return largest * static_cast<float>(count) > kMost * total;
   }
 
-  // The largest scale of the tokens that a row sees: those with weight.
-  float LargestSeen(const float* weights) const {
-    typename V::Reg most = V::Zero();
-    for (int32_t t = 0; t < count; t += V::kLanes) {
-      most = V::Max(most, V::WherePositive(V::Load(weights + t), V::Load(scales + t)));
-    }
-    return V::Largest(most);
-  }
-
   // What a step of weights is of which the largest is given: NaN where a scale is not finite.
   float Unit(float largest_weight) const {
     return largest_weight * (1.0f / kMostWeight<kBytes>)+0.0f * total;
@@ -104,14 +97,6 @@ struct GroupNumbers {
   // Such steps in 1.
   static float UnitsIn(float largest_weight) {
     return kMostWeight<kBytes> / (largest_weight > 1e-30f ? largest_weight : 1e-30f);
-  }
-
-  // Scales as multiples of that; zeros where all are.
-  void InUnits(float largest_scale, float* out) const {
-    const typename V::Reg by = V::Set1(UnitsIn(largest_scale));
-    for (int32_t t = 0; t < count; t += V::kLanes) {
-      V::Store(V::Mul(V::Load(scales + t), by), out + t);
-    }
   }
 
   const int32_t count;  // tokens
@@ -122,24 +107,33 @@ struct GroupNumbers {
 
 // What a row's sums of a group are made of.
 struct GroupWeights {
-  alignas(4) uint8_t rounded[2 * kTileTokens];  // weight * scale in units, step by step
+  alignas(64) uint8_t rounded[2 * kTileTokens];  // weight * scale in units, step by step
   int32_t total;  // of bytes that the sums' start needs (kMiddleInDots)
   float unit;
   float middle;  // sum of weight * middle
 };
 
-// A vector of weights rounded, in 8 bits, with their dither.
-template <class V>
-inline typename V::Int RoundedBytes(typename V::Reg weights, const float* scales, int32_t token) {
-  return V::Truncate(V::MulAdd(weights, V::Load(scales + token), V::Load(kDither + token)));
+// The largest weight * scale of kRows rows, four at most; writes four.
+template <class V, int kRows, class Numbers>
+inline void MeasureFourRows(const float* weights, int64_t stride, const Numbers& numbers,
+                            float* largest) {
+  typename V::Reg most[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) most[m] = V::Zero();
+  for (int32_t t = 0; t < numbers.count; t += V::kLanes) {
+    const typename V::Reg scale = V::Load(numbers.scales + t);
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+      most[m] = V::Max(most[m], V::Mul(V::Load(weights + m * stride + t), scale));
+    }
+  }
+  V::Largest4(most[0], most[1], most[2], most[3], largest);
 }
 
-// Weights of kRows rows, four at most, rounded, and their sums of weight * middle. In 8 bits scales
-// are in units; in 15 a row's weight * scale is multiplied by its `by`.
+// Weights of kRows rows, four at most, rounded to `by` steps in 1, and their sums of weight *
+// middle.
 template <class V, int kFields, bool kBytes, int kRows>
-inline void RoundFourRows(const float* weights, int64_t weights_stride,
-                          const GroupNumbers<V, kFields, kBytes>& numbers, const float* scales,
-                          [[maybe_unused]] const float* by, GroupWeights* out) {
+inline void RoundFourRows(const float* weights, int64_t stride,
+                          const GroupNumbers<V, kFields, kBytes>& numbers, const float* by,
+                          GroupWeights* out) {
   using Reg = typename V::Reg;
   Reg middles[4];
   [[maybe_unused]] typename V::Int totals[4];
@@ -147,15 +141,23 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
     middles[m] = V::Zero();
     totals[m] = V::SetInt(0);
   }
-  const auto take = [&](int m, int32_t t) {
-    const Reg weight = V::Load(weights + m * weights_stride + t);
-    if constexpr (kHasMinimum<kFields>) {
-      middles[m] = V::MulAdd(weight, V::Load(numbers.middles + t), middles[m]);
-    }
-    return weight;
+  // A vector's numbers, read once for all rows: what is stored meanwhile is bytes, which to a
+  // compiler could be these.
+  struct Column {
+    Reg scale, middle, dither;
   };
-  const auto bytes = [&](int m, int32_t t) {
-    const typename V::Int rounded = RoundedBytes<V>(take(m, t), scales, t);
+  const auto column = [&](int32_t t) {
+    return Column{V::Load(numbers.scales + t),
+                  kHasMinimum<kFields> ? V::Load(numbers.middles + t) : V::Zero(),
+                  kBytes ? V::Load(kDither + t) : V::Zero()};
+  };
+  const auto product = [&](int m, int32_t t, const Column& at) {
+    const Reg weight = V::Load(weights + m * stride + t);
+    if constexpr (kHasMinimum<kFields>) middles[m] = V::MulAdd(weight, at.middle, middles[m]);
+    return V::Mul(weight, at.scale);
+  };
+  const auto bytes = [&](int m, int32_t t, const Column& at) {
+    const auto rounded = V::Truncate(V::MulAdd(product(m, t, at), V::Set1(by[m]), at.dither));
     if constexpr (!V::kMixedDots) totals[m] = V::AddInts(totals[m], rounded);
     return rounded;
   };
@@ -163,20 +165,25 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
   int32_t t = 0;
   if constexpr (kBytes) {
     for (; t + 4 * V::kLanes <= count; t += 4 * V::kLanes) {
+      constexpr int32_t kNext = V::kLanes;
+      const Column columns[4] = {column(t), column(t + kNext), column(t + 2 * kNext),
+                                 column(t + 3 * kNext)};
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
         // In this order, as of a tile's end.
-        const auto a = bytes(m, t), b = bytes(m, t + V::kLanes);
-        const auto c = bytes(m, t + 2 * V::kLanes), d = bytes(m, t + 3 * V::kLanes);
+        const auto a = bytes(m, t, columns[0]), b = bytes(m, t + kNext, columns[1]);
+        const auto c = bytes(m, t + 2 * kNext, columns[2]);
+        const auto d = bytes(m, t + 3 * kNext, columns[3]);
         V::Store4Bytes(a, b, c, d, out[m].rounded + t);
       }
     }
   }
   for (; t < count; t += V::kLanes) {
+    const Column at = column(t);
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       if constexpr (kBytes) {
-        V::StoreBytes(bytes(m, t), out[m].rounded + t);
+        V::StoreBytes(bytes(m, t, at), out[m].rounded + t);
       } else {
-        V::StoreShorts(V::Mul(V::Mul(take(m, t), V::Load(scales + t)), V::Set1(by[m])),
+        V::StoreShorts(V::Mul(product(m, t, at), V::Set1(by[m])),
                        reinterpret_cast<int16_t*>(out[m].rounded) + t);
       }
     }
@@ -191,21 +198,6 @@ inline void RoundFourRows(const float* weights, int64_t weights_stride,
   }
 }
 
-// The largest weight * scale of kRows rows, four at most.
-template <class V, int kFields, bool kBytes, int kRows>
-inline void MeasureFourRows(const float* weights, int64_t weights_stride,
-                            const GroupNumbers<V, kFields, kBytes>& numbers, float (&largest)[4]) {
-  typename V::Reg most[4];
-  MLA_UNROLLED for (int m = 0; m < 4; ++m) most[m] = V::Zero();
-  for (int32_t t = 0; t < numbers.count; t += V::kLanes) {
-    const typename V::Reg scale = V::Load(numbers.scales + t);
-    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      most[m] = V::Max(most[m], V::Mul(V::Load(weights + m * weights_stride + t), scale));
-    }
-  }
-  V::Largest4(most[0], most[1], most[2], most[3], largest);
-}
-
 // call(first row, Constant<rows>()) over kRows rows, four at most and equally many at a time.
 template <int kRows, int kFirst = 0, class Call>
 inline void ForEachFourRows(const Call& call) {
@@ -215,44 +207,24 @@ inline void ForEachFourRows(const Call& call) {
 }
 
 // Of kRows rows. Steps follow what each sees alone: tokens without weight, of another query of its
-// chunk or outside its window, change nothing. In 8 bits the unit is of the largest scale, which
-// all rows of a whole tile share; in 15, whose place is where precision counts, of the largest
-// weight * scale.
+// chunk or outside its window, change nothing. All are measured before any is rounded, which would
+// wait for it.
 template <class V, int kFields, bool kBytes, int kRows>
-inline void RoundWeights(const float* weights, int64_t stride, bool whole,
+inline void RoundWeights(const float* weights, int64_t stride,
                          const GroupNumbers<V, kFields, kBytes>& numbers, GroupWeights* out) {
-  if constexpr (!kBytes) {
-    ForEachFourRows<kRows>([&](int first, auto some) {
-      constexpr int kSome = decltype(some)::value;
-      const float* from = weights + first * stride;
-      float largest[4], by[4];
-      MeasureFourRows<V, kFields, kBytes, kSome>(from, stride, numbers, largest);
-      for (int m = 0; m < kSome; ++m) {
-        by[m] = numbers.UnitsIn(largest[m]);
-        out[first + m].unit = numbers.Unit(largest[m]);
-      }
-      RoundFourRows<V, kFields, kBytes, kSome>(from, stride, numbers, numbers.scales, by,
-                                               out + first);
-    });
-    return;
-  }
-  alignas(64) float scales[kTileTokens];
-  if (whole) {
-    numbers.InUnits(numbers.largest, scales);
-    for (int m = 0; m < kRows; ++m) out[m].unit = numbers.Unit(numbers.largest);
-    ForEachFourRows<kRows>([&](int first, auto some) {
-      RoundFourRows<V, kFields, kBytes, decltype(some)::value>(
-          weights + first * stride, stride, numbers, scales, nullptr, out + first);
-    });
-    return;
-  }
+  float largest[kRows + 3], by[kRows];
+  ForEachFourRows<kRows>([&](int first, auto some) {
+    MeasureFourRows<V, decltype(some)::value>(weights + first * stride, stride, numbers,
+                                              largest + first);
+  });
   for (int m = 0; m < kRows; ++m) {
-    const float* row = weights + m * stride;
-    const float largest = numbers.LargestSeen(row);
-    numbers.InUnits(largest, scales);
-    out[m].unit = numbers.Unit(largest);
-    RoundFourRows<V, kFields, kBytes, 1>(row, stride, numbers, scales, nullptr, out + m);
+    by[m] = numbers.UnitsIn(largest[m]);
+    out[m].unit = numbers.Unit(largest[m]);
   }
+  ForEachFourRows<kRows>([&](int first, auto some) {
+    RoundFourRows<V, kFields, kBytes, decltype(some)::value>(weights + first * stride, stride,
+                                                             numbers, by + first, out + first);
+  });
 }
 
 }  // namespace

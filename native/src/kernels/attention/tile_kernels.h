@@ -57,10 +57,8 @@ struct AttentionTileKernels {
   // < n; rows of `out` are out_stride floats apart. blends null: out[m] = the sum. Where rows are
   // packed, the weights are 0 to 1, those beyond rows.count as `weigh` leaves them, and are taken
   // as whole numbers of 15 bits; of 8 (packed_sums_simd.h) for int4 and int2 rows unless `fine`.
-  // whole: no weight is zero.
   void (*accumulate)(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                     const Blend* blends, int32_t n, bool fine, bool whole, float* out,
-                     int64_t out_stride);
+                     const Blend* blends, int32_t n, bool fine, float* out, int64_t out_stride);
 
   // out[t] = rows[t] as floats, out_stride apart.
   void (*decode)(const PackedRows& rows, float* out, int64_t out_stride);

@@ -62,10 +62,6 @@ struct Vec8 {
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static Reg MulAdd(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   static Reg Max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
-  // b where a > 0, else 0.
-  static Reg WherePositive(Reg a, Reg b) {
-    return _mm256_and_ps(_mm256_cmp_ps(a, Zero(), _CMP_GT_OQ), b);
-  }
   static Reg Round(Reg a) {
     return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
