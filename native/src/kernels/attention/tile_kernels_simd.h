@@ -364,10 +364,11 @@ Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
     for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
       total = V::Add(total, V::Load(scores + t));
   }
-  float parts[4];
+  // As long as what BlendRows may read, in a compiler's eyes.
+  float tile_maxima[V::kLanes] = {tile_maximum}, parts[V::kLanes];
   V::Sum4(total, V::Zero(), V::Zero(), V::Zero(), false, parts);
   Blend blend;
-  BlendRows<V>(&tile_maximum, parts, 1, maximum, sum, &blend);
+  BlendRows<V>(tile_maxima, parts, 1, maximum, sum, &blend);
   return blend;
 }
 
