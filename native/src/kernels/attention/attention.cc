@@ -386,10 +386,6 @@ void SetSplit(const AttentionPlan& plan, int32_t split, Task& task) {
 
 static_assert(kTileTokens == kPageTokens, "a tile is what of a page the task needs");
 
-}  // namespace
-
-namespace {
-
 int64_t PlanRows(const AttentionPlan& plan, const AttentionParams& params) {
   return int64_t{plan.query_block} * (params.layout->heads / plan.head_blocks);
 }
