@@ -28,6 +28,7 @@ struct NeonVec {
   static constexpr int kWords = 4;
   static constexpr bool kMixedDots = false;
   static constexpr bool kExpandsInRegisters = false;
+  static constexpr bool kFixedPoint = false;
 
   static Reg Zero() { return vdupq_n_f32(0); }
   static Reg Set1(float x) { return vdupq_n_f32(x); }

@@ -46,25 +46,75 @@ bool ScoresLatents(const Task& task) {
   return task.expanded == nullptr || task.expanded->k_up.empty();
 }
 
+// What queries meet keys as.
+enum class QueryForm { kFloats, kPacked, kFixed };
+
+// Whether float rows that `rows` of queries share are met in fixed point: enough of them to pay for
+// bringing a tile into it, from a cache that does not promise f32, and unless all that there is of
+// an f16 is asked for.
+bool MeetsInFixedPoint(const Task& task, const RowFormat& cached, int32_t rows) {
+  constexpr int32_t kFewest = 24;
+  return task.kernels.score_fixed != nullptr && !task.params.fine_weights && rows >= kFewest &&
+         cached.type != CacheType::kF32;
+}
+
+QueryForm FormFor(const Task& task, const RowFormat& cached, bool as_cached, int32_t rows) {
+  if (as_cached && cached.packed()) return QueryForm::kPacked;
+  return MeetsInFixedPoint(task, cached, rows) ? QueryForm::kFixed : QueryForm::kFloats;
+}
+
+const RowFormat& RopeFormat(const Task& task, int32_t kv_head) {
+  return task.params.cache->rows.rope[task.params.layout->rope_group(kv_head)].format;
+}
+
+const RowFormat& LatentFormat(const Task& task, int32_t segment) {
+  return task.params.cache->rows.latent[segment].format;
+}
+
+// visit(kv_head, first_row, rows) for runs of KV heads with the same rotary keys.
+template <typename Visit>
+void ForEachRope(const Task& task, const Visit& visit) {
+  if (task.params.layout->rope_dim == 0) return;
+  ForEachRun(
+      task, [&](int32_t g) { return task.params.layout->rope_group(g); }, visit);
+}
+
+// visit(segment, kv_head, first_row, rows) for runs of KV heads with the same other keys, if any.
+template <typename Visit>
+void ForEachKey(const Task& task, const Visit& visit) {
+  const auto segment = [&](int32_t g) {
+    return task.params.layout->key_segment[static_cast<size_t>(g)];
+  };
+  ForEachRun(task, segment, [&](int32_t g, int32_t row, int32_t rows) {
+    if (segment(g) >= 0) visit(segment(g), g, row, rows);
+  });
+}
+
 void QuantizeQueries(const Task& task) {
-  const PageRows& rows = task.params.cache->rows;
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
-  for (int32_t g = task.head_begin; g < task.head_end; ++g) {
-    const int32_t segment = layout.key_segment[static_cast<size_t>(g)];
-    const bool rope = layout.rope_dim > 0 && rows.rope[layout.rope_group(g)].format.packed();
-    const bool other = segment >= 0 && ScoresLatents(task) && rows.latent[segment].format.packed();
-    for (int64_t m = task.first_row(g); m < task.first_row(g + 1); ++m) {
-      if (rope) {
-        task.kernels.quantize_query(rows.rope[layout.rope_group(g)].format, s.rope_queries[m],
-                                    s.packed_rope + m * s.packed_rope_stride);
-      }
-      if (other) {
-        task.kernels.quantize_query(rows.latent[segment].format, s.other_queries[m],
-                                    s.packed_other + m * s.packed_other_stride);
-      }
+  const auto quantize = [&](QueryForm form, const RowFormat& cached, int32_t length,
+                            const float* query, uint8_t* out) {
+    if (form == QueryForm::kPacked) task.kernels.quantize_query(cached, query, out);
+    if (form == QueryForm::kFixed) task.kernels.fix_query(query, length, out);
+  };
+  ForEachRope(task, [&](int32_t g, int32_t row, int32_t rows) {
+    const RowFormat& cached = RopeFormat(task, g);
+    const QueryForm form = FormFor(task, cached, true, rows);
+    for (int64_t m = row; m < row + rows; ++m) {
+      quantize(form, cached, layout.rope_dim, s.rope_queries[m],
+               s.packed_rope + m * s.packed_rope_stride);
     }
-  }
+  });
+  ForEachKey(task, [&](int32_t segment, int32_t g, int32_t row, int32_t rows) {
+    const RowFormat& cached = LatentFormat(task, segment);
+    const QueryForm form = FormFor(task, cached, ScoresLatents(task), rows);
+    const int32_t length = ScoresLatents(task) ? layout.key_length(g) : task.expanded->nope_dim;
+    for (int64_t m = row; m < row + rows; ++m) {
+      quantize(form, cached, length, s.other_queries[m],
+               s.packed_other + m * s.packed_other_stride);
+    }
+  });
 }
 
 void PointAtQueries(Task& task) {
@@ -158,12 +208,16 @@ PackedRows ValueRows(const Task& task, const Tile& tile, int32_t kv_head, int32_
   return FloatRows(s.values, s.values_stride, static_cast<int32_t>(length), tile.count);
 }
 
-void ScoreRows(const Task& task, const PackedRows& keys, const float* const* queries,
-               const uint8_t* packed, int64_t packed_stride, int32_t row, int32_t rows, bool add) {
+// `packed`: what the queries' form is beside floats.
+void ScoreRows(const Task& task, const PackedRows& keys, QueryForm form,
+               const float* const* queries, const uint8_t* packed, int64_t packed_stride,
+               int32_t row, int32_t rows, bool add) {
   float* scores = task.scratch.scores + int64_t{row} * kTileTokens;
+  packed += row * packed_stride;
   if (keys.format.packed()) {
-    task.kernels.score_packed(keys, packed + row * packed_stride, packed_stride, rows, add, scores,
-                              kTileTokens);
+    task.kernels.score_packed(keys, packed, packed_stride, rows, add, scores, kTileTokens);
+  } else if (form == QueryForm::kFixed) {
+    task.kernels.score_fixed(keys, packed, packed_stride, rows, add, scores, kTileTokens);
   } else {
     task.kernels.score(keys, queries + row, rows, add, scores, kTileTokens);
   }
@@ -172,22 +226,15 @@ void ScoreRows(const Task& task, const PackedRows& keys, const float* const* que
 void ScoreTile(const Task& task, const Tile& tile) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
-  const bool has_rope = layout.rope_dim > 0;
-  if (has_rope) {
-    ForEachRun(
-        task, [&](int32_t g) { return layout.rope_group(g); },
-        [&](int32_t g, int32_t row, int32_t rows) {
-          ScoreRows(task, tile.Rope(layout.rope_group(g)), s.rope_queries, s.packed_rope,
-                    s.packed_rope_stride, row, rows, false);
-        });
-  } else {
-    std::fill_n(s.scores, int64_t{task.rows()} * kTileTokens, 0.0f);
-  }
-  auto key_segment = [&](int32_t g) { return layout.key_segment[static_cast<size_t>(g)]; };
-  ForEachRun(task, key_segment, [&](int32_t g, int32_t row, int32_t rows) {
-    if (key_segment(g) < 0) return;
-    ScoreRows(task, KeyRows(task, tile, g, key_segment(g)), s.other_queries, s.packed_other,
-              s.packed_other_stride, row, rows, true);
+  if (layout.rope_dim == 0) std::fill_n(s.scores, int64_t{task.rows()} * kTileTokens, 0.0f);
+  ForEachRope(task, [&](int32_t g, int32_t row, int32_t rows) {
+    ScoreRows(task, tile.Rope(layout.rope_group(g)), FormFor(task, RopeFormat(task, g), true, rows),
+              s.rope_queries, s.packed_rope, s.packed_rope_stride, row, rows, false);
+  });
+  ForEachKey(task, [&](int32_t segment, int32_t g, int32_t row, int32_t rows) {
+    ScoreRows(task, KeyRows(task, tile, g, segment),
+              FormFor(task, LatentFormat(task, segment), ScoresLatents(task), rows),
+              s.other_queries, s.packed_other, s.packed_other_stride, row, rows, true);
   });
 }
 
@@ -238,14 +285,21 @@ void WeighTile(const Task& task, const Tile& tile) {
 }
 
 void SumTile(const Task& task, const Tile& tile) {
-  const LayerLayout& layout = *task.params.layout;
+  const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
-  auto value_segment = [&](int32_t g) { return layout.value_segment[static_cast<size_t>(g)]; };
+  auto value_segment = [&](int32_t g) { return p.layout->value_segment[static_cast<size_t>(g)]; };
   ForEachRun(task, value_segment, [&](int32_t g, int32_t row, int32_t rows) {
-    task.kernels.accumulate(ValueRows(task, tile, g, value_segment(g)),
-                            s.scores + int64_t{row} * kTileTokens, kTileTokens, s.blends + row,
-                            rows, task.params.fine_weights, s.sums + row * s.sums_stride,
-                            s.sums_stride);
+    const PackedRows values = ValueRows(task, tile, g, value_segment(g));
+    const float* weights = s.scores + int64_t{row} * kTileTokens;
+    float* sums = s.sums + row * s.sums_stride;
+    if (!values.format.packed() &&
+        MeetsInFixedPoint(task, LatentFormat(task, value_segment(g)), rows)) {
+      task.kernels.accumulate_fixed(values, weights, kTileTokens, s.blends + row, rows, sums,
+                                    s.sums_stride);
+    } else {
+      task.kernels.accumulate(values, weights, kTileTokens, s.blends + row, rows, p.fine_weights,
+                              sums, s.sums_stride);
+    }
   });
 }
 

@@ -25,7 +25,9 @@ struct AttentionParams {
   int32_t queries;  // 1 in decode
   int32_t window;   // sliding window, 0: none
   float scale;
-  bool fine_weights;    // int4 and int2 rows meet softmax weights of 15 bits, else of 8
+  // int4 and int2 rows meet softmax weights of 15 bits, else of 8; f16 rows meet many queries in
+  // floats, else in 16-bit fixed point.
+  bool fine_weights;
   const float* q_rope;  // [queries][heads][R] rotated, strides below
   int64_t q_rope_stride, q_rope_head_stride;
   // Absorbed: queries in latent space, [queries][heads][key_length(g)].

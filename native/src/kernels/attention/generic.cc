@@ -23,6 +23,7 @@ struct Vec4 {
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
   static constexpr bool kExpandsInRegisters = false;
+  static constexpr bool kFixedPoint = false;
 
   template <class T>
   static T Read(const void* p) {

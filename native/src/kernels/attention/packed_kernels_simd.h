@@ -1,7 +1,10 @@
-// The tile kernels of all rows: packed ones, and floats (tile_kernels_simd.h).
+// The tile kernels of all rows: packed ones, and floats (tile_kernels_simd.h), where many meet them
+// in fixed point.
 #ifndef MLA_KERNELS_ATTENTION_PACKED_KERNELS_SIMD_H_
 #define MLA_KERNELS_ATTENTION_PACKED_KERNELS_SIMD_H_
 
+#include "kernels/attention/fixed_scores_simd.h"
+#include "kernels/attention/fixed_sums_simd.h"
 #include "kernels/attention/packed_scores_simd.h"
 #include "kernels/attention/packed_sums_simd.h"
 #include "kernels/attention/tile_kernels_simd.h"
@@ -45,8 +48,14 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
 
 template <class V>
 constexpr AttentionTileKernels MakeAttentionTileKernels() {
-  return {Score<V>,      QuantizeQuery<V>, ScorePacked<V>, Weigh<V>,
-          WeighWhole<V>, Accumulate<V>,    Decode<V>};
+  AttentionTileKernels kernels = {Score<V>,      QuantizeQuery<V>, ScorePacked<V>, Weigh<V>,
+                                  WeighWhole<V>, Accumulate<V>,    Decode<V>};
+  if constexpr (V::kFixedPoint) {
+    kernels.fix_query = FixQuery<V>;
+    kernels.score_fixed = ScoreFixed<V>;
+    kernels.accumulate_fixed = AccumulateFixed<V>;
+  }
+  return kernels;
 }
 
 }  // namespace

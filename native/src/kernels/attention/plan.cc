@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/fixed_query.h"
 #include "kernels/attention/packed_query.h"
 #include "kernels/attention/rounding.h"
 #include "kernels/attention/splits.h"
@@ -53,9 +54,10 @@ int32_t LongestLatentValue(const LayerLayout& layout) {
   return longest;
 }
 
-// Bytes of a query against packed rows of this length, of whichever type and group.
+// Bytes of a query against rows of this length, packed ones of whichever type and group, or in
+// fixed point.
 int64_t LongestPackedQuery(int32_t length) {
-  int64_t longest = 0;
+  int64_t longest = FixedQuery(length).size;
   for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
     longest = std::max(longest, PackedQuery(MakeRowFormat(type, length, 32)).size);
   }
@@ -103,7 +105,8 @@ int64_t TaskScratch::Carve(const LayerLayout& layout, const ExpandedParams* expa
   take(&scratch->rope_queries, rows);
   take(&scratch->other_queries, rows);
   scratch->packed_rope_stride = LongestPackedQuery(layout.rope_dim);
-  scratch->packed_other_stride = LongestPackedQuery(LongestKey(layout));
+  scratch->packed_other_stride = LongestPackedQuery(
+      std::max(LongestKey(layout), expanded == nullptr ? 0 : expanded->nope_dim));
   take(&scratch->packed_rope, rows * scratch->packed_rope_stride);
   take(&scratch->packed_other, rows * scratch->packed_other_stride);
   take(&scratch->scores, rows * kTileTokens);

@@ -3,7 +3,8 @@
 //
 // Rows are floats (f32, f16) or packed (row_format.h). Packed ones are met in integers: scores are
 // dot products with queries that were quantized before (packed_query.h), sums those with weights
-// rounded to 15 bits for the tile. Of floats nothing is read beyond a row's last element.
+// rounded to 15 bits for the tile. So may floats that many queries meet (fixed_query.h). Of floats
+// nothing is read beyond a row's last element.
 #ifndef MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 #define MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 
@@ -62,6 +63,18 @@ struct AttentionTileKernels {
 
   // out[t] = rows[t] as floats, out_stride apart.
   void (*decode)(const PackedRows& rows, float* out, int64_t out_stride);
+
+  // Float rows in 16-bit fixed point, for many queries: null where an instruction set multiplies no
+  // more of such numbers than of floats. A query for score_fixed, FixedQuery(length).size bytes
+  // (fixed_query.h).
+  void (*fix_query)(const float* query, int32_t length, uint8_t* out) = nullptr;
+  // As score_packed.
+  void (*score_fixed)(const PackedRows& rows, const uint8_t* queries, int64_t query_stride,
+                      int32_t n, bool add, float* scores, int64_t scores_stride) = nullptr;
+  // As accumulate, kTileTokens rows at most, weights 0 to 1.
+  void (*accumulate_fixed)(const PackedRows& rows, const float* weights, int64_t weights_stride,
+                           const Blend* blends, int32_t n, float* out,
+                           int64_t out_stride) = nullptr;
 };
 
 // Never null for a supported ISA; an ISA without its own file gets the next best.

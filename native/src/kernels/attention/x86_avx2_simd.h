@@ -28,6 +28,7 @@ struct Vec8 {
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
   static constexpr bool kExpandsInRegisters = false;
+  static constexpr bool kFixedPoint = true;
 
   static __m256i First(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -147,6 +148,17 @@ struct Vec8 {
     _mm_storeu_si128(
         reinterpret_cast<__m128i*>(p),
         _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+  }
+  // Words of two 16-bit numbers, moved about as floats.
+  static Reg LoadWords(const int16_t* p) { return _mm256_castsi256_ps(LoadInts(Bytes(p))); }
+  static void StoreWords(Reg words, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<Int*>(p), _mm256_castps_si256(words));
+  }
+  static const uint8_t* Bytes(const int16_t* p) { return reinterpret_cast<const uint8_t*>(p); }
+  // Words of a rounded number of `low` and of one of `high`.
+  static Reg Interleave(Reg low, Reg high) {
+    const Int shifted = _mm256_slli_epi32(_mm256_cvtps_epi32(high), 16);
+    return _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_cvtps_epi32(low), shifted, 0xaa));
   }
   static Int Truncate(Reg x) { return _mm256_cvttps_epi32(x); }
   static void StoreBytes(Int whole, uint8_t* p) {

@@ -23,6 +23,7 @@ struct Vec16 {
   static constexpr int kWords = 1;
   static constexpr bool kMixedDots = true;
   static constexpr bool kExpandsInRegisters = true;
+  static constexpr bool kFixedPoint = true;
 
   static __mmask16 First(int32_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -120,6 +121,15 @@ struct Vec16 {
   static void StoreShorts(Reg x, int16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+  }
+  // Words of two 16-bit numbers, moved about as floats.
+  static Reg LoadWords(const int16_t* p) { return _mm512_loadu_ps(p); }
+  static void StoreWords(Reg words, int16_t* p) { _mm512_storeu_ps(p, words); }
+  // Words of a rounded number of `low` and of one of `high`.
+  static Reg Interleave(Reg low, Reg high) {
+    const Int shifted = _mm512_slli_epi32(_mm512_cvtps_epi32(high), 16);
+    return _mm512_castsi512_ps(
+        _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_cvtps_epi32(low), shifted));
   }
   static Int Truncate(Reg x) { return _mm512_cvttps_epi32(x); }
   static void StoreBytes(Int whole, uint8_t* p) {
