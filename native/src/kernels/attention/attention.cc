@@ -149,6 +149,8 @@ struct Tile {
   // The page that the task, or the one after it, reads next; null where there is none.
   const uint8_t* next_page = nullptr;
 
+  int32_t decoded = -1;  // the segment of it that the scratch has as floats
+
   PackedRows Rope(int32_t group) const { return Rows(rows.rope[group]); }
   PackedRows Latent(int32_t segment) const { return Rows(rows.latent[segment]); }
 
@@ -161,7 +163,9 @@ struct Tile {
 };
 
 // A latent segment of the tile as floats, for up-projection.
-void DecodeLatents(const Task& task, const Tile& tile, int32_t segment) {
+void DecodeLatents(const Task& task, Tile& tile, int32_t segment) {
+  if (tile.decoded == segment) return;
+  tile.decoded = segment;
   task.kernels.decode(tile.Latent(segment), task.scratch.latents, task.scratch.latents_stride);
   for (int32_t t = 0; t < tile.count; ++t) {
     task.scratch.latent_rows[t] = task.scratch.latents + t * task.scratch.latents_stride;
@@ -181,7 +185,7 @@ PackedRows FloatRows(const float* data, int64_t stride, int32_t length, int32_t 
 }
 
 // The rows that keys besides the rotary ones, or values, of a KV head are in this tile.
-PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t segment) {
+PackedRows KeyRows(const Task& task, Tile& tile, int32_t kv_head, int32_t segment) {
   if (ScoresLatents(task)) return tile.Latent(segment);
   const TaskScratch& s = task.scratch;
   DecodeLatents(task, tile, segment);
@@ -191,7 +195,7 @@ PackedRows KeyRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t 
   return FloatRows(s.keys, s.keys_stride, task.expanded->nope_dim, tile.count);
 }
 
-PackedRows ValueRows(const Task& task, const Tile& tile, int32_t kv_head, int32_t segment) {
+PackedRows ValueRows(const Task& task, Tile& tile, int32_t kv_head, int32_t segment) {
   if (task.expanded == nullptr || task.expanded->v_up.empty()) {
     PackedRows rows = tile.Latent(segment);
     // Where they are keys too, these were fetched before.
@@ -223,7 +227,7 @@ void ScoreRows(const Task& task, const PackedRows& keys, QueryForm form,
   }
 }
 
-void ScoreTile(const Task& task, const Tile& tile) {
+void ScoreTile(const Task& task, Tile& tile) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
   if (layout.rope_dim == 0) std::fill_n(s.scores, int64_t{task.rows()} * kTileTokens, 0.0f);
@@ -284,7 +288,7 @@ void WeighTile(const Task& task, const Tile& tile) {
   }
 }
 
-void SumTile(const Task& task, const Tile& tile) {
+void SumTile(const Task& task, Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
   auto value_segment = [&](int32_t g) { return p.layout->value_segment[static_cast<size_t>(g)]; };
@@ -350,7 +354,7 @@ void WalkTiles(Task& task) {
   std::fill_n(task.scratch.maxima, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(task.scratch.totals, rows, 0.0f);
   std::fill_n(task.scratch.sums, rows * task.scratch.sums_stride, 0.0f);
-  ForEachTile(task, [&](const Tile& tile) {
+  ForEachTile(task, [&](Tile tile) {
     ScoreTile(task, tile);
     WeighTile(task, tile);
     SumTile(task, tile);

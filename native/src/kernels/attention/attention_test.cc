@@ -373,7 +373,7 @@ TEST(Attention, AutoTakesTheExpandedFormForLongPromptsOfWideLatents) {
   EXPECT_TRUE(ExpandedIsCheaper(wide, 0, 1024, 128, 128));
   EXPECT_FALSE(ExpandedIsCheaper(wide, 4096, 1, 128, 128));
   // The fewer times the context is up-projected the better.
-  const LayerLayout narrower = MakeLayout(Kind::kJoint, 16, 1, 1, 64, 200, 0);
+  const LayerLayout narrower = MakeLayout(Kind::kJoint, 16, 1, 1, 64, 160, 0);
   EXPECT_FALSE(ExpandedIsCheaper(narrower, 4096, 1024, 128, 128));
   EXPECT_TRUE(ExpandedIsCheaper(narrower, 4096, 1024, 128, 128, 1024));
   // A latent hardly wider than a head: nothing to win.

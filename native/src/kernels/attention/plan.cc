@@ -17,7 +17,7 @@ namespace {
 constexpr int32_t kAbsorbedRows = 128;
 constexpr int64_t kAbsorbedSums = 128 * 1024;  // floats
 // In the expanded form a tile is up-projected once for each query block, which more rows pay off.
-constexpr int32_t kExpandedRows = 256;
+constexpr int32_t kExpandedRows = 512;
 
 // Where the context has to be split: as many tasks as share out their work, of which each has
 // enough to be worth the partial results that it leaves to the merge.
