@@ -87,65 +87,114 @@ struct Avx512 {
                                                          const ActivationBlock* const x[kCols],
                                                          __m512 sums[kPanels][kCols]) {
     // A single row's time goes to reading the weights: there a branch costs more than it saves.
-    int32_t fine = kPanels * kCols == 1;
-    for (int c = 0; c < kCols; ++c) fine |= x[c]->fine;
-    if (fine != 0) {
-      MultiplyBytes<kPanels, kCols, kScales, true>(tiles, x, sums);
+    // That of several, whose tile is in registers, to products: a column's low bytes are its own.
+    // Where a tile is in memory, and two panels share a column's words, a branch for all is faster.
+    if constexpr (kPanels == 1) {
+      MultiplyBytes<kPanels, kCols, kScales, kCols == 1 ? Low::kAlways : Low::kByColumn>(tiles, x,
+                                                                                         sums);
     } else {
-      MultiplyBytes<kPanels, kCols, kScales, false>(tiles, x, sums);
+      int32_t fine = 0;
+      for (int c = 0; c < kCols; ++c) fine |= x[c]->fine;
+      if (fine != 0) {
+        MultiplyBytes<kPanels, kCols, kScales, Low::kAlways>(tiles, x, sums);
+      } else {
+        MultiplyBytes<kPanels, kCols, kScales, Low::kNever>(tiles, x, sums);
+      }
     }
   }
 
  private:
-  // Where low bytes are zero both forms give the same to the last bit.
-  template <int kPanels, int kCols, int kScales, bool kFine>
+  // Which columns' low bytes are multiplied. Where they are zero all forms give the same to the
+  // last bit.
+  enum class Low { kNever, kByColumn, kAlways };
+
+  template <int kPanels, int kCols, int kScales, Low kLow>
   [[gnu::always_inline]] static inline void MultiplyBytes(const Tile<kScales>* const tiles[kPanels],
                                                           const ActivationBlock* const x[kCols],
                                                           __m512 sums[kPanels][kCols]) {
-    // Integer sums are exact in any order: where too few are under way to hide an instruction's
-    // latency, split them.
-    constexpr int kChains = kPanels * kCols < 4 ? 2 : 1;
     constexpr int kSteps = 8 / kScales;
+    const auto fine_dot = [](__m512i high, __m512i low) {
+      const __m512i both = _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+      return _mm512_mul_ps(_mm512_cvtepi32_ps(both), _mm512_set1_ps(1.0f / 256));
+    };
 #pragma GCC unroll 2
     for (int s = 0; s < kScales; ++s) {
-      __m512i high[kPanels][kCols][kChains], low[kPanels][kCols][kChains];
-#pragma GCC unroll 8
-      for (int j = 0; j < kSteps; ++j) {
-        const int k = j % kChains;
+      constexpr bool kBoth = kLow == Low::kAlways;
+      __m512i products[1 + kBoth][kPanels][kCols];
+      AddProducts<kBoth ? 2 : 1, kPanels, kCols, kSteps>(tiles, x, s * kSteps, 0, products);
+      const auto& high = products[0];
+      __m512 dots[kPanels][kCols];
+      if constexpr (kBoth) {
 #pragma GCC unroll 8
         for (int c = 0; c < kCols; ++c) {
-          const uint8_t* words = x[c]->q + 4 * (s * kSteps + j);
-          const __m512i x_high = _mm512_set1_epi32(LoadWord(words));
-          const __m512i x_low = kFine ? _mm512_set1_epi32(LoadWord(words + 32)) : x_high;
 #pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) {
-            const __m512i w = tiles[p]->q[s * kSteps + j];
-            const __m512i zero = _mm512_setzero_si512();
-            high[p][c][k] = _mm512_dpbusd_epi32(j < kChains ? zero : high[p][c][k], w, x_high);
-            if constexpr (kFine) {
-              low[p][c][k] = _mm512_dpbusd_epi32(j < kChains ? zero : low[p][c][k], w, x_low);
-            }
-          }
+          for (int p = 0; p < kPanels; ++p)
+            dots[p][c] = fine_dot(high[p][c], products[kBoth][p][c]);
+        }
+      } else {
+#pragma GCC unroll 8
+        for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll 2
+          for (int p = 0; p < kPanels; ++p) dots[p][c] = _mm512_cvtepi32_ps(high[p][c]);
         }
       }
 #pragma GCC unroll 8
       for (int c = 0; c < kCols; ++c) {
+        if (kLow == Low::kByColumn && x[c]->fine != 0) {
+          __m512i low[1][kPanels][1];
+          AddProducts<1, kPanels, 1, kSteps>(tiles, x + c, s * kSteps, 32, low);
+#pragma GCC unroll 2
+          for (int p = 0; p < kPanels; ++p) dots[p][c] = fine_dot(high[p][c], low[0][p][0]);
+        }
         const __m512 scale = _mm512_set1_ps(x[c]->scale);
         const __m512 sum = _mm512_set1_ps(kScales == 1 ? x[c]->sum : x[c]->half_sum[s]);
 #pragma GCC unroll 2
         for (int p = 0; p < kPanels; ++p) {
-          __m512i h = high[p][c][0];
-          if (kChains == 2) h = _mm512_add_epi32(h, high[p][c][kChains - 1]);
-          __m512 dot = _mm512_cvtepi32_ps(h);
-          if constexpr (kFine) {
-            __m512i l = low[p][c][0];
-            if (kChains == 2) l = _mm512_add_epi32(l, low[p][c][kChains - 1]);
-            dot = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(h, 8), l)),
-                                _mm512_set1_ps(1.0f / 256));
-          }
-          const __m512 scaled = _mm512_mul_ps(dot, tiles[p]->scale[s]);
+          const __m512 scaled = _mm512_mul_ps(dots[p][c], tiles[p]->scale[s]);
           sums[p][c] = _mm512_fmadd_ps(scaled, scale, sums[p][c]);
           sums[p][c] = _mm512_fmadd_ps(tiles[p]->min[s], sum, sums[p][c]);
+        }
+      }
+    }
+  }
+
+  // Sums of products of kSteps registers of weights from `first` on with activations' bytes from
+  // `bytes` on (0: high, 32: low), or with high and low ones.
+  template <int kBytes, int kPanels, int kCols, int kSteps, int kScales>
+  [[gnu::always_inline]] static inline void AddProducts(const Tile<kScales>* const* tiles,
+                                                        const ActivationBlock* const* x, int first,
+                                                        int bytes,
+                                                        __m512i (&out)[kBytes][kPanels][kCols]) {
+    // Integer sums are exact in any order: where too few are under way to hide an instruction's
+    // latency, split them.
+    constexpr int kChains = kPanels * kCols < 4 ? 2 : 1;
+    __m512i sums[kBytes][kPanels][kCols][kChains];
+#pragma GCC unroll 8
+    for (int j = 0; j < kSteps; ++j) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll 2
+        for (int b = 0; b < kBytes; ++b) {
+          const uint8_t* at = x[c]->q + bytes + 32 * b + 4 * (first + j);
+          const __m512i word = _mm512_set1_epi32(LoadWord(at));
+#pragma GCC unroll 2
+          for (int p = 0; p < kPanels; ++p) {
+            __m512i& sum = sums[b][p][c][j % kChains];
+            sum = _mm512_dpbusd_epi32(j < kChains ? _mm512_setzero_si512() : sum,
+                                      tiles[p]->q[first + j], word);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int b = 0; b < kBytes; ++b) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 8
+        for (int c = 0; c < kCols; ++c) {
+          const auto& chains = sums[b][p][c];
+          out[b][p][c] =
+              kChains == 1 ? chains[0] : _mm512_add_epi32(chains[0], chains[kChains - 1]);
         }
       }
     }
