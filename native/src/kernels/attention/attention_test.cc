@@ -366,6 +366,36 @@ TEST(Attention, ExpandedIsAbsorbed) {
   }
 }
 
+// The same in fixed point, where an instruction set has it: of whichever rows the cache has, keys
+// and values that are made of them.
+TEST(Attention, ExpandedPromptsHardlyChangeWithFewerBits) {
+  for (uint32_t seed = 0; seed < 24; ++seed) {
+    std::mt19937 random(seed);
+    const Kind kind =
+        Pick<Kind>(random, {Kind::kJoint, Kind::kSplit, Kind::kOnlyKey, Kind::kOnlyValue});
+    Options options;
+    options.type = seed % 2 == 0 ? CacheType::kF16 : CacheType::kInt8;
+    options.fine = false;
+    options.first = Pick<int32_t>(random, {0, 3, 64, 200});
+    options.queries = Pick<int32_t>(random, {24, 80, 200});
+    options.window = Pick<int32_t>(random, {0, 0, 30});
+    options.residual = seed % 2 == 0 ? 0 : Pick<int32_t>(random, {0, 20});
+    Problem problem(MakeLayout(kind, 2, 3, 1, 16, Pick<int32_t>(random, {16, 40, 72}),
+                               Pick<int32_t>(random, {16, 40, 72})),
+                    options, seed);
+    Expansion expansion(problem, Type::kF16, kind != Kind::kOnlyValue, kind != Kind::kOnlyKey,
+                        Pick<int32_t>(random, {10, 32}), Pick<int32_t>(random, {9, 32, 100}), seed);
+    const std::vector<float> absorbed = expansion.ProjectValues(problem.Reference(nullptr));
+    problem.SetOutputLength(expansion.value_dim());
+    for (Isa isa : SupportedIsas()) {
+      ExpectClose(problem.Run(isa, &expansion.params), absorbed,
+                  "seed " + std::to_string(seed) + ' ' + Describe(problem.layout, options, isa),
+                  options.type == CacheType::kF16 ? 2e-4f : RoundedQueryTolerance(options.type));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Attention, AutoTakesTheExpandedFormForLongPromptsOfWideLatents) {
   // DeepSeek's shape: absorbed 512 + 512 a token and head, expanded 128 + 128 and the
   // up-projection.
