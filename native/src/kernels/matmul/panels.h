@@ -75,6 +75,11 @@ void PrepareByteRows(ActivationForm form, const float* x, int64_t x_stride, int6
               });
 }
 
+// What is fetched while a panel meets some columns: what comes 4 KiB behind or, where it will meet
+// others, too, every second line of the next panel. One pass that brought it all would wait for
+// memory, and the others let it idle.
+enum class Fetch { kAhead, kEvenLines, kOddLines };
+
 // kRows rows of the weights, of which some are wanted: near the matrix's end a panel reaches back
 // to rows that others compute, and a matrix of fewer rows is copied block by block, so that nothing
 // beyond it is read.
@@ -120,7 +125,9 @@ class Panel {
   }
 
   // The next panel's share that corresponds to tile t of `block`.
+  template <Fetch kFetch>
   void Prefetch(int64_t block, int t) const {
+    if (kFetch == Fetch::kOddLines) return;
     constexpr int64_t kShare = kRows * Read::kBytes / Read::kTiles;
     const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);
@@ -182,10 +189,18 @@ class PackedPanel {
   }
   // Panels follow one another, so this runs on into the next. 2 and 4 KiB ahead are as good, 8 too
   // many.
-  void Prefetch(int64_t, int t) const {
+  template <Fetch kFetch>
+  void Prefetch(int64_t block, int t) const {
     constexpr int64_t kAhead = 4096, kShare = kRows * Read::kBytes / Read::kTiles;
-    const uint8_t* ahead = rows_.words + t * kShare + kAhead;
-    for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(ahead + o);
+    if constexpr (kFetch == Fetch::kAhead) {
+      const uint8_t* ahead = rows_.words + t * kShare + kAhead;
+      for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(ahead + o);
+    } else {
+      const uint8_t* next = Stream(1, block) + t * kShare;
+      for (int64_t o = kFetch == Fetch::kOddLines ? 64 : 0; o < kShare; o += 128) {
+        __builtin_prefetch(next + o, 0, 2);
+      }
+    }
   }
   // The next panel's: of logits each is a line of its own that no cache holds.
   void PrefetchResults(const MatmulParams& p, int64_t column) const {
@@ -225,25 +240,34 @@ void PackRows(const Matrix& w, int64_t row, uint8_t* out) {
   }
 }
 
-// Times kCols rows of activations from `column` on, unpacked in registers and forgotten.
-template <typename Simd, typename Read, int kCols, typename Panel>
-void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel* panel) {
+// A panel's rows of the weights, and the activations from `column` on that they meet next.
+struct FewColumns {
+  int64_t row, row_end, column;
+  bool more;  // there is a panel behind it
+};
+
+// Times kCols rows of activations, unpacked in registers and forgotten. The panel is its own: one
+// that a caller had would be in memory wherever this is not inlined.
+template <typename Simd, typename Read, typename Panel, Fetch kFetch, int kCols>
+void MultiplyColumns(const MatmulParams& p, const FewColumns& at) {
   const int64_t row_tiles = p.w.cols / 32;
+  Panel panel;
+  panel.Set(p, at.row, at.row_end);
   const ActivationBlock* x[kCols];
   typename Simd::Sums sums[1][kCols];
 #pragma GCC unroll 8
   for (int c = 0; c < kCols; ++c) {
-    x[c] = static_cast<const ActivationBlock*>(p.prepared) + (column + c) * row_tiles;
+    x[c] = static_cast<const ActivationBlock*>(p.prepared) + (at.column + c) * row_tiles;
     sums[0][c] = Simd::Zero();
-    if constexpr (kCols > 1) panel->PrefetchResults(p, column + c);
+    if constexpr (kCols > 1) panel.PrefetchResults(p, at.column + c);
   }
   for (int64_t b = 0; b < row_tiles / Read::kTiles; ++b) {
-    panel->Begin(b);
+    panel.Begin(b);
 #pragma GCC unroll 8
     for (int t = 0; t < Read::kTiles; ++t) {
-      if (prefetch) panel->Prefetch(b, t);
+      if (at.more) panel.template Prefetch<kFetch>(b, t);
       typename Read::Tile tile;
-      panel->Load(t, &tile);
+      panel.Load(t, &tile);
       const typename Read::Tile* const tiles[1] = {&tile};
       Simd::template MultiplyTile<1, kCols>(tiles, x, sums);
 #pragma GCC unroll 8
@@ -251,41 +275,49 @@ void MultiplyColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel
     }
   }
 #pragma GCC unroll 8
-  for (int c = 0; c < kCols; ++c) panel->Store(p, column + c, sums[0][c]);
+  for (int c = 0; c < kCols; ++c) panel.Store(p, at.column + c, sums[0][c]);
 }
 
 // The last columns, kCols at most.
-template <typename Simd, typename Read, int kCols, typename Panel>
-void MultiplyLastColumns(const MatmulParams& p, int64_t column, bool prefetch, Panel* panel) {
-  if (p.n - column == kCols) {
-    MultiplyColumns<Simd, Read, kCols>(p, column, prefetch, panel);
+template <typename Simd, typename Read, typename Panel, Fetch kFetch, int kCols>
+void MultiplyLastColumns(const MatmulParams& p, const FewColumns& at) {
+  if (p.n - at.column == kCols) {
+    MultiplyColumns<Simd, Read, Panel, kFetch, kCols>(p, at);
   } else if constexpr (kCols > 1) {
-    MultiplyLastColumns<Simd, Read, kCols - 1>(p, column, prefetch, panel);
+    MultiplyLastColumns<Simd, Read, Panel, kFetch, kCols - 1>(p, at);
   }
+}
+
+// As many columns as go together; returns where the next begin.
+template <typename Simd, typename Read, typename Panel, Fetch kFetch>
+int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
+  const int64_t left = p.n - at.column;
+  if (left >= Simd::kTogether) {
+    MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kTogether>(p, at);
+    return at.column + Simd::kTogether;
+  }
+  if (left >= Simd::kColumns) {
+    MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kColumns>(p, at);
+    return at.column + Simd::kColumns;
+  }
+  MultiplyLastColumns<Simd, Read, Panel, kFetch, Simd::kColumns - 1>(p, at);
+  return p.n;
 }
 
 // Decode: every weight is read from memory once; a batch finds a panel in the caches again.
 template <typename Simd, typename Read, typename Panel>
 void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  const bool one_pass = p.n <= Simd::kColumns || p.n == Simd::kTogether;
   for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
-    const bool more = r + Simd::kRows < row_end;
-    int64_t column = 0;
-    do {
-      Panel panel;
-      panel.Set(p, r, row_end);
-      const bool prefetch = more && column == 0;
-      const int64_t left = p.n - column;
-      if (left >= Simd::kTogether) {
-        MultiplyColumns<Simd, Read, Simd::kTogether>(p, column, prefetch, &panel);
-        column += Simd::kTogether;
-      } else if (left >= Simd::kColumns) {
-        MultiplyColumns<Simd, Read, Simd::kColumns>(p, column, prefetch, &panel);
-        column += Simd::kColumns;
-      } else {
-        MultiplyLastColumns<Simd, Read, Simd::kColumns - 1>(p, column, prefetch, &panel);
-        column = p.n;
-      }
-    } while (column < p.n);
+    FewColumns at = {r, row_end, 0, r + Simd::kRows < row_end};
+    if (one_pass) {
+      MultiplySome<Simd, Read, Panel, Fetch::kAhead>(p, at);
+      continue;
+    }
+    at.column = MultiplySome<Simd, Read, Panel, Fetch::kEvenLines>(p, at);
+    for (; at.column < p.n; at.more = false) {
+      at.column = MultiplySome<Simd, Read, Panel, Fetch::kOddLines>(p, at);
+    }
   }
 }
 
