@@ -28,6 +28,13 @@ std::vector<Isa> IsasWithFixedPoint() {
   return isas;
 }
 
+class FixedPoint : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (IsasWithFixedPoint().empty()) GTEST_SKIP() << "no instruction set here has it";
+  }
+};
+
 // Float rows a few elements apart, NaN between them.
 struct Rows {
   Rows(CacheType type, int32_t tokens, int32_t length, std::mt19937& random)
@@ -100,7 +107,7 @@ void CheckScores(Isa isa, const Rows& rows, int32_t count, int32_t n, bool add,
   }
 }
 
-TEST(FixedPoint, ScoresAreHalfStepsOff) {
+TEST_F(FixedPoint, ScoresAreHalfStepsOff) {
   for (Isa isa : IsasWithFixedPoint()) {
     std::mt19937 random(3);
     for (CacheType type : {CacheType::kF16, CacheType::kF32}) {
@@ -178,7 +185,7 @@ void CheckSums(Isa isa, const Rows& rows, int32_t count, int32_t n, std::mt19937
   }
 }
 
-TEST(FixedPoint, SumsAreHalfStepsOff) {
+TEST_F(FixedPoint, SumsAreHalfStepsOff) {
   for (Isa isa : IsasWithFixedPoint()) {
     std::mt19937 random(4);
     for (CacheType type : {CacheType::kF16, CacheType::kF32}) {
@@ -194,7 +201,7 @@ TEST(FixedPoint, SumsAreHalfStepsOff) {
 }
 
 // The largest whole numbers that sums are made of.
-TEST(FixedPoint, EqualValuesOfEqualWeightsDoNotOverflow) {
+TEST_F(FixedPoint, EqualValuesOfEqualWeightsDoNotOverflow) {
   constexpr int32_t kLength = 64;
   std::mt19937 random(5);
   Rows rows(CacheType::kF32, kTileTokens, kLength, random);
@@ -217,7 +224,7 @@ TEST(FixedPoint, EqualValuesOfEqualWeightsDoNotOverflow) {
   }
 }
 
-TEST(FixedPoint, WhatIsNotFiniteShows) {
+TEST_F(FixedPoint, WhatIsNotFiniteShows) {
   constexpr int32_t kLength = 20;
   std::mt19937 random(6);
   const FixedQuery places(kLength);
@@ -243,7 +250,7 @@ TEST(FixedPoint, WhatIsNotFiniteShows) {
 }
 
 // A query of a chunk among later tokens gives what it gives alone, to the last bit.
-TEST(FixedPoint, TokensThatARowDoesNotSeeChangeNothing) {
+TEST_F(FixedPoint, TokensThatARowDoesNotSeeChangeNothing) {
   constexpr int32_t kSeen = 21, kLength = 88, kRows = 40;
   std::mt19937 random(8);
   const Rows rows(CacheType::kF16, kTileTokens, kLength, random);
@@ -261,7 +268,7 @@ TEST(FixedPoint, TokensThatARowDoesNotSeeChangeNothing) {
 }
 
 // An f16 cache's prompts: off by less than f16 itself makes them.
-TEST(FixedPoint, PromptsHardlyChange) {
+TEST_F(FixedPoint, PromptsHardlyChange) {
   Errors errors(1e-3);
   for (uint32_t seed = 0; seed < 80; ++seed) {
     std::mt19937 random(seed);
@@ -284,13 +291,12 @@ TEST(FixedPoint, PromptsHardlyChange) {
       if (HasFatalFailure()) return;
     }
   }
-  if (IsasWithFixedPoint().empty()) GTEST_SKIP() << "no instruction set here has it";
   EXPECT_LE(errors.RootMeanSquare(), 2e-5);
 }
 
 // Of the values of a text's first token, far beyond all others'. Those beside it in its tile keep
 // their precision, whether it is read or not.
-TEST(FixedPoint, AnOutlierLeavesOthersTheirPrecision) {
+TEST_F(FixedPoint, AnOutlierLeavesOthersTheirPrecision) {
   for (int32_t window : {0, 50}) {
     Options options;
     options.type = CacheType::kF16;
@@ -309,7 +315,7 @@ TEST(FixedPoint, AnOutlierLeavesOthersTheirPrecision) {
 }
 
 #if defined(__x86_64__)
-TEST(FixedPoint, IsWhatVectorsOfX86Have) {
+TEST(FixedPointKernels, AreWhatVectorsOfX86Have) {
   for (Isa isa : SupportedIsas()) {
     EXPECT_EQ(GetAttentionTileKernels(isa).score_fixed != nullptr, isa != Isa::kGeneric);
   }

@@ -4,7 +4,7 @@
 // Of a stretch of a row, or of a query, a unit is 1/32767 of its Euclidean norm: sums of products
 // then stay below 2^30 (Cauchy and Schwarz), and of a vector with few large elements, which a
 // common bound on elements would leave few bits, none are lost. A score is thus off by about
-// |q| |k| 2^-17, an eighth of what an f16 cache does to it.
+// |q| |k| 2^-17.
 #ifndef MLA_KERNELS_ATTENTION_FIXED_SCORES_SIMD_H_
 #define MLA_KERNELS_ATTENTION_FIXED_SCORES_SIMD_H_
 

@@ -4,7 +4,8 @@
 // A token's unit is 1/16383 of its row's largest magnitude. A row's weights times those units are
 // whole numbers, of which the largest is below 2^15 and their sum below 2^17, so that sums of
 // products stay below 2^31. They follow what a row sees alone: tokens without weight, of another
-// query of its chunk or outside its window, change nothing.
+// query of its chunk or outside its window, change nothing, unless one of them sends the tile to
+// floats (IsUneven).
 #ifndef MLA_KERNELS_ATTENTION_FIXED_SUMS_SIMD_H_
 #define MLA_KERNELS_ATTENTION_FIXED_SUMS_SIMD_H_
 

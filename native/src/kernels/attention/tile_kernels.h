@@ -71,7 +71,7 @@ struct AttentionTileKernels {
   // As score_packed.
   void (*score_fixed)(const PackedRows& rows, const uint8_t* queries, int64_t query_stride,
                       int32_t n, bool add, float* scores, int64_t scores_stride) = nullptr;
-  // As accumulate, kTileTokens rows at most, weights 0 to 1.
+  // As accumulate, kTileTokens rows at most, weights 0 to 1, blends not null.
   void (*accumulate_fixed)(const PackedRows& rows, const float* weights, int64_t weights_stride,
                            const Blend* blends, int32_t n, float* out,
                            int64_t out_stride) = nullptr;

@@ -124,10 +124,10 @@ class Panel {
                  p.accumulate, lane_begin_, lane_end_, sums);
   }
 
-  // The next panel's share that corresponds to tile t of `block`.
+  // The next panel's share that corresponds to tile t of `block`: whole rows, so all in one pass.
   template <Fetch kFetch>
   void Prefetch(int64_t block, int t) const {
-    if (kFetch == Fetch::kOddLines) return;
+    if constexpr (kFetch == Fetch::kOddLines) return;
     constexpr int64_t kShare = kRows * Read::kBytes / Read::kTiles;
     const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
     for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);

@@ -124,18 +124,12 @@ struct Avx512 {
       AddProducts<kBoth ? 2 : 1, kPanels, kCols, kSteps>(tiles, x, s * kSteps, 0, products);
       const auto& high = products[0];
       __m512 dots[kPanels][kCols];
-      if constexpr (kBoth) {
 #pragma GCC unroll 8
-        for (int c = 0; c < kCols; ++c) {
+      for (int c = 0; c < kCols; ++c) {
 #pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p)
-            dots[p][c] = fine_dot(high[p][c], products[kBoth][p][c]);
-        }
-      } else {
-#pragma GCC unroll 8
-        for (int c = 0; c < kCols; ++c) {
-#pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) dots[p][c] = _mm512_cvtepi32_ps(high[p][c]);
+        for (int p = 0; p < kPanels; ++p) {
+          dots[p][c] =
+              kBoth ? fine_dot(high[p][c], products[kBoth][p][c]) : _mm512_cvtepi32_ps(high[p][c]);
         }
       }
 #pragma GCC unroll 8
