@@ -206,6 +206,15 @@ void Emulator::Block::Arrive(Gate& gate, const char* by, Memory memory) {
   if (memory == Memory::kOrdered) AcquireAt(order);
 }
 
+uint8_t* Emulator::SharedAt(int address, int bytes) {
+  uint8_t* at = Thread().shared + address;
+  if (!Block::running->IsShared(at, bytes) || address % bytes != 0) {
+    EmulatorFails("thread %d: %d bytes at %d outside shared memory or their boundaries",
+                  Thread().index, bytes, address);
+  }
+  return at;
+}
+
 const Emulator::ThreadState& Emulator::Thread() { return Block::running->current().state; }
 
 void Emulator::WaitForEarlier() { Block::running->WaitForEarlier(); }

@@ -178,6 +178,11 @@ TEST(EmulatorDeathTest, SaysWhatAKernelDoesWrong) {
     if (ThreadIndex() == 0) CopyBulk(SharedMemory() + 16, values + 1, 16, barrier);
   };
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 32, crooked, {}), "16-byte boundaries");
+  const auto askew = [](NoArgs) {
+    WaitForEarlier();
+    StoreShared(ThreadIndex() * 4, FourHalves{});
+  };
+  EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 32, 256, askew, {}), "8 bytes at 4 outside .* boundaries");
   EXPECT_DEATH(Launch<NoArgs>(gpu, {1}, 33, 0, half_waits, {}), "33 threads, expected whole warps");
 }
 

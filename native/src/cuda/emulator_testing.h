@@ -69,6 +69,8 @@ class Emulator final : public GpuStream {
     uint8_t* shared;
   };
   static const ThreadState& Thread();
+  // Of the block's shared memory, for a load or a store of so many bytes at once.
+  static uint8_t* SharedAt(int address, int bytes);
   static void WaitForEarlier();
   static void SyncBlock();
   static void SyncWarp();

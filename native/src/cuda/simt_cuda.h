@@ -110,7 +110,12 @@ MLA_DEVICE uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t digits) {
 MLA_DEVICE uint32_t AtomicAdd(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 
 MLA_DEVICE float Exp(float x) { return expf(x); }
-MLA_DEVICE float Exp2(float x) { return exp2f(x); }
+// 2^x; zero instead of what is subnormal.
+MLA_DEVICE float Exp2(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
 MLA_DEVICE double Log(double x) { return log(x); }
 MLA_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
 MLA_DEVICE float Abs(float x) { return fabsf(x); }

@@ -28,11 +28,11 @@ inline int SharedAddress(const void* at) {
 }
 template <typename T>
 T LoadShared(int address) {
-  return *reinterpret_cast<const T*>(SharedMemory() + address);
+  return *reinterpret_cast<const T*>(Emulator::SharedAt(address, sizeof(T)));
 }
 template <typename T>
 void StoreShared(int address, const T& value) {
-  *reinterpret_cast<T*>(SharedMemory() + address) = value;
+  *reinterpret_cast<T*>(Emulator::SharedAt(address, sizeof(T))) = value;
 }
 inline uint32_t LoadSharedWord(int address) { return LoadShared<uint32_t>(address); }
 inline void SyncBlock() { Emulator::SyncBlock(); }

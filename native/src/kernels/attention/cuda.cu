@@ -208,6 +208,7 @@ void Launch(GpuStream& stream, const GpuAttention& call) {
   const GpuAttentionPlan& plan = *call.plan;
   const AttendArgs args = {call, plan.sizes(),
                            plan.MostSplits(call.sequences, call.bucket, call.window),
+                           plan.FillingSplits(call.sequences),
                            plan.PartialBytes(call.sequences, call.bucket, call.window)};
   if (args.sizes.prepared != 0) {
     const int rows = args.sizes.queries * args.sizes.heads;

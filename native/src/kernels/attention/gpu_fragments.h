@@ -54,10 +54,6 @@ struct Fields {
   static constexpr float kHighUnit = kType == CacheType::kInt8 ? 1.0f : kLowUnit * (1 << kBits);
 };
 
-constexpr bool HasMinima(CacheType type) {
-  return type == CacheType::kInt4 || type == CacheType::kInt2;
-}
-
 // Of halves with fields in their lower bytes: those of element i and, of int4 and int2, of element
 // i + 4 of the eight that a lane has, in the next bits. int8's upper bytes are kOneByte's.
 constexpr uint32_t kOneByte = 0x64646464u;

@@ -232,7 +232,8 @@ void LaunchGroupsOf(GpuStream& stream, const GroupArgs& args, const Grid& grid) 
            args);
   };
   if (sizes.columns == kFewGroupColumns) {
-    launch(AttendGroups<4, true, kType>);
+    // Those of other types are the latent kernel's (gpu_latent_plan.cc).
+    if constexpr (!HasMinima(kType)) launch(AttendGroups<4, true, kType>);
   } else if (sizes.values <= 4) {
     launch(AttendGroups<2, false, kType>);
   } else {

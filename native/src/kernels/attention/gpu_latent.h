@@ -27,9 +27,21 @@ struct GpuLatentArray {
   int32_t group_shift, number_lines, number_source, number_to;
 };
 
+// From a line of a packed row's blocks to the next in a slot.
+template <CacheType kType>
+constexpr int32_t kLatentPitch = BlockLinePitch(kType, kPageTokens);
+
 struct GpuLatentForm {
-  GpuLatentArray rope, latent;
+  GpuLatentArray rope, latent;  // where both have minima, their numbers side by side in the slot
 };
+
+// How many sums of queries' strips are those of rotary rows, which where these have minima come
+// before the latent's: whole groups.
+constexpr int32_t RopeSums(const GpuLatentForm& form) {
+  if (!HasMinima(static_cast<CacheType>(form.rope.type))) return 0;
+  const int32_t strips = 1 << (form.latent.group_shift - 5);  // of a group
+  return (form.rope.strips + strips - 1) / strips * strips;
+}
 
 struct GpuLatentSizes {
   GpuLatentForm forms[kRowForms];
@@ -37,7 +49,9 @@ struct GpuLatentSizes {
   int32_t float_slot_bytes, float_slots;  // in the same memory, of tiles of the window's
   int32_t query_strips;                   // of rotary rows and the latent
   int32_t sum_blocks;                     // sixteens of strips of rows that have minima
-  GpuGroupSizes group;                    // where the group kernel has the layer, else zeros
+  // Whether splits fill the processors; else they depend on nothing but a sequence's length.
+  int32_t fills;
+  GpuGroupSizes group;  // where the group kernel has the layer, else zeros
 };
 
 // A window's tiles that a split has at most: they are few, and one is seldom worth a block.
@@ -59,8 +73,8 @@ struct GpuLatentShape {
   }
 };
 // What the kernel is compiled for, each for rows of every type.
-inline constexpr GpuLatentShape kGpuLatentShapes[] = {
-    {4, 1, 4}, {8, 1, 8}, {4, 2, 4}, {8, 2, 8}, {8, 2, 16}};
+inline constexpr GpuLatentShape kGpuLatentShapes[] = {{4, 1, 4}, {8, 1, 8}, {4, 1, 16},
+                                                      {4, 2, 4}, {8, 2, 8}, {8, 2, 16}};
 // Shared memory besides slots: columns, weights as the left operand's fragments of four products of
 // 16 tokens, references and totals of every warp, flags, factors; queries and sums of their strips
 // as fragments (gpu_latent_query.h).

@@ -79,21 +79,22 @@ struct LatentKernel {
   MLA_DEVICE void ScoreRows(int slot, LatentScores<kHeads, kEights>* scores) const {
     const GpuLatentForm& form = args.latent.forms[kRowsForm];
     const LatentQueries queries = Queries();
-    const int token = WarpIndex() * (kEights * 8), rope_strips = form.rope.strips;
+    const int rope_strips = form.rope.strips;
     if constexpr (!kPacked) {
+      const int token = WarpIndex() * (kEights * 8);
       if (rope_strips > 0) ScoreFloatRows(queries, form.rope, slot, 0, token, scores);
       ScoreFloatRows(queries, form.latent, slot, rope_strips, token, scores);
     } else {
       const CacheType rope = static_cast<CacheType>(form.rope.type);
       if (rope == kType) {
-        ScorePacked<kType>(queries, form.rope, slot, 0, token, scores);
+        ScorePacked<kType>(queries, form.rope, slot, 0, scores);
       } else if (rope == CacheType::kF16) {
-        ScoreWindowRows(queries, form.rope, slot, 0, token, TwoHalves(1.0f), scores);
+        ScoreWindowRows(queries, form.rope, slot, 0, TwoHalves(1.0f), scores);
       } else if (rope == CacheType::kInt8) {
-        ScorePacked<CacheType::kInt8>(queries, form.rope, slot, 0, token, scores);
+        ScorePacked<CacheType::kInt8>(queries, form.rope, slot, 0, scores);
       }
-      ScorePacked<kType>(queries, form.latent, slot, rope_strips, token, scores);
-      if constexpr (HasMinima(kType)) ScoreLatentMinima(queries, form, slot, token, scores);
+      ScorePacked<kType>(queries, form.latent, slot, rope_strips, scores);
+      if constexpr (HasMinima(kType)) ScoreLatentMinima(queries, form, slot, scores);
     }
   }
   // Of the window's.
@@ -101,13 +102,11 @@ struct LatentKernel {
                               LatentScores<kHeads, kEights>* scores) const {
     const GpuLatentForm& rows = args.latent.forms[kRowsForm];
     const LatentQueries queries = Queries();
-    const int token = WarpIndex() * (kEights * 8);
     const auto unfit = [](const GpuLatentArray& array) {
       return TwoHalves(1.0f / FitOf(static_cast<CacheType>(array.type)));
     };
-    ScoreWindowRows(queries, form.rope, slot, 0, token, unfit(rows.rope), scores);
-    ScoreWindowRows(queries, form.latent, slot, form.rope.strips, token, unfit(rows.latent),
-                    scores);
+    ScoreWindowRows(queries, form.rope, slot, 0, unfit(rows.rope), scores);
+    ScoreWindowRows(queries, form.latent, slot, form.rope.strips, unfit(rows.latent), scores);
   }
   MLA_DEVICE static uint32_t TwoHalves(float x) { return PackHalves(x, x); }
 
@@ -116,25 +115,36 @@ struct LatentKernel {
   MLA_DEVICE void Finish(const LatentTile& tile, LatentScores<kHeads, kEights>* scores) const {
     const int g = Lane() / 4, t = Lane() % 4;
     constexpr float kUnit = HasMinima(kRows) ? 0x1p24f : 1.0f;
-    const bool whole = attend().sizes.queries == 1 && tile.whole();
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
       MLA_UNROLL
       for (int h = 0; h < 2; ++h) {
-        const int column = m * 16 + h * 8 + g;
-        const float factor = s.factors[column];
-        Tokens seen = {};
-        if (!whole) seen = Seen(attend(), tile.form, work.position + s.the_columns[column].query);
+        const float factor = s.factors[m * 16 + h * 8 + g];
         MLA_UNROLL
         for (int e = 0; e < kEights; ++e) {
           MLA_UNROLL
           for (int j = 0; j < 2; ++j) {
             float& x = scores->rest[m][e][2 * h + j];
             x = (scores->fields[m][e][2 * h + j] * kUnit + x) * factor;
-            if (!whole) {
-              const int position = tile.first + (WarpIndex() * kEights + e) * 8 + 2 * t + j;
-              if (position < seen.begin || position >= seen.end) x = -Infinity();
-            }
+          }
+        }
+      }
+    }
+    if (attend().sizes.queries == 1 && tile.whole()) return;
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      MLA_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        const int column = m * 16 + h * 8 + g;
+        const Tokens seen = Seen(attend(), tile.form, work.position + s.the_columns[column].query);
+        MLA_UNROLL
+        for (int e = 0; e < kEights; ++e) {
+          MLA_UNROLL
+          for (int j = 0; j < 2; ++j) {
+            const int position =
+                tile.first + LatentToken<kPacked, kEights>(WarpIndex() * kEights + e, 2 * t + j);
+            float& x = scores->rest[m][e][2 * h + j];
+            if (position < seen.begin || position >= seen.end) x = -Infinity();
           }
         }
       }
@@ -168,12 +178,18 @@ struct LatentKernel {
       for (int h = 0; h < 2; ++h) {
         const float base = own[m][h] == -Infinity() ? 0.0f : own[m][h] - kBelow;
         total[m][h] = 0.0f;
+        float each[kEights][2];
         MLA_UNROLL
         for (int e = 0; e < kEights; ++e) {
-          const float first = Exp2(scores.rest[m][e][2 * h] - base);
-          const float second = Exp2(scores.rest[m][e][2 * h + 1] - base);
-          total[m][h] += first + second;
-          weights[m][e][h] = PackHalves(first, second);
+          MLA_UNROLL
+          for (int j = 0; j < 2; ++j) each[e][j] = Exp2(scores.rest[m][e][2 * h + j] - base);
+          total[m][h] += each[e][0] + each[e][1];
+        }
+        MLA_UNROLL
+        for (int e = 0; e < kEights; ++e) {
+          // Of neighbouring tokens.
+          weights[m][e][h] = kPacked && kEights == 2 ? PackHalves(each[0][e], each[1][e])
+                                                     : PackHalves(each[e][0], each[e][1]);
         }
       }
     }
@@ -277,7 +293,7 @@ struct LatentKernel {
         if constexpr (kRows == CacheType::kF16) {
           BringFloats<kThreads>(form.latent, tile, page, next_slot);
         } else {
-          BringPacked<kThreads>(form.latent, tile, page, next_slot);
+          BringPacked<kThreads>(form.latent, tile, page, next_slot, kLatentPitch<kRows>);
         }
         ++next;
         next_slot += slot_bytes;
@@ -321,7 +337,7 @@ struct LatentKernel {
       Finish<kRows>(tile, &scores);
       Weigh(scores, &sums);
       if (element < attend().sizes.value_length) {
-        SumLatent<kRows>(form.latent, slot, SharedAddress(s.weights), element, &sums);
+        SumLatent<kRows, kPacked>(form.latent, slot, SharedAddress(s.weights), element, &sums);
       }
       slot += slot_bytes;
       if (slot == slots_end) slot = slots_begin;

@@ -11,6 +11,7 @@ namespace mla {
 namespace {
 
 constexpr int32_t kUnitBytes = 16;
+constexpr int32_t kLong = 256;  // latents of more elements
 
 bool OneLatent(const LayerLayout& layout) {
   if (layout.key_scalar || layout.rope_groups > 1 || layout.segments.empty()) return false;
@@ -29,14 +30,17 @@ bool IsKnown(const RowArray& row, CacheType latent) {
   return type == latent || (type == CacheType::kInt8 && latent != CacheType::kF16);
 }
 
-GpuLatentShape ShapeOf(int32_t columns, int32_t length) {
+GpuLatentShape ShapeOf(int32_t columns, int32_t length, CacheType type) {
   const int32_t heads = columns > 16 ? 2 : 1;
   if (length <= 4 * 4 * 8) return {4, heads, 4};
+  // Tiles of which a processor has room for several blocks'.
+  const bool is_small = HasMinima(type);
+  if (heads == 1 && is_small && length > kLong && length <= 4 * 16 * 8) return {4, 1, 16};
   if (length <= 8 * 8 * 8) return {8, heads, 8};
   return {8, 2, 16};
 }
 
-// Places rows in a slot one behind the other.
+// Places rows in a slot one behind the other, and packed rows' numbers behind them.
 class Slot {
  public:
   GpuLatentArray Add(const RowArray& row) {
@@ -62,9 +66,12 @@ class Slot {
     array.group_shift = format.group == 64 ? 6 : 5;
     array.number_lines = format.groups() * format.scales_per_group;
     array.number_source = static_cast<int32_t>(row.scales);
-    array.number_to = bytes_ + lines * array.pitch;
-    bytes_ = array.number_to + array.number_lines * kPageTokens * 2;
+    bytes_ += lines * array.pitch;
     return array;
+  }
+  void AddNumbers(GpuLatentArray* array) {
+    array->number_to = bytes_;
+    bytes_ += array->number_lines * kPageTokens * 2;
   }
   int32_t bytes() const { return RoundUp(bytes_, 128); }
 
@@ -81,7 +88,7 @@ class Planner {
   std::optional<GpuLatentPlan> Plan() {
     if (!OneLatent(layout_)) return std::nullopt;
     length_ = layout_.key_length(0);
-    plan_.shape = ShapeOf(layout_.heads * queries_, length_);
+    plan_.shape = ShapeOf(layout_.heads * queries_, length_, options_.latent);
     if (length_ > plan_.shape.value_length()) return std::nullopt;
     if (!Place(kRowsForm, PlaceRows(options_, layout_), &plan_.latent.slot_bytes)) {
       return std::nullopt;
@@ -98,6 +105,7 @@ class Planner {
     if (PlanGroups()) return plan_;
     WriteSizes(plan_.shape.columns());
     if (!Fit()) return std::nullopt;
+    plan_.latent.fills = plan_.shape == GpuLatentShape{4, 1, 16};
     SetSplits();
     return plan_;
   }
@@ -115,20 +123,26 @@ class Planner {
       to.rope = slot.Add(places.rope[0]);
     }
     to.latent = slot.Add(latent);
+    slot.AddNumbers(&to.rope);
+    slot.AddNumbers(&to.latent);
     *bytes = std::max(*bytes, slot.bytes());
     return true;
   }
 
   // Whether groups of warps have the layer: a product of theirs is for 64 columns, and a block for
-  // all of a processor, which pays where sums are many.
+  // all of a processor, which pays where sums are many. Few columns of int4 and int2 go to warps
+  // that unpack as they multiply: on an H200 these took as long when their loop had half as many
+  // instructions again (int4 of 16 heads, one sequence of 131,072: 74.5 µs, groups 76.2; 32 of
+  // them: 1,157 and 1,061).
   bool PlanGroups() {
-    constexpr int32_t kLong = 256, kMany = 32;
+    constexpr int32_t kMany = 32;
     if (!stream_.has_group_mma() || (length_ <= kLong && layout_.heads * queries_ <= kMany)) {
       return false;
     }
     const GpuLatentForm& of = rows();
     GpuGroupSizes sizes = {};
     const bool few = layout_.heads * queries_ <= kFewGroupColumns && length_ > kLong;
+    if (few && HasMinima(options_.latent)) return false;
     sizes.columns = few ? kFewGroupColumns : kGroupColumns;
     sizes.values = CeilDiv(length_, kGroupElements);
     sizes.strips = sizes.values + CeilDiv(layout_.rope_dim, kGroupElements);
@@ -154,6 +168,7 @@ class Planner {
       if (GroupSharedBytes(staged) <= stream_.shared_bytes()) sizes = staged;
     }
     plan_.latent.group = sizes;
+    plan_.latent.fills = 1;
     plan_.shared_bytes = GroupSharedBytes(sizes);
     plan_.blocks = 1;
     WriteSizes(sizes.columns);
@@ -174,11 +189,8 @@ class Planner {
     sizes.value_length = length_;
     sizes.rope_length = layout_.rope_dim;
     plan_.latent.query_strips = rows().rope.strips + rows().latent.strips;
-    const auto sums = [](const GpuLatentArray& array) {
-      const CacheType type = static_cast<CacheType>(array.type);
-      return type == CacheType::kInt4 || type == CacheType::kInt2 ? array.strips : 0;
-    };
-    plan_.latent.sum_blocks = CeilDiv(sums(rows().rope) + sums(rows().latent), 16);
+    plan_.latent.sum_blocks =
+        HasMinima(options_.latent) ? CeilDiv(RopeSums(rows()) + rows().latent.strips, 16) : 0;
     sizes.query_pitch = plan_.latent.query_strips * 4;
     // More elements a thread than these take longer than to wait until they are prepared.
     constexpr int32_t kMostDirect = 24;

@@ -47,7 +47,7 @@ class LatentQueryWriter {
                                uint8_t* units, uint8_t* sums, int column)
       : strips_(queries.strips),
         rope_strips_(rows.rope.strips),
-        first_sum_(HasMinima(static_cast<CacheType>(rows.rope.type)) ? 0 : rows.rope.strips),
+        rope_sums_(RopeSums(rows)),
         rope_fit_(FitOf(static_cast<CacheType>(rows.rope.type))),
         fit_(FitOf(static_cast<CacheType>(rows.latent.type))) {
     const int g = column % 8, half = column / 8 % 2, m = column / 16;
@@ -77,15 +77,15 @@ class LatentQueryWriter {
         pair;
   }
   MLA_DEVICE void StoreSum(int strip, uint32_t sum) const {
-    const int k = strip - first_sum_;
-    if (k < 0 || strip >= strips_) return;
+    if ((strip < rope_strips_ && rope_sums_ == 0) || strip >= strips_) return;
+    const int k = strip < rope_strips_ ? strip : strip - rope_strips_ + rope_sums_;
     uint8_t* to = sums_ + k / 16 * 2 * kFragment + k % 8 / 2 * 16 + k % 16 / 8 * 8 + k % 2 * 2;
     *reinterpret_cast<uint16_t*>(to) = static_cast<uint16_t>(sum);
     *reinterpret_cast<uint16_t*>(to + kFragment) = static_cast<uint16_t>(sum >> 16);
   }
 
  private:
-  int strips_, rope_strips_, first_sum_;
+  int strips_, rope_strips_, rope_sums_;
   float rope_fit_, fit_;
   uint8_t* units_;
   uint8_t* sums_;

@@ -27,34 +27,47 @@ struct LatentTile {
   MLA_DEVICE bool whole() const { return begin == 0 && end == kPageTokens; }
 };
 
-template <int kThreads>
-MLA_DEVICE void BringPacked(const GpuLatentArray& array, const LatentTile& tile,
-                            const uint8_t* page, int slot) {
-  constexpr int kLine = kPageTokens * kBlockBytes / 16;  // chunks
-  const int thread = ThreadIndex();
-  const uint8_t* from = page + array.source + thread * 16;
-  int to = slot + array.to + thread / kLine * array.pitch + thread % kLine * 16;
-  const int step = kThreads / kLine * array.pitch;
-  MLA_UNROLL_BY(4)
-  for (int c = thread; c < array.chunks; c += kThreads) {
+// `count` chunks of 16 bytes by a block's threads, kLine of them a line; bytes from a line to the
+// next are `pitch` in the slot, and nothing is between them in the page.
+template <int kThreads, int kLine>
+MLA_DEVICE void BringChunks(const uint8_t* from, int to, int count, int pitch) {
+  constexpr int kUnrolled = 4;
+  const int thread = ThreadIndex(), step = kThreads / kLine * pitch;
+  from += thread * 16;
+  to += thread / kLine * pitch + thread % kLine * 16;
+  int left = count - thread;
+  MLA_UNROLL_BY(1)
+  for (; left > (kUnrolled - 1) * kThreads; left -= kUnrolled * kThreads) {
+    MLA_UNROLL
+    for (int i = 0; i < kUnrolled; ++i) CopyAsync(to + i * step, from + i * kThreads * 16);
+    from += kUnrolled * kThreads * 16;
+    to += kUnrolled * step;
+  }
+  MLA_UNROLL_BY(1)
+  for (; left > 0; left -= kThreads) {
     CopyAsync(to, from);
     from += kThreads * 16;
     to += step;
   }
-  from = page + array.number_source + thread * 16;
-  to = slot + array.number_to + thread * 16;
-  const int chunks = array.number_lines * (kPageTokens * 2 / 16);
-  const int token = thread % (kPageTokens / 8) * 8;
-  const bool whole = tile.whole();
+}
+
+// `pitch`: the array's.
+template <int kThreads>
+MLA_DEVICE void BringPacked(const GpuLatentArray& array, const LatentTile& tile,
+                            const uint8_t* page, int slot, int pitch) {
+  constexpr int kLine = kPageTokens * kBlockBytes / 16, kNumberLine = kPageTokens * 2 / 16;
+  BringChunks<kThreads, kLine>(page + array.source, slot + array.to, array.chunks, pitch);
+  const uint8_t* from = page + array.number_source;
+  const int to = slot + array.number_to, chunks = array.number_lines * kNumberLine;
+  if (tile.whole()) {
+    BringChunks<kThreads, kNumberLine>(from, to, chunks, kNumberLine * 16);
+    return;
+  }
   MLA_UNROLL_BY(1)
-  for (int c = thread; c < chunks; c += kThreads) {
-    if (whole) {
-      CopyAsync(to, from);
-    } else {
-      StoreShared(to, MaskNumbers(LoadQuad(from), tile.begin - token, tile.end - token));
-    }
-    from += kThreads * 16;
-    to += kThreads * 16;
+  for (int c = ThreadIndex(); c < chunks; c += kThreads) {
+    const int token = c % kNumberLine * 8;
+    StoreShared(to + c * 16,
+                MaskNumbers(LoadQuad(from + c * 16), tile.begin - token, tile.end - token));
   }
 }
 
@@ -102,7 +115,7 @@ MLA_DEVICE void BringArray(const GpuLatentArray& array, const LatentTile& tile, 
   if (static_cast<CacheType>(array.type) == CacheType::kF16) {
     BringFloats<kThreads>(array, tile, page, slot);
   } else {
-    BringPacked<kThreads>(array, tile, page, slot);
+    BringPacked<kThreads>(array, tile, page, slot, array.pitch);
   }
 }
 

@@ -1,7 +1,8 @@
 // Scores of a tile: heads by tokens, a warp its own tokens with all heads, so that nothing of them
 // is added across warps. Queries are the left operand, 16 of them; rows the right one, as they lie
-// in shared memory: with g = lane / 4 and t = lane % 4, a lane has of token g, for a strip of 32
-// elements, 8t to 8t + 7 where rows are packed, and Mma's own order where they are floats.
+// in shared memory: with g = lane / 4 and t = lane % 4, a lane has of column g's token
+// (LatentToken), for a strip of 32 elements, 8t to 8t + 7 where rows are packed, and Mma's own
+// order where they are floats.
 //
 // A field of int4 or int2 is a half as it lies: in the lowest bits of one it is u * 2^-24,
 // subnormal, which tensor cores multiply exactly; in the next ones it is 2^kBits times that, and
@@ -34,6 +35,17 @@ struct LatentScores {
 // products of a strip.
 constexpr int StripsAtOnce(int products) { return products > 2 ? 1 : 4 / products; }
 
+// Which token of the tile is column `n` of its product of eight number `eight`. Of packed rows they
+// are woven such that a lane reads those of its two eights at once, and has weights of four
+// neighbouring tokens, 4t to 4t + 3 of sixteen, as sums read them (gpu_latent_sums.h).
+template <bool kPacked, int kEights>
+MLA_DEVICE int LatentToken(int eight, int n) {
+  if constexpr (!kPacked) return eight * 8 + n;
+  const int sixteen = eight / 2 * 16;
+  if constexpr (kEights == 2) return sixteen + 2 * n + eight % 2;
+  return sixteen + n / 2 * 4 + eight % 2 * 2 + n % 2;
+}
+
 template <CacheType kType>
 struct LatentLines {
   // Lines of 4 bytes a token in a strip of 32 elements.
@@ -58,28 +70,45 @@ MLA_DEVICE void UnpackScores(const uint32_t (&words)[2], uint32_t (&to)[4]) {
   }
 }
 
-// kStrips strips from `first` on of a row, of tokens from `token` on; `query`: the lane's part of
-// the first strip's fragments. Everything is loaded before anything is used.
+// Words of a lane's tokens at `at`, one of each eight.
+template <int kEights>
+MLA_DEVICE void LoadEach(int at, uint32_t (&to)[kEights]) {
+  static_assert(kEights <= 2);
+  if constexpr (kEights == 2) {
+    const FourHalves two = LoadShared<FourHalves>(at);
+    to[0] = two.word[0];
+    to[1] = two.word[1];
+  } else {
+    to[0] = LoadShared<uint32_t>(at);
+  }
+}
+
+// Of column 2t + j of eight `e`, of halves of four tokens, or of two.
+template <int kEights>
+MLA_DEVICE float ScaleOf(const uint32_t (&scales)[kEights], int e, int j) {
+  const uint32_t pair = scales[kEights == 2 ? j : 0];
+  const bool upper = (kEights == 2 ? e : j) == 1;
+  return HalfToFloat(static_cast<uint16_t>(upper ? pair >> 16 : pair));
+}
+
+// kStrips strips from `first` on of a row, a multiple of as many; `line`: the lane's part of the
+// first strip's lines, `query` of its fragments, `numbers` of the row's. Everything is loaded
+// before anything is used.
 template <CacheType kType, int kStrips, int kHeads, int kEights>
 MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentArray& array,
                                   int line, int numbers, int first, int query,
                                   LatentScores<kHeads, kEights>* scores) {
-  constexpr int kNumbers = Fields<kType>::kNumbers;
+  constexpr int kNumberLine = Fields<kType>::kNumbers * kPageTokens * 2;
   const int strip_shift = array.group_shift - 5;
-  uint32_t words[kStrips][kEights][2], scales[kStrips][kEights];
+  numbers += (first >> strip_shift) * kNumberLine;
+  uint32_t words[kStrips][2][kEights], scales[kStrips][kEights];
   Quad heads[kStrips][2];
   MLA_UNROLL
   for (int i = 0; i < kStrips; ++i) {
-    const int number = numbers + ((first + i) >> strip_shift) * (kNumbers * kPageTokens * 2);
-    MLA_UNROLL
-    for (int e = 0; e < kEights; ++e) {
-      const int at = line + i * LatentLines<kType>::kStrip * array.pitch + e * 32;
-      words[i][e][0] = LoadShared<uint32_t>(at);
-      if constexpr (kType == CacheType::kInt8) {
-        words[i][e][1] = LoadShared<uint32_t>(at + array.pitch);
-      }
-      scales[i][e] = LoadShared<uint32_t>(number + e * 16);
-    }
+    const int at = line + i * LatentLines<kType>::kStrip * kLatentPitch<kType>;
+    LoadEach(at, words[i][0]);
+    if constexpr (kType == CacheType::kInt8) LoadEach(at + kLatentPitch<kType>, words[i][1]);
+    LoadEach(numbers + (i >> strip_shift) * kNumberLine, scales[i]);
     MLA_UNROLL
     for (int step = 0; step < 2 && kHeads == 1; ++step) {
       heads[i][step] = LoadQueryStep(queries, query, 0, i, step);
@@ -89,7 +118,9 @@ MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentA
   for (int i = 0; i < kStrips; ++i) {
     uint32_t rows[kEights][4];
     MLA_UNROLL
-    for (int e = 0; e < kEights; ++e) UnpackScores<kType>(words[i][e], rows[e]);
+    for (int e = 0; e < kEights; ++e) {
+      UnpackScores<kType>({words[i][0][e], words[i][1][e]}, rows[e]);
+    }
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
       MLA_UNROLL
@@ -101,74 +132,72 @@ MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentA
         float products[4];
         MmaOf(products, heads[i][0].word, {rows[e][0], rows[e][1]});
         Mma(products, heads[i][1].word, {rows[e][2], rows[e][3]});
-        const float by[2] = {HalfToFloat(static_cast<uint16_t>(scales[i][e])),
-                             HalfToFloat(static_cast<uint16_t>(scales[i][e] >> 16))};
         float(&to)[4] = HasMinima(kType) ? scores->fields[m][e] : scores->rest[m][e];
         MLA_UNROLL
-        for (int d = 0; d < 4; ++d) to[d] += by[d % 2] * products[d];
+        for (int d = 0; d < 4; ++d) to[d] += ScaleOf(scales[i], e, d % 2) * products[d];
       }
     }
   }
 }
-
-// A row of tokens from `token` on. `strip`: the query's first.
+// A row. `strip`: the query's first.
 template <CacheType kType, int kHeads, int kEights>
 MLA_DEVICE void ScorePacked(const LatentQueries& queries, const GpuLatentArray& array, int slot,
-                            int strip, int token, LatentScores<kHeads, kEights>* scores) {
+                            int strip, LatentScores<kHeads, kEights>* scores) {
   using Lines = LatentLines<kType>;
   constexpr int kAtOnce = StripsAtOnce(kHeads * kEights);
-  const int g = Lane() / 4, t = Lane() % 4;
-  int line = slot + array.to + Lines::Of(t) * array.pitch + (token + g) * 4;
+  constexpr int kLine = Lines::kStrip * kLatentPitch<kType>;
+  const int g = Lane() / 4, t = Lane() % 4, eight = WarpIndex() * kEights;
+  int line = slot + array.to + Lines::Of(t) * kLatentPitch<kType> +
+             LatentToken<true, kEights>(eight, g) * 4;
   int query = queries.units + strip * 2 * kFragment + Lane() * 16;
-  const int numbers = slot + array.number_to + (token + 2 * t) * 2;
+  const int numbers = slot + array.number_to + LatentToken<true, kEights>(eight, 2 * t) * 2;
   int i = 0;
   MLA_UNROLL_BY(1)
   for (; i + kAtOnce <= array.strips; i += kAtOnce) {
     ScorePackedStrips<kType, kAtOnce>(queries, array, line, numbers, i, query, scores);
-    line += kAtOnce * Lines::kStrip * array.pitch;
+    line += kAtOnce * kLine;
     query += kAtOnce * 2 * kFragment;
   }
   if constexpr (kAtOnce > 1) {
     MLA_UNROLL_BY(1)
     for (; i < array.strips; ++i) {
       ScorePackedStrips<kType, 1>(queries, array, line, numbers, i, query, scores);
-      line += Lines::kStrip * array.pitch;
+      line += kLine;
       query += 2 * kFragment;
     }
   }
 }
 
 // Minima times the sums of queries' strips, of rotary rows where these have some, and of the
-// latent: products over 16 strips.
+// latent, whose numbers lie behind theirs then (gpu_latent_plan.cc): products over 16 strips.
 template <int kHeads, int kEights>
 MLA_DEVICE void ScoreLatentMinima(const LatentQueries& queries, const GpuLatentForm& form, int slot,
-                                  int token, LatentScores<kHeads, kEights>* scores) {
+                                  LatentScores<kHeads, kEights>* scores) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const bool of_rope = HasMinima(static_cast<CacheType>(form.rope.type));
-  const int rope_strips = of_rope ? form.rope.strips : 0;
-  const int last = rope_strips + form.latent.strips - 1;
+  const int rope_sums = RopeSums(form);
+  const GpuLatentArray& first = rope_sums > 0 ? form.rope : form.latent;
+  const int last = rope_sums + form.latent.strips - 1;
   const int shift = form.latent.group_shift - 5;
-  // Token g's of two that are loaded together.
-  const int numbers = slot + (kPageTokens + token + g / 2 * 2) * 2;
-  const uint32_t own = g % 2 == 0 ? 0x5410 : 0x7632;
-  const int rope = numbers + form.rope.number_to, latent = numbers + form.latent.number_to;
   constexpr int kGroup = 2 * kPageTokens * 2;
+  // Of two tokens that are loaded together, of which a lane has both or one.
+  const int token = LatentToken<true, kEights>(WarpIndex() * kEights, g) & ~1;
+  const int numbers = slot + first.number_to + (kPageTokens + token) * 2;
   MLA_UNROLL_BY(1)
   for (int block = 0; block < queries.sum_blocks; ++block) {
     uint32_t minima[kEights][2];
     MLA_UNROLL
     for (int k = 0; k < 2; ++k) {
-      // Where a strip's minima are; beyond the last any: sums are zeros there.
-      const auto place = [&](int wanted) {
-        const int one = wanted <= last ? wanted : last;
-        if (one < rope_strips) return rope + (one >> shift) * kGroup;
-        return latent + ((one - rope_strips) >> shift) * kGroup;
-      };
-      const int at[2] = {place(block * 16 + 8 * k + 2 * t), place(block * 16 + 8 * k + 2 * t + 1)};
+      uint32_t two[2];
+      MLA_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        // Beyond the last any: sums are zeros there.
+        const int wanted = block * 16 + 8 * k + 2 * t + j;
+        two[j] = LoadSharedWord(numbers + ((wanted < last ? wanted : last) >> shift) * kGroup);
+      }
       MLA_UNROLL
       for (int e = 0; e < kEights; ++e) {
-        minima[e][k] =
-            PickBytes(LoadSharedWord(at[0] + e * 16), LoadSharedWord(at[1] + e * 16), own);
+        const bool upper = kEights == 2 ? e == 1 : g % 2 == 1;
+        minima[e][k] = PickBytes(two[0], two[1], upper ? 0x7632 : 0x5410);
       }
     }
     MLA_UNROLL
@@ -243,14 +272,18 @@ MLA_DEVICE void ScoreFloatRows(const LatentQueries& queries, const GpuLatentArra
 // the second step's elements to what they are.
 template <int kHeads, int kEights>
 MLA_DEVICE void ScoreWindowRows(const LatentQueries& queries, const GpuLatentArray& array, int slot,
-                                int strip, int token, uint32_t unfit,
-                                LatentScores<kHeads, kEights>* scores) {
+                                int strip, uint32_t unfit, LatentScores<kHeads, kEights>* scores) {
   const int g = Lane() / 4, t = Lane() % 4;
-  const int rows = slot + array.to + (token + g) * array.pitch;
+  int rows[kEights];
+  MLA_UNROLL
+  for (int e = 0; e < kEights; ++e) {
+    const int token = LatentToken<true, kEights>(WarpIndex() * kEights + e, g);
+    rows[e] = slot + array.to + token * array.pitch;
+  }
   MLA_UNROLL_BY(1)
   for (int i = 0; i < array.strips; ++i) {
     const int wanted = i * kScoreStrip + t * kUnitElements;
-    const int at = rows + (wanted < array.last ? wanted : array.last) * 2;
+    const int at = (wanted < array.last ? wanted : array.last) * 2;
     MLA_UNROLL
     for (int m = 0; m < kHeads; ++m) {
       const int query = queries.units + Lane() * 16;
@@ -260,7 +293,7 @@ MLA_DEVICE void ScoreWindowRows(const LatentQueries& queries, const GpuLatentArr
       for (int j = 0; j < 4; ++j) second.word[j] = MulAddHalves(second.word[j], unfit, 0);
       MLA_UNROLL
       for (int e = 0; e < kEights; ++e) {
-        const Quad row = LoadShared<Quad>(at + e * 8 * array.pitch);
+        const Quad row = LoadShared<Quad>(rows[e] + at);
         Mma(scores->rest[m][e], first.word, {row.word[0], row.word[1]});
         Mma(scores->rest[m][e], second.word, {row.word[2], row.word[3]});
       }

@@ -31,32 +31,31 @@ struct LatentSums {
 
 template <CacheType kType>
 struct LatentValues {
-  // Where a lane's lines begin of 32 elements from `element` on, of token pairs 2t of 16.
+  // Where a lane's lines begin of 32 elements from `element` on, of tokens 4t to 4t + 3 of 16.
   MLA_DEVICE static int At(const GpuLatentArray& array, int slot, int element) {
     const int g = Lane() / 4, t = Lane() % 4;
     const int line = kType == CacheType::kInt8   ? 2 * (g / 2)
                      : kType == CacheType::kInt4 ? g / 2
                                                  : g / 4;
-    return slot + array.to + (element / Fields<kType>::kBlock + line) * array.pitch + 2 * t * 4;
+    return slot + array.to + (element / Fields<kType>::kBlock + line) * kLatentPitch<kType> +
+           t * 16;
   }
   // Of 16 tokens the right operands of four products: of elements as LatentElement has them.
-  MLA_DEVICE static void Load(int at, int pitch, uint32_t (&to)[4][2]) {
+  MLA_DEVICE static void Load(int at, uint32_t (&to)[4][2]) {
     const int g = Lane() / 4;
     const uint32_t digits = static_cast<uint32_t>(g % 2 * 0x2222) + 0x4400u;
     [[maybe_unused]] const uint32_t mask = 0x00030003u << (g / 2 % 2 * 4);
+    const Quad first = LoadShared<Quad>(at);
+    Quad second = {};
+    if constexpr (kType == CacheType::kInt8) second = LoadShared<Quad>(at + kLatentPitch<kType>);
     MLA_UNROLL
-    for (int half = 0; half < 2; ++half) {  // of the 16 tokens
-      const FourHalves first = LoadShared<FourHalves>(at + half * 32);
-      FourHalves second = {};
-      if constexpr (kType == CacheType::kInt8) {
-        second = LoadShared<FourHalves>(at + pitch + half * 32);
-      }
+    for (int half = 0; half < 2; ++half) {  // of the four tokens
       MLA_UNROLL
       for (int j = 0; j < 2; ++j) {
         const uint32_t pick = digits + static_cast<uint32_t>(0x1111 * j);
-        const uint32_t two = PickBytes(first.word[0], first.word[1], pick);
+        const uint32_t two = PickBytes(first.word[2 * half], first.word[2 * half + 1], pick);
         if constexpr (kType == CacheType::kInt8) {
-          const uint32_t more = PickBytes(second.word[0], second.word[1], pick);
+          const uint32_t more = PickBytes(second.word[2 * half], second.word[2 * half + 1], pick);
           constexpr uint32_t kExponent = kOneByte & 0xff00ff00u;
           PickPair<kType>((two & 0x00ff00ffu) | kExponent, &to[j][half], nullptr);
           PickPair<kType>((more & 0x00ff00ffu) | kExponent, &to[2 + j][half], nullptr);
@@ -71,41 +70,65 @@ struct LatentValues {
   }
 };
 
-// Adds a tile's. `element`: the warp's first, of the row. Products of elements beyond the row's end
-// are of some of its other bytes, or of what lies behind: nobody wants them.
-template <CacheType kType, int kHeads, int kValueTiles>
-MLA_DEVICE void SumLatent(const GpuLatentArray& array, int slot, int weights, int element,
-                          LatentSums<kHeads, kValueTiles>* sums) {
-  constexpr int kParts = kValueTiles / 4;
-  constexpr bool kPacked = kType != CacheType::kF16;
-  constexpr int kNumbers = kPacked ? Fields < kPacked ? kType : CacheType::kInt8 > ::kNumbers : 0;
-  const int g = Lane() / 4, t = Lane() % 4;
+// Adds a tile's of rows of floats. `element`: the warp's first, of the row. Products of elements
+// beyond the row's end are of some of its other ones: nobody wants them. kWoven: weights are as
+// those of packed rows.
+template <bool kWoven, int kHeads, int kValueTiles>
+MLA_DEVICE void SumLatentFloats(const GpuLatentArray& array, int slot, int weights, int element,
+                                LatentSums<kHeads, kValueTiles>* sums) {
+  constexpr int kSixteens = kValueTiles / 2;
   const int last = (array.strips - 1) * kPartElements;
-  int rows[kParts][2] = {};  // floats have two sixteens
-  int scales[kParts] = {};
+  const int matrix = Lane() / 8, row = Lane() % 8, half = matrix % 2;
+  const int token = kWoven ? row / 2 * 4 + half * 2 + row % 2 : half * 8 + row;
+  int rows[kSixteens];
   MLA_UNROLL
-  for (int part = 0; part < kParts; ++part) {
-    const int wanted = element + part * kPartElements;
-    const int first = wanted < last ? wanted : last;
-    if constexpr (kPacked) {
-      rows[part][0] = LatentValues<kType>::At(array, slot, first);
-      scales[part] = slot + array.number_to +
-                     ((first >> array.group_shift) * (kNumbers * kPageTokens) + 2 * t) * 2;
-    } else {
-      const int matrix = Lane() / 8, token = matrix % 2 * 8 + Lane() % 8;
+  for (int i = 0; i < kSixteens; ++i) {
+    const int wanted = element + i / 2 * kPartElements;
+    const int one = (wanted < last ? wanted : last) + i % 2 * 16 + matrix / 2 * 8;
+    rows[i] = slot + array.to + token * array.pitch + (one < array.last ? one : array.last) * 2;
+  }
+  weights += Lane() * 16;
+  MLA_UNROLL_BY(2)
+  for (int step = 0; step < kSumSteps; ++step) {
+    Quad by[kHeads];
+    MLA_UNROLL
+    for (int m = 0; m < kHeads; ++m) {
+      by[m] = LoadShared<Quad>(weights + (step * kHeads + m) * kFragment);
+    }
+    MLA_UNROLL
+    for (int i = 0; i < kSixteens; ++i) {
+      uint32_t values[4];
+      LoadMatricesTransposed(values, rows[i] + step * 16 * array.pitch);
       MLA_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const int one = first + half * 16 + matrix / 2 * 8;
-        rows[part][half] =
-            slot + array.to + token * array.pitch + (one < array.last ? one : array.last) * 2;
+      for (int m = 0; m < kHeads; ++m) {
+        Mma(sums->of[m][2 * i], by[m].word, {values[0], values[1]});
+        Mma(sums->of[m][2 * i + 1], by[m].word, {values[2], values[3]});
       }
     }
   }
-  int minima = 0;
+}
+
+// The same of packed rows. kAll: all of the warp's elements are the row's; else strips behind its
+// last one are left out.
+template <CacheType kType, bool kAll, int kHeads, int kValueTiles>
+MLA_DEVICE void SumPackedLatent(const GpuLatentArray& array, int slot, int weights, int element,
+                                LatentSums<kHeads, kValueTiles>* sums) {
+  constexpr int kParts = kValueTiles / 4;
+  constexpr int kLine = kPartElements / Fields<kType>::kBlock * kLatentPitch<kType>;
+  constexpr int kNumberLine = Fields<kType>::kNumbers * kPageTokens * 2;
+  const int g = Lane() / 4, t = Lane() % 4;
+  const int parts = array.strips - element / kPartElements;
+  int rows = LatentValues<kType>::At(array, slot, element);
+  int numbers = slot + array.number_to + t * 8;
+  int scales[kParts], minima = 0;
+  MLA_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    scales[part] = numbers + ((element + part * kPartElements) >> array.group_shift) * kNumberLine;
+  }
   if constexpr (HasMinima(kType)) {
     const int wanted = (element >> array.group_shift) + (g < kParts ? g : 0);
     const int group = wanted < array.number_lines / 2 ? wanted : array.number_lines / 2 - 1;
-    minima = slot + array.number_to + ((group * 2 + 1) * kPageTokens + 2 * t) * 2;
+    minima = numbers + (group * 2 + 1) * (kPageTokens * 2);
   }
   weights += Lane() * 16;
   MLA_UNROLL_BY(2)
@@ -117,38 +140,37 @@ MLA_DEVICE void SumLatent(const GpuLatentArray& array, int slot, int weights, in
     }
     MLA_UNROLL
     for (int part = 0; part < kParts; ++part) {
-      if constexpr (kPacked) {
-        uint32_t values[4][2];
-        LatentValues<kType>::Load(rows[part][0] + step * 64, array.pitch, values);
-        const uint32_t scale[2] = {LoadShared<uint32_t>(scales[part] + step * 32),
-                                   LoadShared<uint32_t>(scales[part] + step * 32 + 16)};
+      if (!kAll && part >= parts) continue;
+      uint32_t values[4][2];
+      LatentValues<kType>::Load(rows + part * kLine + step * 64, values);
+      const FourHalves scale = LoadShared<FourHalves>(scales[part] + step * 32);
+      MLA_UNROLL
+      for (int m = 0; m < kHeads; ++m) {
+        uint32_t scaled[4];
         MLA_UNROLL
-        for (int m = 0; m < kHeads; ++m) {
-          uint32_t scaled[4];
-          MLA_UNROLL
-          for (int i = 0; i < 4; ++i) scaled[i] = MulAddHalves(by[m].word[i], scale[i / 2], 0);
-          MLA_UNROLL
-          for (int i = 0; i < 4; ++i) Mma(sums->of[m][part * 4 + i], scaled, values[i]);
-        }
-      } else {
+        for (int i = 0; i < 4; ++i) scaled[i] = MulAddHalves(by[m].word[i], scale.word[i / 2], 0);
         MLA_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          uint32_t values[4];
-          LoadMatricesTransposed(values, rows[part][half] + step * 16 * array.pitch);
-          MLA_UNROLL
-          for (int m = 0; m < kHeads; ++m) {
-            Mma(sums->of[m][part * 4 + half * 2], by[m].word, {values[0], values[1]});
-            Mma(sums->of[m][part * 4 + half * 2 + 1], by[m].word, {values[2], values[3]});
-          }
-        }
+        for (int i = 0; i < 4; ++i) Mma(sums->of[m][part * 4 + i], scaled, values[i]);
       }
     }
     if constexpr (HasMinima(kType)) {
-      const uint32_t of[2] = {LoadShared<uint32_t>(minima + step * 32),
-                              LoadShared<uint32_t>(minima + step * 32 + 16)};
+      const FourHalves of = LoadShared<FourHalves>(minima + step * 32);
       MLA_UNROLL
-      for (int m = 0; m < kHeads; ++m) Mma(sums->minima[m], by[m].word, of);
+      for (int m = 0; m < kHeads; ++m) Mma(sums->minima[m], by[m].word, {of.word[0], of.word[1]});
     }
+  }
+}
+
+// Either, of rows of this type in a kernel for packed rows or one for floats.
+template <CacheType kType, bool kPackedKernel, int kHeads, int kValueTiles>
+MLA_DEVICE void SumLatent(const GpuLatentArray& array, int slot, int weights, int element,
+                          LatentSums<kHeads, kValueTiles>* sums) {
+  if constexpr (kType == CacheType::kF16) {
+    SumLatentFloats<kPackedKernel>(array, slot, weights, element, sums);
+  } else if (element + kValueTiles * 8 <= array.strips * kPartElements) {
+    SumPackedLatent<kType, true>(array, slot, weights, element, sums);
+  } else {
+    SumPackedLatent<kType, false>(array, slot, weights, element, sums);
   }
 }
 

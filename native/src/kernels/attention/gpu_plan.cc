@@ -279,9 +279,10 @@ Result<GpuAttentionPlan> GpuAttentionPlan::Create(const LayerLayout& layout,
   return plan;
 }
 
-// Groups' blocks have a processor each. So many that all have work, in as few waves as may be: for
-// each number of waves as many splits as it has room for.
-int32_t GpuAttentionPlan::GroupSplits(int32_t sequences) const {
+// So many that all blocks that run at once have work, in as few waves as may be: for each number of
+// waves as many splits as it has room for.
+int32_t GpuAttentionPlan::FillingSplits(int32_t sequences) const {
+  if (!latent_.has_value() || !latent_->fills) return 0;
   constexpr double kBlockCost = 0.02;  // of what a sequence costs that is not split
   const int64_t all = int64_t{sequences} * sizes_.tasks;
   const int64_t least_waves = CeilDiv<int64_t>(all, blocks_);
@@ -310,7 +311,12 @@ int32_t GpuAttentionPlan::MostSplits(int32_t sequences, int32_t bucket, int32_t 
   }
   if (latent_.has_value() && latent_->group.values > 0) {
     const int32_t tiles = CeilDiv(seen, kPageTokens) + 1 + floats;
-    return std::min(GroupSplits(sequences), CeilDiv(tiles, kGroupLeastTiles));
+    return std::min(FillingSplits(sequences), CeilDiv(tiles, kFillingTiles));
+  }
+  if (latent_.has_value() && latent_->fills) {
+    const int32_t tiles = CeilDiv(seen, kPageTokens) + 1;
+    return std::min(FillingSplits(sequences), CeilDiv(tiles, kFillingTiles)) +
+           CeilDiv(floats, kFloatTiles);
   }
   return sizes_.Splits(seen) + CeilDiv(floats, kFloatTiles);
 }

@@ -96,14 +96,14 @@ class GpuAttentionPlan {
   const GpuAttentionSizes& sizes() const { return sizes_; }
   int32_t shared_bytes() const { return shared_bytes_; }
   int32_t MostSplits(int32_t sequences, int32_t bucket, int32_t window) const;
+  // AttendArgs's.
+  int32_t FillingSplits(int32_t sequences) const;
   // Null: the latent kernel is not for this layer; else `variant` means nothing.
   const GpuLatentSizes* latent() const { return latent_.has_value() ? &*latent_ : nullptr; }
   const GpuLatentShape& latent_shape() const { return latent_shape_; }
   int32_t blocks() const { return blocks_; }  // of it that run at once
 
  private:
-  int32_t GroupSplits(int32_t sequences) const;
-
   GpuAttentionVariant variant_ = {};
   GpuAttentionSizes sizes_ = {};
   int32_t shared_bytes_ = 0;

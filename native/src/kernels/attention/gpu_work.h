@@ -16,7 +16,10 @@ namespace mla::MLA_GPU {
 struct AttendArgs {
   GpuAttention call;
   GpuAttentionSizes sizes;
-  int32_t splits;       // most of a sequence
+  int32_t splits;  // most of a sequence
+  // Where splits of the cache's rows fill the processors, at most so many of a sequence; else 0: as
+  // many as its length says.
+  int32_t filling_splits;
   int64_t query_begin;  // of prepared queries in the workspace, which begins with splits' results
 };
 
