@@ -56,8 +56,10 @@ TEST(GpuAttentionPlan, GroupsOfWarpsHaveLongLatentsAndManyHeads) {
   EXPECT_EQ(group(16, 264, CacheType::kF16).columns, 16);
   EXPECT_EQ(group(17, 512, CacheType::kF16).columns, 64);
   EXPECT_EQ(group(16, 520, CacheType::kF16).values, 0) << "more than registers hold";
-  EXPECT_EQ(group(16, 512, CacheType::kInt4).stages, 2);
+  EXPECT_EQ(group(16, 264, CacheType::kInt8).stages, 2);
   EXPECT_EQ(group(16, 512, CacheType::kInt8).stages, 0) << "no room for two pages";
+  EXPECT_EQ(group(17, 512, CacheType::kInt4).columns, 64);
+  EXPECT_EQ(group(16, 512, CacheType::kInt4).values, 0) << "few columns of small tiles";
   gpu.set_shared_bytes(160 << 10);
   EXPECT_EQ(group(16, 512, CacheType::kF16).values, 0) << "no room for two tiles";
   gpu.set_shared_bytes(227 << 10);
@@ -76,6 +78,20 @@ TEST(GpuAttentionPlan, GroupsSplitsFillTheProcessors) {
   EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 2);
   EXPECT_EQ(plan.value().MostSplits(2, 8192, 0), 1);
   EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2) << "three waves of halves for two of wholes";
+  EXPECT_EQ(plan.value().MostSplits(1, 64, 0), 1) << "no split is shorter than two tiles";
+}
+
+TEST(GpuAttentionPlan, SplitsOfLongSmallTilesFillTheProcessors) {
+  TestGpu gpu;
+  gpu.set_shared_bytes(227 << 10);
+  const auto plan = GpuAttentionPlan::Create(MakeLayout(Kind::kJoint, 1, 16, 1, 64, 512, 0),
+                                             Of(CacheType::kInt2, 0), 1, gpu);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_EQ(gpu.processors(), 2);
+  EXPECT_EQ(plan.value().latent_shape(), (GpuLatentShape{4, 1, 16}));
+  EXPECT_EQ(plan.value().blocks(), 6) << "three a processor";
+  EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 6);
+  EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2);
   EXPECT_EQ(plan.value().MostSplits(1, 64, 0), 1) << "no split is shorter than two tiles";
 }
 
