@@ -1,5 +1,6 @@
 // Decode (one row of activations) in bytes of weights a second, beside what plain reading reaches
-// on the machine, and prompts (512 rows) in multiply-adds a second. Shapes are SmolLM2-135M's.
+// on the machine, steps of 16 sessions and prompts (512 rows) in multiply-adds a second. Shapes are
+// SmolLM2-135M's.
 // MLA_ISA chooses the implementation.
 #include <benchmark/benchmark.h>
 
@@ -21,6 +22,7 @@ namespace mla {
 namespace {
 
 constexpr int64_t kFarBytes = 192 << 20;  // more than any cache holds
+constexpr int64_t kSessions = 16;         // of a step of several
 
 struct Shape {
   const char* name;
@@ -82,7 +84,7 @@ void BM_Matmul(benchmark::State& state, Type type, Shape shape, int64_t n) {
   static std::vector<uint8_t> prepared;
   static const Weights* weights;
   if (member == 0) {
-    weights = &WeightsOf(type, shape.rows, shape.cols, n == 1 ? kFarBytes : 0);
+    weights = &WeightsOf(type, shape.rows, shape.cols, n <= kSessions ? kFarBytes : 0);
     x = RandomReals(n * shape.cols);
     y.assign(static_cast<size_t>(n * shape.rows), 0);
     prepared.resize(
@@ -146,37 +148,31 @@ void BM_Read(benchmark::State& state) {
       benchmark::Counter::kIsRate);
 }
 
+void Register(Type type, const Shape& shape, int64_t n) {
+  const char* what = n == 1 ? "decode/" : n == kSessions ? "step16/" : "prompt512/";
+  const std::string name = what + std::string(GetTypeTraits(type).name) + "/" + shape.name;
+  for (int threads : {1, 2}) {
+    benchmark::RegisterBenchmark(name.c_str(), BM_Matmul, type, shape, n)
+        ->Threads(threads)
+        ->UseRealTime();
+  }
+}
+
 void RegisterAll() {
   for (int threads : {1, 2}) {
     benchmark::RegisterBenchmark("read", BM_Read)->Threads(threads)->UseRealTime();
   }
   benchmark::RegisterBenchmark("prepare/1x1536", BM_Prepare, 1, 1536);
   benchmark::RegisterBenchmark("prepare/512x576", BM_Prepare, 512, 576);
-  for (int64_t n : {int64_t{1}, int64_t{512}}) {
+  const Shape other = {"1024x2048", 1024, 2048};
+  for (int64_t n : {int64_t{1}, kSessions, int64_t{512}}) {
     for (Type type : {Type::kQ4_1, Type::kQ8_0, Type::kQ4_0, Type::kF16, Type::kF32}) {
       for (const Shape& shape : kShapes) {
-        if (n > 1 && shape.rows > 10000) continue;  // only the last token's logits are needed
-        const std::string name = (n == 1 ? "decode/" : "prompt512/") +
-                                 std::string(GetTypeTraits(type).name) + "/" + shape.name;
-        for (int threads : {1, 2}) {
-          benchmark::RegisterBenchmark(name.c_str(), BM_Matmul, type, shape, n)
-              ->Threads(threads)
-              ->UseRealTime();
-        }
+        if (n > kSessions && shape.rows > 10000) continue;  // only the last token's are needed
+        Register(type, shape, n);
       }
     }
-  }
-  for (Type type : {Type::kQ4_K, Type::kQ6_K}) {
-    for (int64_t n : {int64_t{1}, int64_t{512}}) {
-      const Shape shape = {"1024x2048", 1024, 2048};
-      const std::string name = (n == 1 ? "decode/" : "prompt512/") +
-                               std::string(GetTypeTraits(type).name) + "/" + shape.name;
-      for (int threads : {1, 2}) {
-        benchmark::RegisterBenchmark(name.c_str(), BM_Matmul, type, shape, n)
-            ->Threads(threads)
-            ->UseRealTime();
-      }
-    }
+    for (Type type : {Type::kQ4_K, Type::kQ6_K}) Register(type, other, n);
   }
 }
 

@@ -5,7 +5,7 @@
 // their own unnamed namespace.
 //
 // `Simd` says how: kRows of a panel; kPanels and kColumns that are multiplied together; up to
-// kFewColumns for which unpacking into memory does not pay, kTogether at a time;
+// kFewColumns for which unpacking into memory does not pay, kTogether or half as many at a time;
 // Sums, a register of floats, one per row; and the operations on them. One that kArranges has an
 // order of its own for tiles that meet many columns: Arrange makes it and MultiplyArranged expects
 // it. A `Read` decodes one type: kBytes and kTiles of a block, Tile for 32 columns of a panel,
@@ -255,7 +255,7 @@ void MultiplyColumns(const MatmulParams& p, const FewColumns& at) {
   panel.Set(p, at.row, at.row_end);
   const ActivationBlock* x[kCols];
   typename Simd::Sums sums[1][kCols];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int c = 0; c < kCols; ++c) {
     x[c] = static_cast<const ActivationBlock*>(p.prepared) + (at.column + c) * row_tiles;
     sums[0][c] = Simd::Zero();
@@ -270,11 +270,11 @@ void MultiplyColumns(const MatmulParams& p, const FewColumns& at) {
       panel.Load(t, &tile);
       const typename Read::Tile* const tiles[1] = {&tile};
       Simd::template MultiplyTile<1, kCols>(tiles, x, sums);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int c = 0; c < kCols; ++c) ++x[c];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int c = 0; c < kCols; ++c) panel.Store(p, at.column + c, sums[0][c]);
 }
 
@@ -288,6 +288,9 @@ void MultiplyLastColumns(const MatmulParams& p, const FewColumns& at) {
   }
 }
 
+template <typename Simd>
+constexpr int kHalfTogether = Simd::kTogether / 2;
+
 // As many columns as go together; returns where the next begin.
 template <typename Simd, typename Read, typename Panel, Fetch kFetch>
 int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
@@ -295,6 +298,12 @@ int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
   if (left >= Simd::kTogether) {
     MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kTogether>(p, at);
     return at.column + Simd::kTogether;
+  }
+  if constexpr (kHalfTogether < Simd >> Simd::kColumns) {
+    if (left >= kHalfTogether<Simd>) {
+      MultiplyColumns<Simd, Read, Panel, kFetch, kHalfTogether<Simd>>(p, at);
+      return at.column + kHalfTogether<Simd>;
+    }
   }
   if (left >= Simd::kColumns) {
     MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kColumns>(p, at);
@@ -307,7 +316,8 @@ int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
 // Decode: every weight is read from memory once; a batch finds a panel in the caches again.
 template <typename Simd, typename Read, typename Panel>
 void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  const bool one_pass = p.n <= Simd::kColumns || p.n == Simd::kTogether;
+  const bool one_pass =
+      p.n <= Simd::kColumns || p.n == Simd::kTogether || p.n == kHalfTogether<Simd>;
   for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
     FewColumns at = {r, row_end, 0, r + Simd::kRows < row_end};
     if (one_pass) {

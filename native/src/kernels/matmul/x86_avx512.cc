@@ -64,7 +64,7 @@ void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int
 
 struct Avx512 {
   static constexpr int kRows = kTileRows, kPanels = 2, kColumns = 4;
-  static constexpr int kTogether = 8, kFewColumns = 16;
+  static constexpr int kTogether = 16, kFewColumns = 16;
   static constexpr bool kArranges = false;
   using BlockRows = mla::BlockRows;
   using PackedBlock = mla::PackedBlock;
@@ -89,7 +89,14 @@ struct Avx512 {
     // A single row's time goes to reading the weights: there a branch costs more than it saves.
     // That of several, whose tile is in registers, to products: a column's low bytes are its own.
     // Where a tile is in memory, and two panels share a column's words, a branch for all is faster.
-    if constexpr (kPanels == 1) {
+    constexpr int kAtOnce = 4;  // of many, whose sums leave registers for no more products
+    if constexpr (kPanels == 1 && kCols > 2 * kAtOnce) {
+#pragma GCC unroll 4
+      for (int c = 0; c < kCols; c += kAtOnce) {
+        auto* some = reinterpret_cast<__m512(*)[kAtOnce]>(&sums[0][c]);
+        MultiplyBytes<1, kAtOnce, kScales, Low::kByColumn>(tiles, x + c, some);
+      }
+    } else if constexpr (kPanels == 1) {
       MultiplyBytes<kPanels, kCols, kScales, kCols == 1 ? Low::kAlways : Low::kByColumn>(tiles, x,
                                                                                          sums);
     } else {
@@ -152,6 +159,15 @@ struct Avx512 {
     }
   }
 
+  // Of four bytes in all lanes, which the instruction itself broadcasts: GCC 12 would do it by one
+  // more.
+  [[gnu::always_inline]] static inline void AddDots(__m512i weights, const uint8_t* bytes,
+                                                    __m512i* sum) {
+    asm("vpdpbusd %2%{1to16%}, %1, %0"
+        : "+v"(*sum)
+        : "v"(weights), "m"(*reinterpret_cast<const uint8_t(*)[4]>(bytes)));
+  }
+
   // Sums of products of kSteps registers of weights from `first` on with activations' bytes from
   // `bytes` on (0: high, 32: low), or with high and low ones.
   template <int kBytes, int kPanels, int kCols, int kSteps, int kScales>
@@ -170,6 +186,12 @@ struct Avx512 {
 #pragma GCC unroll 2
         for (int b = 0; b < kBytes; ++b) {
           const uint8_t* at = x[c]->q + bytes + 32 * b + 4 * (first + j);
+          if constexpr (kPanels == 1) {
+            __m512i& sum = sums[b][0][c][j % kChains];
+            if (j < kChains) sum = _mm512_setzero_si512();
+            AddDots(tiles[0]->q[first + j], at, &sum);
+            continue;
+          }
           const __m512i word = _mm512_set1_epi32(LoadWord(at));
 #pragma GCC unroll 2
           for (int p = 0; p < kPanels; ++p) {
