@@ -139,6 +139,7 @@ MLA_DEVICE void ScorePackedStrips(const LatentQueries& queries, const GpuLatentA
     }
   }
 }
+
 // A row. `strip`: the query's first.
 template <CacheType kType, int kHeads, int kEights>
 MLA_DEVICE void ScorePacked(const LatentQueries& queries, const GpuLatentArray& array, int slot,
