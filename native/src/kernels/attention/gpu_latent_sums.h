@@ -70,6 +70,15 @@ struct LatentValues {
   }
 };
 
+// A step's weights as the left operand, every sixteen heads'.
+template <int kHeads>
+MLA_DEVICE void LoadLatentWeights(int weights, int step, Quad (&by)[kHeads]) {
+  MLA_UNROLL
+  for (int m = 0; m < kHeads; ++m) {
+    by[m] = LoadShared<Quad>(weights + (step * kHeads + m) * kFragment + Lane() * 16);
+  }
+}
+
 // Adds a tile's of rows of floats. `element`: the warp's first, of the row. Products of elements
 // beyond the row's end are of some of its other ones: nobody wants them. kWoven: weights are as
 // those of packed rows.
@@ -87,14 +96,10 @@ MLA_DEVICE void SumLatentFloats(const GpuLatentArray& array, int slot, int weigh
     const int one = (wanted < last ? wanted : last) + i % 2 * 16 + matrix / 2 * 8;
     rows[i] = slot + array.to + token * array.pitch + (one < array.last ? one : array.last) * 2;
   }
-  weights += Lane() * 16;
   MLA_UNROLL_BY(2)
   for (int step = 0; step < kSumSteps; ++step) {
     Quad by[kHeads];
-    MLA_UNROLL
-    for (int m = 0; m < kHeads; ++m) {
-      by[m] = LoadShared<Quad>(weights + (step * kHeads + m) * kFragment);
-    }
+    LoadLatentWeights(weights, step, by);
     MLA_UNROLL
     for (int i = 0; i < kSixteens; ++i) {
       uint32_t values[4];
@@ -130,14 +135,10 @@ MLA_DEVICE void SumPackedLatent(const GpuLatentArray& array, int slot, int weigh
     const int group = wanted < array.number_lines / 2 ? wanted : array.number_lines / 2 - 1;
     minima = numbers + (group * 2 + 1) * (kPageTokens * 2);
   }
-  weights += Lane() * 16;
   MLA_UNROLL_BY(2)
   for (int step = 0; step < kSumSteps; ++step) {
     Quad by[kHeads];
-    MLA_UNROLL
-    for (int m = 0; m < kHeads; ++m) {
-      by[m] = LoadShared<Quad>(weights + (step * kHeads + m) * kFragment);
-    }
+    LoadLatentWeights(weights, step, by);
     MLA_UNROLL
     for (int part = 0; part < kParts; ++part) {
       if (!kAll && part >= parts) continue;
