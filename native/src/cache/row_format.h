@@ -29,9 +29,6 @@ inline constexpr int64_t kBlockStride = int64_t{kPageTokens} * kBlockBytes;
 // with u the unsigned field, scale >= 0, and `scales_per_group` f16 numbers for every `group`
 // elements (the last group may be short). They lie beside the values, one group's numbers of a
 // page's tokens after the other: [groups][scales_per_group][kPageTokens].
-constexpr bool HasMinima(CacheType type) {
-  return type == CacheType::kInt4 || type == CacheType::kInt2;
-}
 struct RowFormat {
   CacheType type;
   int32_t length;
@@ -57,6 +54,10 @@ struct RowFormat {
   }
 };
 
+// Whether groups have a minimum beside their scale.
+constexpr bool HasMinima(CacheType type) {
+  return type == CacheType::kInt4 || type == CacheType::kInt2;
+}
 // The field that stands for zero, where there is no minimum.
 constexpr int32_t ZeroField(CacheType type) { return type == CacheType::kInt8 ? 128 : 0; }
 

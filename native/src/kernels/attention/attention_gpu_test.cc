@@ -272,7 +272,8 @@ TEST(GpuAttention, OneLatentOfAnyRankAgreesWithTheFormula) {
 }
 
 // Long latents and many heads, by the kernel for groups of warps, whose halves may be as long as
-// shared memory of newer GPUs allows.
+// shared memory of newer GPUs allows, or int4 and int2 of few heads by a shape of the latent
+// kernel.
 TEST(GpuAttention, LongLatentsAndManyHeadsAgreeWithTheFormula) {
   Errors errors(kMost);
   for (uint32_t seed = 300; seed < 372; ++seed) {

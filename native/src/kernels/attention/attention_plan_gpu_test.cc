@@ -88,7 +88,7 @@ TEST(GpuAttentionPlan, SplitsOfLongSmallTilesFillTheProcessors) {
                                              Of(CacheType::kInt2, 0), 1, gpu);
   ASSERT_TRUE(plan.ok());
   ASSERT_EQ(gpu.processors(), 2);
-  EXPECT_EQ(plan.value().latent_shape(), (GpuLatentShape{4, 1, 16}));
+  EXPECT_EQ(plan.value().latent_shape(), kFewLongShape);
   EXPECT_EQ(plan.value().blocks(), 6) << "three a processor";
   EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 6);
   EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2);

@@ -16,7 +16,6 @@ inline constexpr int32_t kGroupElements = 64;  // of a strip: a matrix of a page
 inline constexpr int32_t kGroupStripBytes = kPageTokens * kGroupElements * 2;
 inline constexpr int32_t kGroupSlots = 2, kGroupStages = 2;
 inline constexpr int32_t kGroupValueStrips = 8;  // at most
-inline constexpr int32_t kFillingTiles = 2;      // of a split at least, where there are so many
 
 struct GpuGroupSizes {
   int32_t columns;

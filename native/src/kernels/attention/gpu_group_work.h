@@ -33,8 +33,7 @@ MLA_DEVICE GroupWork PlanGroupWork(const AttendArgs& a, int sequence, int positi
   GroupWork work = {FindTiles(a, sequence, position), 0, 0, 0};
   MLA_UNROLL
   for (int form = 0; form < kRowForms; ++form) work.total += work.tiles[form];
-  int wanted = (work.total + kFillingTiles - 1) / kFillingTiles;
-  if (wanted > a.filling_splits) wanted = a.filling_splits;
+  const int wanted = SplitsToFill(work.total, a.filling_splits);
   work.tiles_a_split = (work.total + wanted - 1) / wanted;
   work.splits = (work.total + work.tiles_a_split - 1) / work.tiles_a_split;
   return work;

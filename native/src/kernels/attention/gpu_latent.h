@@ -57,6 +57,13 @@ struct GpuLatentSizes {
 // A window's tiles that a split has at most: they are few, and one is seldom worth a block.
 inline constexpr int32_t kFloatTiles = 4;
 
+// Splits of so many tiles where they fill the processors, of which there is room for `most`: none
+// is shorter than two tiles, where there are so many.
+constexpr int32_t SplitsToFill(int32_t tiles, int32_t most) {
+  const int32_t wanted = (tiles + 1) / 2;
+  return wanted < most ? wanted : most;
+}
+
 struct GpuLatentShape {
   int32_t warps;
   int32_t heads;        // sixteens of columns
@@ -72,8 +79,10 @@ struct GpuLatentShape {
     return sums > 64 ? 1 : 2;
   }
 };
+// Of few heads and int4's or int2's long latents, whose splits fill the processors.
+inline constexpr GpuLatentShape kFewLongShape = {4, 1, 16};
 // What the kernel is compiled for, each for rows of every type.
-inline constexpr GpuLatentShape kGpuLatentShapes[] = {{4, 1, 4}, {8, 1, 8}, {4, 1, 16},
+inline constexpr GpuLatentShape kGpuLatentShapes[] = {{4, 1, 4}, {8, 1, 8}, kFewLongShape,
                                                       {4, 2, 4}, {8, 2, 8}, {8, 2, 16}};
 // Shared memory besides slots: columns, weights as the left operand's fragments of four products of
 // 16 tokens, references and totals of every warp, flags, factors; queries and sums of their strips

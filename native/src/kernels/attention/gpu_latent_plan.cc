@@ -33,9 +33,10 @@ bool IsKnown(const RowArray& row, CacheType latent) {
 GpuLatentShape ShapeOf(int32_t columns, int32_t length, CacheType type) {
   const int32_t heads = columns > 16 ? 2 : 1;
   if (length <= 4 * 4 * 8) return {4, heads, 4};
-  // Tiles of which a processor has room for several blocks'.
-  const bool is_small = HasMinima(type);
-  if (heads == 1 && is_small && length > kLong && length <= 4 * 16 * 8) return {4, 1, 16};
+  // Tiles so small that a processor has room for several blocks'.
+  if (heads == 1 && HasMinima(type) && length > kLong && length <= kFewLongShape.value_length()) {
+    return kFewLongShape;
+  }
   if (length <= 8 * 8 * 8) return {8, heads, 8};
   return {8, 2, 16};
 }
@@ -105,7 +106,7 @@ class Planner {
     if (PlanGroups()) return plan_;
     WriteSizes(plan_.shape.columns());
     if (!Fit()) return std::nullopt;
-    plan_.latent.fills = plan_.shape == GpuLatentShape{4, 1, 16};
+    plan_.latent.fills = plan_.shape == kFewLongShape;
     SetSplits();
     return plan_;
   }
@@ -136,13 +137,13 @@ class Planner {
   // them: 1,157 and 1,061).
   bool PlanGroups() {
     constexpr int32_t kMany = 32;
-    if (!stream_.has_group_mma() || (length_ <= kLong && layout_.heads * queries_ <= kMany)) {
+    if (!stream_.has_group_mma() || plan_.shape == kFewLongShape ||
+        (length_ <= kLong && layout_.heads * queries_ <= kMany)) {
       return false;
     }
     const GpuLatentForm& of = rows();
     GpuGroupSizes sizes = {};
     const bool few = layout_.heads * queries_ <= kFewGroupColumns && length_ > kLong;
-    if (few && HasMinima(options_.latent)) return false;
     sizes.columns = few ? kFewGroupColumns : kGroupColumns;
     sizes.values = CeilDiv(length_, kGroupElements);
     sizes.strips = sizes.values + CeilDiv(layout_.rope_dim, kGroupElements);

@@ -59,14 +59,10 @@ MLA_DEVICE SequenceTiles FindTiles(const AttendArgs& a, int sequence, int positi
 MLA_DEVICE LatentWork PlanLatentWork(const AttendArgs& a, int sequence, int position) {
   LatentWork work = {FindTiles(a, sequence, position), 0, 1, 0};
   if (work.tiles[kRowsForm] > 0) {
-    int wanted;
-    if (a.filling_splits > 0) {
-      wanted = (work.tiles[kRowsForm] + kFillingTiles - 1) / kFillingTiles;
-      if (wanted > a.filling_splits) wanted = a.filling_splits;
-    } else {
-      const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
-      wanted = a.sizes.Splits(position + a.sizes.queries - (window > 0 ? window : 0));
-    }
+    const int window = a.call.window > 0 ? position - a.call.window + 1 : 0;
+    const int wanted = a.filling_splits > 0
+                           ? SplitsToFill(work.tiles[kRowsForm], a.filling_splits)
+                           : a.sizes.Splits(position + a.sizes.queries - (window > 0 ? window : 0));
     work.tiles_a_split = (work.tiles[kRowsForm] + wanted - 1) / wanted;
     work.row_splits = (work.tiles[kRowsForm] + work.tiles_a_split - 1) / work.tiles_a_split;
   }

@@ -309,16 +309,13 @@ int32_t GpuAttentionPlan::MostSplits(int32_t sequences, int32_t bucket, int32_t 
     floats = CeilDiv(first, kPageTokens) +
              (newest > 0 ? CeilDiv(newest + sizes_.queries - 1, kPageTokens) + 1 : 0);
   }
-  if (latent_.has_value() && latent_->group.values > 0) {
-    const int32_t tiles = CeilDiv(seen, kPageTokens) + 1 + floats;
-    return std::min(FillingSplits(sequences), CeilDiv(tiles, kFillingTiles));
-  }
-  if (latent_.has_value() && latent_->fills) {
-    const int32_t tiles = CeilDiv(seen, kPageTokens) + 1;
-    return std::min(FillingSplits(sequences), CeilDiv(tiles, kFillingTiles)) +
-           CeilDiv(floats, kFloatTiles);
-  }
-  return sizes_.Splits(seen) + CeilDiv(floats, kFloatTiles);
+  const int32_t float_splits = CeilDiv(floats, kFloatTiles);
+  const int32_t filling = FillingSplits(sequences);
+  if (filling == 0) return sizes_.Splits(seen) + float_splits;
+  const int32_t tiles = CeilDiv(seen, kPageTokens) + 1;
+  // Groups' splits take the window's tiles behind the others.
+  if (latent_->group.values > 0) return SplitsToFill(tiles + floats, filling);
+  return SplitsToFill(tiles, filling) + float_splits;
 }
 
 int64_t GpuAttentionPlan::PartialBytes(int32_t sequences, int32_t bucket, int32_t window) const {

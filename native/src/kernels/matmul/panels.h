@@ -299,7 +299,7 @@ int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
     MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kTogether>(p, at);
     return at.column + Simd::kTogether;
   }
-  if constexpr (kHalfTogether < Simd >> Simd::kColumns) {
+  if constexpr (Simd::kColumns < kHalfTogether<Simd>) {
     if (left >= kHalfTogether<Simd>) {
       MultiplyColumns<Simd, Read, Panel, kFetch, kHalfTogether<Simd>>(p, at);
       return at.column + kHalfTogether<Simd>;
