@@ -198,7 +198,8 @@ TEST_P(MatmulTest, AgreesWithTheReference) {
     }
   }
   Check(35, Cols().back(), 5);
-  Check(35, 256, 131);  // more than one group of columns
+  for (int64_t n : {8, 12, 16}) Check(35, 256, n);  // sessions of a step
+  Check(35, 256, 131);                              // more than one group of columns
 }
 
 TEST_P(MatmulTest, NothingToDoTouchesNothing) {
@@ -233,7 +234,8 @@ TEST_P(MatmulTest, SplitsOfRowsAgreeToTheBit) {
 }
 
 TEST_P(MatmulTest, StepsAndBatchAgreeToTheBit) {
-  for (int64_t n : {7, 23}) {
+  // However many go together, and what is left of them.
+  for (int64_t n : {2, 3, 4, 7, 8, 9, 13, 15, 16, 17, 23, 32}) {
     Case batch(type_, activations_, 37, 768, n, random_);
     batch.Prepare(kernels_);
     kernels_.multiply(batch.Params(true, false), 0, 37);
@@ -330,7 +332,7 @@ TEST_P(MatmulTest, PackedWeightsGiveTheSameBits) {
   const int64_t panel_rows = kernels_.panel_rows;
   if (panel_rows == 0 || GetTypeTraits(type_).block == 1) return;  // multiplied as they are
   for (int64_t rows : {1, 15, 16, 17, 32, 50, 96}) {
-    for (int64_t n : {1, 2, 7}) {
+    for (int64_t n : {1, 2, 7, 8, 16}) {
       Case c(type_, activations_, rows, 768, n, random_);
       c.Prepare(kernels_);
       kernels_.multiply(c.Params(true, false), 0, rows);
