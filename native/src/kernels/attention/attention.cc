@@ -93,27 +93,25 @@ void ForEachKey(const Task& task, const Visit& visit) {
 void QuantizeQueries(const Task& task) {
   const LayerLayout& layout = *task.params.layout;
   const TaskScratch& s = task.scratch;
-  const auto quantize = [&](QueryForm form, const RowFormat& cached, int32_t length,
-                            const float* query, uint8_t* out) {
-    if (form == QueryForm::kPacked) task.kernels.quantize_query(cached, query, out);
-    if (form == QueryForm::kFixed) task.kernels.fix_query(query, length, out);
+  const auto quantize = [](const AttentionTileKernels& kernels, QueryForm form,
+                           const RowFormat& cached, int32_t length, const float* const* queries,
+                           int32_t n, uint8_t* out, int64_t stride) {
+    if (form == QueryForm::kPacked) kernels.quantize_queries(cached, queries, n, out);
+    if (form != QueryForm::kFixed) return;
+    for (int32_t m = 0; m < n; ++m) kernels.fix_query(queries[m], length, out + m * stride);
   };
   ForEachRope(task, [&](int32_t g, int32_t row, int32_t rows) {
     const RowFormat& cached = RopeFormat(task, g);
-    const QueryForm form = FormFor(task, cached, true, rows);
-    for (int64_t m = row; m < row + rows; ++m) {
-      quantize(form, cached, layout.rope_dim, s.rope_queries[m],
-               s.packed_rope + m * s.packed_rope_stride);
-    }
+    quantize(task.kernels, FormFor(task, cached, true, rows), cached, layout.rope_dim,
+             s.rope_queries + row, rows, s.packed_rope + row * s.packed_rope_stride,
+             s.packed_rope_stride);
   });
   ForEachKey(task, [&](int32_t segment, int32_t g, int32_t row, int32_t rows) {
     const RowFormat& cached = LatentFormat(task, segment);
-    const QueryForm form = FormFor(task, cached, ScoresLatents(task), rows);
-    const int32_t length = ScoresLatents(task) ? layout.key_length(g) : task.expanded->nope_dim;
-    for (int64_t m = row; m < row + rows; ++m) {
-      quantize(form, cached, length, s.other_queries[m],
-               s.packed_other + m * s.packed_other_stride);
-    }
+    quantize(task.kernels, FormFor(task, cached, ScoresLatents(task), rows), cached,
+             ScoresLatents(task) ? layout.key_length(g) : task.expanded->nope_dim,
+             s.other_queries + row, rows, s.packed_other + row * s.packed_other_stride,
+             s.packed_other_stride);
   });
 }
 
@@ -219,7 +217,7 @@ void ScoreRows(const Task& task, const PackedRows& keys, QueryForm form,
   float* scores = task.scratch.scores + int64_t{row} * kTileTokens;
   packed += row * packed_stride;
   if (keys.format.packed()) {
-    task.kernels.score_packed(keys, packed, packed_stride, rows, add, scores, kTileTokens);
+    task.kernels.score_packed(keys, packed, rows, add, scores);
   } else if (form == QueryForm::kFixed) {
     task.kernels.score_fixed(keys, packed, packed_stride, rows, add, scores, kTileTokens);
   } else {

@@ -19,15 +19,13 @@ void Accumulate(const PackedRows& rows, const float* weights, int64_t weights_st
     AccumulateFloats<V>(rows, weights, weights_stride, blends, n, out, out_stride);
     return;
   }
+  const SumsTask task = {rows, weights, weights_stride, blends, n, out, out_stride};
   WithFields(rows.format, [&](auto fields) {
     constexpr int kFields = decltype(fields)::value;
     if constexpr (kFields > 1) {
-      if (!fine) {
-        return AccumulateFields<V, kFields, true>(rows, weights, weights_stride, blends, n, out,
-                                                  out_stride);
-      }
+      if (!fine) return AccumulateFields<V, kFields, true>(task);
     }
-    AccumulateFields<V, kFields, false>(rows, weights, weights_stride, blends, n, out, out_stride);
+    AccumulateFields<V, kFields, false>(task);
   });
 }
 
@@ -39,17 +37,18 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
   }
   WithFields(rows.format, [&](auto fields) {
     for (int32_t g = 0; g < rows.format.groups(); ++g) {
+      GroupNumbers<V, decltype(fields)::value, false> numbers;
+      numbers.Read(rows, g);
       const Group<V, decltype(fields)::value, false> group(rows, g);
-      group.Decode(GroupNumbers<V, decltype(fields)::value, false>(rows, g), out + group.begin,
-                   out_stride);
+      group.Decode(numbers, out + group.begin, out_stride);
     }
   });
 }
 
 template <class V>
 constexpr AttentionTileKernels MakeAttentionTileKernels() {
-  AttentionTileKernels kernels = {Score<V>,      QuantizeQuery<V>, ScorePacked<V>, Weigh<V>,
-                                  WeighWhole<V>, Accumulate<V>,    Decode<V>};
+  AttentionTileKernels kernels = {Score<V>,      QuantizeQueries<V>, ScorePacked<V>, Weigh<V>,
+                                  WeighWhole<V>, Accumulate<V>,      Decode<V>};
   if constexpr (V::kFixedPoint) {
     kernels.fix_query = FixQuery<V>;
     kernels.score_fixed = ScoreFixed<V>;

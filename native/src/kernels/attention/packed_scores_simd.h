@@ -5,7 +5,8 @@
 // a loop's sums twice, and half of them in memory.
 //
 // Words of 4 digits or weights come one by one, broadcast to all lanes (x86: V::kWords is 1), or
-// kWords neighbours in a register of which an instruction picks one (arm64). Products of bytes are
+// kWords neighbours in a register of which an instruction picks one (arm64): of neighbouring
+// queries here, of neighbouring tokens in sums. Products of bytes are
 // of unsigned and signed ones (x86: V::kMixedDots), else of signed ones, to which int8's fields are
 // made less 128.
 #ifndef MLA_KERNELS_ATTENTION_PACKED_SCORES_SIMD_H_
@@ -56,10 +57,10 @@ inline void WithFieldsAndDigits(const RowFormat& format, const Call& call) {
 
 // --- queries ---
 
-// Of one group of n elements: `padded` digits, their scale and sums.
+// Elements [0, n) of one query's group, `padded` with zeros: row m of a block of queries.
 template <class V, int kDigits>
 inline void QuantizeQueryGroup(const float* query, int32_t n, int32_t padded, int32_t zero_field,
-                               int32_t* zeros, float* scale, float* sum, int8_t* bytes) {
+                               const PackedQueryGroup& group, int32_t rows, uint8_t* out) {
   constexpr float kMost = kDigits == 2 ? 4095.0f : 127.0f;
   typename V::Reg most = V::Zero(), finite = V::Zero();
   alignas(64) float values[kMostGroup] = {};
@@ -77,194 +78,204 @@ inline void QuantizeQueryGroup(const float* query, int32_t n, int32_t padded, in
   for (i = 0; i < padded; i += V::kLanes) {
     V::StoreShorts(V::Mul(V::Load(values + i), inverse), digits + i);
   }
-  int32_t total = 0;
-  for (i = 0; i < padded; ++i) total += digits[i];
-  *scale = largest / kMost + V::Sum(finite);  // NaN where an element is not finite
-  *sum = *scale * static_cast<float>(total);
+  int32_t total = 0, high_total = 0;
+  for (i = 0; i < padded; ++i) {
+    uint8_t* to = out + group.words + i / 4 * group.word + i % 4;
+    total += digits[i];
+    if constexpr (kDigits == 1) {
+      to[0] = static_cast<uint8_t>(digits[i]);
+    } else {
+      const int32_t high = digits[i] >> 6;
+      high_total += high;
+      to[0] = static_cast<uint8_t>(high);
+      to[4 * rows] = static_cast<uint8_t>(digits[i] & 63);
+    }
+  }
+  int32_t* zeros = reinterpret_cast<int32_t*>(out);
   if constexpr (kDigits == 1) {
-    for (i = 0; i < padded; ++i) bytes[i] = static_cast<int8_t>(digits[i]);
     zeros[0] = -zero_field * total;
   } else {
-    int32_t high_total = 0;
-    for (i = 0; i < padded; ++i) {
-      const int16_t high = static_cast<int16_t>(digits[i] >> 6);
-      high_total += high;
-      bytes[i] = static_cast<int8_t>(high);
-      bytes[padded + i] = static_cast<int8_t>(digits[i] & 63);
-    }
     zeros[0] = -zero_field * high_total;
-    zeros[1] = -zero_field * (total - 64 * high_total);
+    zeros[rows] = -zero_field * (total - 64 * high_total);
   }
+  const float scale = largest / kMost + V::Sum(finite);  // NaN where an element is not finite
+  *reinterpret_cast<float*>(out + group.scales) = scale;
+  *reinterpret_cast<float*>(out + group.sums) = scale * static_cast<float>(total);
 }
 
 template <class V, int kDigits>
-inline void QuantizeQueryDigits(const RowFormat& format, const float* query, uint8_t* out) {
-  const PackedQuery places(format);
+inline void QuantizeQueryBlock(const RowFormat& format, const float* const* queries, int32_t rows,
+                               uint8_t* out) {
+  const PackedQueryGroup group(kDigits, rows);
   const int32_t zero_field = ZeroInDots<V>(format.type);
   const int32_t elements = format.blocks() * format.block_elements();
-  int32_t* zeros = reinterpret_cast<int32_t*>(out);
-  float* scales = reinterpret_cast<float*>(out + places.scales);
-  float* sums = reinterpret_cast<float*>(out + places.sums);
-  int8_t* bytes = reinterpret_cast<int8_t*>(out + places.bytes);
   for (int32_t begin = 0; begin < format.length; begin += format.group) {
     const int32_t left = format.length - begin, room = elements - begin;
     const int32_t n = left < format.group ? left : format.group;
     const int32_t padded = room < format.group ? room : format.group;
-    QuantizeQueryGroup<V, kDigits>(query + begin, n, padded, zero_field, zeros, scales++, sums++,
-                                   bytes);
-    zeros += kDigits;
-    bytes += kDigits * padded;
+    for (int32_t m = 0; m < rows; ++m) {
+      QuantizeQueryGroup<V, kDigits>(queries[m] + begin, n, padded, zero_field, group, rows,
+                                     out + 4 * m);
+    }
+    out += group.words + padded / 4 * group.word;
   }
 }
 
+// call(first query, Constant<rows>()) over the blocks that n queries lie in.
+template <class V, int kDigits, class Call>
+inline void ForEachQueryBlock(int32_t n, const Call& call) {
+  InRowBlocks<V::kDots / kDigits>(n, call);
+}
+
 template <class V>
-void QuantizeQuery(const RowFormat& format, const float* query, uint8_t* out) {
+void QuantizeQueries(const RowFormat& format, const float* const* queries, int32_t n,
+                     uint8_t* out) {
+  const int64_t bytes = PackedQueryBytes(format);
+  const auto quantize = [&](auto digits) {
+    constexpr int kDigits = decltype(digits)::value;
+    ForEachQueryBlock<V, kDigits>(n, [&](int32_t first, auto block) {
+      QuantizeQueryBlock<V, kDigits>(format, queries + first, decltype(block)::value,
+                                     out + first * bytes);
+    });
+  };
   if (format.query_digits == 2) {
-    QuantizeQueryDigits<V, 2>(format, query, out);
+    quantize(Constant<2>());
   } else {
-    QuantizeQueryDigits<V, 1>(format, query, out);
+    quantize(Constant<1>());
   }
 }
 
 // --- scores: kRows queries by kVectors vectors of tokens ---
 
-// dots += kBlocks blocks of them, kWords words of digits a load.
-template <class V, int kFields, int kDigits, int kRows, int kVectors, int kBlocks, int kWords>
-[[gnu::always_inline]] inline void DotBlocks(const uint8_t* data, const uint8_t* bytes,
-                                             int64_t query_stride, int32_t digit_bytes,
-                                             typename V::Sums (&dots)[kRows][kVectors][kDigits]) {
+// dots += one block of them, met by its kFields words of digits.
+template <class V, int kFields, int kDigits, int kRows, int kVectors>
+[[gnu::always_inline]] inline void DotBlock(const uint8_t* data, const uint8_t* words,
+                                            typename V::Sums (&dots)[kRows][kVectors][kDigits]) {
   using Int = typename V::Int;
-  Int words[kRows][kDigits];
-  MLA_UNROLLED for (int b = 0; b < kBlocks; ++b) {
-    Int block[kVectors];
+  Int block[kVectors];
+  MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+    block[v] = V::LoadInts(data + v * V::kLanes * kBlockBytes);
+  }
+  MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
+    Int field[kVectors];
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-      block[v] = V::LoadInts(data + b * kBlockStride + v * V::kLanes * kBlockBytes);
-    }
-    MLA_UNROLLED for (int f = 0; f < kFields; ++f) {
-      const int word = b * kFields + f;
-      Int field[kVectors];
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-        field[v] = V::template Field<kFields>(block[v], f);
-        if constexpr (kFields == 1 && !V::kMixedDots) {
-          field[v] = V::template LessEachByte<128>(field[v]);
-        }
+      field[v] = V::template Field<kFields>(block[v], f);
+      if constexpr (kFields == 1 && !V::kMixedDots) {
+        field[v] = V::template LessEachByte<128>(field[v]);
       }
+    }
+    MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
+      const uint8_t* from = words + (f * kDigits + d) * kRows * 4;
+      Int word = V::SetInt(0);
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-        MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
-          if (word % kWords == 0) {
-            const uint8_t* from = bytes + m * query_stride + d * digit_bytes + word * 4;
-            words[m][d] = kWords == 1 ? V::BroadcastInt(from) : V::LoadInts(from);
-          }
-          MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-            dots[m][v][d] = V::DotAdd(dots[m][v][d], field[v], words[m][d], word % kWords);
-          }
+        if constexpr (V::kWords == 1) {
+          word = V::BroadcastInt(from + 4 * m);
+        } else if (m % V::kWords == 0) {
+          word = V::LoadInts(from + 4 * m);
+        }
+        MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
+          dots[m][v][d] = V::DotAdd(dots[m][v][d], field[v], word, m % V::kWords);
         }
       }
     }
   }
 }
 
+// kRows queries by the tokens [token, token + kVectors vectors). next: null, or the values of rows
+// that are to be fetched.
 template <class V, int kFields, int kDigits, int kRows, int kVectors>
-inline void ScorePackedBlock(const PackedRows& rows, const PackedQuery& places, int32_t token,
-                             const uint8_t* queries, int64_t query_stride, bool add, float* scores,
-                             int64_t scores_stride) {
+[[gnu::always_inline]] inline void ScoreTokens(const PackedRows& rows, const uint8_t* next,
+                                               int32_t token, const uint8_t* query, bool add,
+                                               float* scores) {
   using Reg = typename V::Reg;
-  const RowFormat& format = rows.format;
-  const int32_t group_blocks = format.group / (4 * kFields);
-  const int32_t blocks = format.blocks();
+  constexpr PackedQueryGroup kGroup(kDigits, kRows);
+  constexpr int32_t kBlockElements = 4 * kFields;
+  const int32_t group_blocks = rows.format.group / kBlockElements;
+  int32_t blocks = (rows.format.length + kBlockElements - 1) / kBlockElements;
+  const uint8_t* data = rows.data + token * kBlockBytes;
   const uint8_t* numbers = reinterpret_cast<const uint8_t*>(rows.scales + token);
+  const bool fetches = next != nullptr;
+  const int64_t ahead = fetches ? next - rows.data : 0;
   Reg sums[kRows][kVectors];
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) sums[m][v] = V::Zero();
   }
-  int32_t b = 0;
-  for (int32_t g = 0; b < blocks; ++g) {
+  for (; blocks > 0; blocks -= group_blocks) {
     typename V::Sums dots[kRows][kVectors][kDigits];
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-      const int32_t* zeros = reinterpret_cast<const int32_t*>(queries + m * query_stride);
-      MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-        MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
-          dots[m][v][d] = V::SetSums(zeros[g * kDigits + d]);
-        }
+      MLA_UNROLLED for (int d = 0; d < kDigits; ++d) {
+        int32_t zero = 0;  // ZeroField where there are minima
+        if constexpr (!kHasMinimum<kFields>) memcpy(&zero, query + 4 * (d * kRows + m), 4);
+        MLA_UNROLLED for (int v = 0; v < kVectors; ++v) dots[m][v][d] = V::SetSums(zero);
       }
     }
-    const int32_t end = b + group_blocks < blocks ? b + group_blocks : blocks;
-    const int32_t digit_bytes = (end - b) * (4 * kFields);
-    const uint8_t* bytes = queries + places.bytes + b * (4 * kFields * kDigits);
-    const auto add_blocks = [&](auto together, auto words) {
-      constexpr int kBlocks = decltype(together)::value;
-      if (rows.ahead != nullptr) {
-        for (int i = 0; i < kBlocks; ++i) {
-          PrefetchLines(rows.ahead + (b + i) * kBlockStride + token * kBlockBytes,
-                        kVectors * V::kLanes * kBlockBytes);
-        }
-      }
-      DotBlocks<V, kFields, kDigits, kRows, kVectors, kBlocks, decltype(words)::value>(
-          rows.data + b * kBlockStride + token * kBlockBytes, bytes, query_stride, digit_bytes,
-          dots);
-      b += kBlocks;
-      bytes += kBlocks * 4 * kFields;
-    };
-    constexpr int kTogether = V::kWords > kFields ? V::kWords / kFields : 1;
-    while (b + kTogether <= end) add_blocks(Constant<kTogether>(), Constant<V::kWords>());
-    if constexpr (kTogether > 1) {
-      while (b < end) add_blocks(Constant<1>(), Constant<1>());
+    const uint8_t* words = query + kGroup.words;
+    const int32_t some = blocks < group_blocks ? blocks : group_blocks;
+    for (int32_t b = 0; b < some; ++b) {
+      if (fetches) PrefetchLines(data + ahead, kVectors * V::kLanes * kBlockBytes);
+      DotBlock<V, kFields, kDigits, kRows, kVectors>(data, words, dots);
+      data += kBlockStride;
+      words += kFields * kGroup.word;
     }
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
       const uint8_t* at = numbers + v * V::kLanes * 2;
-      if (rows.ahead != nullptr) {
-        __builtin_prefetch(rows.ahead + (at - rows.data), 0, 2);
+      if (fetches) {
+        __builtin_prefetch(at + ahead, 0, 2);
         if constexpr (kHasMinimum<kFields>) {
-          __builtin_prefetch(rows.ahead + (at - rows.data) + kPageTokens * 2, 0, 2);
+          __builtin_prefetch(at + ahead + kPageTokens * 2, 0, 2);
         }
       }
       const Reg scale = V::LoadHalf(at);
       Reg minimum = V::Zero();
       if constexpr (kHasMinimum<kFields>) minimum = V::LoadHalf(at + kPageTokens * 2);
+      const float* scales = reinterpret_cast<const float*>(query + kGroup.scales);
+      const float* totals = reinterpret_cast<const float*>(query + kGroup.sums);
       MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-        const uint8_t* query = queries + m * query_stride;
         typename V::Sums dot = dots[m][v][0];
         if constexpr (kDigits == 2) dot = V::TwoDigits(dot, dots[m][v][1]);
-        const Reg unit =
-            V::Mul(scale, V::Set1(reinterpret_cast<const float*>(query + places.scales)[g]));
+        const Reg unit = V::Mul(scale, V::Set1(scales[m]));
         sums[m][v] = V::MulAdd(unit, V::ToFloat(dot), sums[m][v]);
         if constexpr (kHasMinimum<kFields>) {
-          const float sum = reinterpret_cast<const float*>(query + places.sums)[g];
-          sums[m][v] = V::MulAdd(minimum, V::Set1(sum), sums[m][v]);
+          sums[m][v] = V::MulAdd(minimum, V::Set1(totals[m]), sums[m][v]);
         }
       }
     }
+    query = words;
     numbers += (kHasMinimum<kFields> ? 2 : 1) * kPageTokens * 2;
   }
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     MLA_UNROLLED for (int v = 0; v < kVectors; ++v) {
-      float* to = scores + m * scores_stride + token + v * V::kLanes;
+      float* to = scores + m * kTileTokens + token + v * V::kLanes;
       V::Store(add ? V::Add(V::Load(to), sums[m][v]) : sums[m][v], to);
     }
   }
 }
 
+// Never inlined: beside what a caller keeps in registers there would be too few for the sums.
+template <class V, int kFields, int kDigits, int kRows>
+[[gnu::noinline]] void ScoreQueryBlock(const PackedRows& rows, const uint8_t* next,
+                                       const uint8_t* queries, bool add, float* scores) {
+  // Few rows take more tokens, so that as many sums are under way.
+  constexpr int kRoom = V::kDots / kDigits / kRows;
+  constexpr int kVectors = kRoom >= 4 ? 4 : kRoom >= 2 ? 2 : 1;
+  static_assert(kTileTokens % (kVectors * V::kLanes) == 0);
+  for (int32_t t = 0; t < rows.count; t += kVectors * V::kLanes) {
+    ScoreTokens<V, kFields, kDigits, kRows, kVectors>(rows, next, t, queries, add, scores);
+  }
+}
+
 template <class V>
-void ScorePacked(const PackedRows& all, const uint8_t* queries, int64_t query_stride, int32_t n,
-                 bool add, float* scores, int64_t scores_stride) {
-  const PackedQuery places(all.format);
-  PackedRows rows = all;
+void ScorePacked(const PackedRows& rows, const uint8_t* queries, int32_t n, bool add,
+                 float* scores) {
+  const int64_t bytes = PackedQueryBytes(rows.format);
   WithFieldsAndDigits(rows.format, [&](auto fields, auto digits) {
     constexpr int kFields = decltype(fields)::value;
     constexpr int kDigits = decltype(digits)::value;
-    constexpr int kMostRows = V::kDots / kDigits;
-    InRowBlocks<kMostRows>(n, [&](int32_t first, auto block) {
-      constexpr int kRows = decltype(block)::value;
-      // Few rows take more tokens, so that as many sums are under way.
-      constexpr int kRoom = kMostRows / kRows;
-      constexpr int kVectors = kRoom >= 4 ? 4 : kRoom >= 2 ? 2 : 1;
-      static_assert(kTileTokens % (kVectors * V::kLanes) == 0);
-      if (first > 0) rows.ahead = nullptr;
-      for (int32_t t = 0; t < rows.count; t += kVectors * V::kLanes) {
-        ScorePackedBlock<V, kFields, kDigits, kRows, kVectors>(
-            rows, places, t, queries + first * query_stride, query_stride, add,
-            scores + first * scores_stride, scores_stride);
-      }
+    ForEachQueryBlock<V, kDigits>(n, [&](int32_t first, auto block) {
+      // What the first block fetched need not be asked for again.
+      ScoreQueryBlock<V, kFields, kDigits, decltype(block)::value>(
+          rows, first == 0 ? rows.ahead : nullptr, queries + first * bytes, add,
+          scores + first * kTileTokens);
     });
   });
 }

@@ -283,52 +283,107 @@ inline void ForEachStrips(const SumsPlace& group, const Sum& sum) {
   }
 }
 
-// Groups outside: a group of the tile is expanded once for all rows.
+// What AccumulateFields is given, for one group after the other.
+struct SumsTask {
+  const PackedRows& rows;
+  const float* weights;
+  int64_t weights_stride;
+  const Blend* blends;  // null: out is overwritten
+  int32_t n;            // rows of weights
+  float* out;
+  int64_t out_stride;
+
+  int32_t groups() const { return rows.format.groups(); }
+  int32_t begin(int32_t group) const { return group * rows.format.group; }
+  // Of weights' rows from `first` on.
+  SumsPlace Place(int32_t group, int32_t first) const {
+    const int32_t left = rows.format.length - begin(group);
+    return {blends == nullptr ? nullptr : blends + first,
+            left < rows.format.group ? left : rows.format.group,
+            out + first * out_stride + begin(group), out_stride};
+  }
+};
+
 template <class V, int kFields, bool kBytes>
-void AccumulateFields(const PackedRows& rows, const float* weights, int64_t weights_stride,
-                      const Blend* blends, int32_t n, float* out, int64_t out_stride) {
-  for (int32_t g = 0; g < rows.format.groups(); ++g) {
-    const GroupNumbers<V, kFields, kBytes> numbers(rows, g);
-    const int32_t begin = g * rows.format.group, left = rows.format.length - begin;
-    const int32_t length = left < rows.format.group ? left : rows.format.group;
-    if (numbers.IsUneven()) {
-      AccumulateUneven<V, kFields, kBytes>({rows, g}, numbers, weights, weights_stride, blends, n,
-                                           out + begin, out_stride);
+void AccumulateUneven(const SumsTask& task, int32_t group,
+                      const GroupNumbers<V, kFields, kBytes>& numbers) {
+  AccumulateUneven<V, kFields, kBytes>({task.rows, group}, numbers, task.weights,
+                                       task.weights_stride, task.blends, task.n,
+                                       task.out + task.begin(group), task.out_stride);
+}
+
+// Few rows, strips expanded as they come. Scales of the next group are read, and its weights
+// measured, ahead of a group's sums: what waits for that is far behind it.
+template <class V, int kFields, int kRows>
+[[gnu::noinline]] void AccumulateFewRows(const SumsTask& task) {
+  struct {
+    GroupNumbers<V, kFields, true> numbers;
+    GroupWeights weights[kRows];
+  } both[2];
+  const auto measure = [&](int32_t g) {
+    auto& group = both[g % 2];
+    group.numbers.Read(task.rows, g);
+    MeasureWeights<V, kRows>(task.weights, task.weights_stride, group.numbers, group.weights);
+  };
+  measure(0);
+  for (int32_t g = 0; g < task.groups(); ++g) {
+    auto& group = both[g % 2];
+    const bool uneven = group.numbers.IsUneven();
+    if (!uneven) {
+      RoundWeights<V, kFields, true, kRows>(task.weights, task.weights_stride, group.numbers,
+                                            group.weights);
+    }
+    if (g + 1 < task.groups()) measure(g + 1);
+    if (uneven) {
+      AccumulateUneven(task, g, group.numbers);
       continue;
     }
-    // call(Constant<rows>(), their weights, place) for blocks of rows.
-    const auto in_blocks = [&](const auto& call) {
-      InRowBlocks<V::kPackedRows>(n, [&](int32_t first, auto block) {
-        constexpr int kRows = decltype(block)::value;
-        GroupWeights group[kRows];
-        RoundWeights<V, kFields, kBytes, kRows>(weights + first * weights_stride, weights_stride,
-                                                numbers, group);
-        call(block, group,
-             SumsPlace{blends == nullptr ? nullptr : blends + first, length,
-                       out + first * out_stride + begin, out_stride});
-      });
-    };
-    if constexpr (kBytes && V::kExpandsInRegisters) {
-      if (n <= V::kPackedRows) {
-        in_blocks([&](auto block, const GroupWeights* group, const SumsPlace& all) {
-          ForEachStrips<V, decltype(block)::value>(
-              all, [&](int32_t strip, const SumsPlace& place, auto strips) {
-                SumPackedStrips<V, kFields, decltype(block)::value, decltype(strips)::value>(
-                    rows, begin / kStripElements + strip, group, place);
-              });
-        });
-        continue;
-      }
+    const int32_t first_strip = task.begin(g) / kStripElements;
+    ForEachStrips<V, kRows>(task.Place(g, 0),
+                            [&](int32_t strip, const SumsPlace& place, auto strips) {
+                              SumPackedStrips<V, kFields, kRows, decltype(strips)::value>(
+                                  task.rows, first_strip + strip, group.weights, place);
+                            });
+  }
+}
+
+// Many rows: a group of the tile is expanded once for all.
+template <class V, int kFields, bool kBytes>
+void AccumulateManyRows(const SumsTask& task) {
+  for (int32_t g = 0; g < task.groups(); ++g) {
+    GroupNumbers<V, kFields, kBytes> numbers;
+    numbers.Read(task.rows, g);
+    if (numbers.IsUneven()) {
+      AccumulateUneven(task, g, numbers);
+      continue;
     }
-    const Group<V, kFields, kBytes> tile(rows, g);
-    in_blocks([&](auto block, const GroupWeights* group, const SumsPlace& all) {
-      ForEachStrips<V, decltype(block)::value>(
-          all, [&](int32_t strip, const SumsPlace& place, auto strips) {
-            SumStrips<V, kFields, kBytes, decltype(block)::value, decltype(strips)::value>(
-                tile.steps + strip * kStripBytes<kBytes>, rows.count, group, place);
+    const Group<V, kFields, kBytes> tile(task.rows, g);
+    InRowBlocks<V::kPackedRows>(task.n, [&](int32_t first, auto block) {
+      constexpr int kRows = decltype(block)::value;
+      const float* weights = task.weights + first * task.weights_stride;
+      GroupWeights group[kRows];
+      MeasureWeights<V, kRows>(weights, task.weights_stride, numbers, group);
+      RoundWeights<V, kFields, kBytes, kRows>(weights, task.weights_stride, numbers, group);
+      ForEachStrips<V, kRows>(
+          task.Place(g, first), [&](int32_t strip, const SumsPlace& place, auto strips) {
+            SumStrips<V, kFields, kBytes, kRows, decltype(strips)::value>(
+                tile.steps + strip * kStripBytes<kBytes>, task.rows.count, group, place);
           });
     });
   }
+}
+
+template <class V, int kFields, bool kBytes>
+void AccumulateFields(const SumsTask& task) {
+  if constexpr (kBytes && V::kExpandsInRegisters) {
+    if (task.n <= V::kPackedRows) {
+      CallWithRows<V::kPackedRows>(task.n, 0, [&](int32_t, auto rows) {
+        AccumulateFewRows<V, kFields, decltype(rows)::value>(task);
+      });
+      return;
+    }
+  }
+  AccumulateManyRows<V, kFields, kBytes>(task);
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ inline void ExpandNumbers(const uint16_t* numbers, int32_t count, float* out) {
 // token to the end of its vector.
 template <class V, int kFields, bool kBytes>
 struct GroupNumbers {
-  GroupNumbers(const PackedRows& rows, int32_t index) : count(rows.count) {
+  void Read(const PackedRows& rows, int32_t index) {
+    count = rows.count;
     const uint16_t* numbers =
         rows.scales + int64_t{index} * rows.format.scales_per_group * kPageTokens;
     if (rows.ahead != nullptr) {
@@ -99,7 +100,7 @@ struct GroupNumbers {
     return kMostWeight<kBytes> / (largest_weight > 1e-30f ? largest_weight : 1e-30f);
   }
 
-  const int32_t count;  // tokens
+  int32_t count;  // tokens
   alignas(64) float scales[kTileTokens];
   alignas(64) float middles[kHasMinimum<kFields> ? kTileTokens : 1];
   float largest, total;  // of the scales
@@ -110,13 +111,14 @@ struct GroupWeights {
   alignas(64) uint8_t rounded[2 * kTileTokens];  // weight * scale in units, step by step
   int32_t total;  // of bytes that the sums' start needs (kMiddleInDots)
   float unit;
+  float units_in_one;
   float middle;  // sum of weight * middle
 };
 
-// The largest weight * scale of kRows rows, four at most; writes four.
+// Units of kRows rows, four at most: of their largest weight * scale.
 template <class V, int kRows, class Numbers>
 inline void MeasureFourRows(const float* weights, int64_t stride, const Numbers& numbers,
-                            float* largest) {
+                            GroupWeights* out) {
   typename V::Reg most[4];
   MLA_UNROLLED for (int m = 0; m < 4; ++m) most[m] = V::Zero();
   for (int32_t t = 0; t < numbers.count; t += V::kLanes) {
@@ -125,15 +127,19 @@ inline void MeasureFourRows(const float* weights, int64_t stride, const Numbers&
       most[m] = V::Max(most[m], V::Mul(V::Load(weights + m * stride + t), scale));
     }
   }
+  alignas(16) float largest[4];
   V::Largest4(most[0], most[1], most[2], most[3], largest);
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
+    out[m].units_in_one = numbers.UnitsIn(largest[m]);
+    out[m].unit = numbers.Unit(largest[m]);
+  }
 }
 
-// Weights of kRows rows, four at most, rounded to `by` steps in 1, and their sums of weight *
+// Weights of kRows rows, four at most, in the units that were measured, and their sums of weight *
 // middle.
 template <class V, int kFields, bool kBytes, int kRows>
 inline void RoundFourRows(const float* weights, int64_t stride,
-                          const GroupNumbers<V, kFields, kBytes>& numbers, const float* by,
-                          GroupWeights* out) {
+                          const GroupNumbers<V, kFields, kBytes>& numbers, GroupWeights* out) {
   using Reg = typename V::Reg;
   Reg middles[4];
   [[maybe_unused]] typename V::Int totals[4];
@@ -157,7 +163,8 @@ inline void RoundFourRows(const float* weights, int64_t stride,
     return V::Mul(weight, at.scale);
   };
   const auto bytes = [&](int m, int32_t t, const Column& at) {
-    const auto rounded = V::Truncate(V::MulAdd(product(m, t, at), V::Set1(by[m]), at.dither));
+    const auto rounded =
+        V::Truncate(V::MulAdd(product(m, t, at), V::Set1(out[m].units_in_one), at.dither));
     if constexpr (!V::kMixedDots) totals[m] = V::AddInts(totals[m], rounded);
     return rounded;
   };
@@ -183,7 +190,7 @@ inline void RoundFourRows(const float* weights, int64_t stride,
       if constexpr (kBytes) {
         V::StoreBytes(bytes(m, t, at), out[m].rounded + t);
       } else {
-        V::StoreShorts(V::Mul(product(m, t, at), V::Set1(by[m])),
+        V::StoreShorts(V::Mul(product(m, t, at), V::Set1(out[m].units_in_one)),
                        reinterpret_cast<int16_t*>(out[m].rounded) + t);
       }
     }
@@ -206,24 +213,24 @@ inline void ForEachFourRows(const Call& call) {
   if constexpr (kBlocks > 1) ForEachFourRows<kRows - kSome, kFirst + kSome>(call);
 }
 
-// Of kRows rows. Steps follow what each sees alone: tokens without weight, of another query of its
+// Of kRows rows. Units follow what each sees alone: tokens without weight, of another query of its
 // chunk or outside its window, change nothing. All are measured before any is rounded, which would
 // wait for it.
+template <class V, int kRows, class Numbers>
+inline void MeasureWeights(const float* weights, int64_t stride, const Numbers& numbers,
+                           GroupWeights* out) {
+  ForEachFourRows<kRows>([&](int first, auto some) {
+    MeasureFourRows<V, decltype(some)::value>(weights + first * stride, stride, numbers,
+                                              out + first);
+  });
+}
+
 template <class V, int kFields, bool kBytes, int kRows>
 inline void RoundWeights(const float* weights, int64_t stride,
                          const GroupNumbers<V, kFields, kBytes>& numbers, GroupWeights* out) {
-  float largest[kRows + 3], by[kRows];
-  ForEachFourRows<kRows>([&](int first, auto some) {
-    MeasureFourRows<V, decltype(some)::value>(weights + first * stride, stride, numbers,
-                                              largest + first);
-  });
-  for (int m = 0; m < kRows; ++m) {
-    by[m] = numbers.UnitsIn(largest[m]);
-    out[m].unit = numbers.Unit(largest[m]);
-  }
   ForEachFourRows<kRows>([&](int first, auto some) {
     RoundFourRows<V, kFields, kBytes, decltype(some)::value>(weights + first * stride, stride,
-                                                             numbers, by + first, out + first);
+                                                             numbers, out + first);
   });
 }
 

@@ -59,7 +59,7 @@ int32_t LongestLatentValue(const LayerLayout& layout) {
 int64_t LongestPackedQuery(int32_t length) {
   int64_t longest = FixedQuery(length).size;
   for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
-    longest = std::max(longest, PackedQuery(MakeRowFormat(type, length, 32)).size);
+    longest = std::max(longest, PackedQueryBytes(MakeRowFormat(type, length, 32)));
   }
   return longest;
 }

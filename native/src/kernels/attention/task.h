@@ -18,7 +18,7 @@ int32_t LongestValue(const LayerLayout& layout, const ExpandedParams* expanded);
 struct TaskScratch {
   const float** rope_queries;   // [rows]
   const float** other_queries;  // [rows] against latent rows, or up-projected keys
-  // The same quantized where what they meet is packed, or in fixed point: rows of so many bytes.
+  // The same quantized where what they meet is packed, or in fixed point: as many bytes a row.
   uint8_t* packed_rope;
   int64_t packed_rope_stride;
   uint8_t* packed_other;

@@ -31,13 +31,14 @@ struct AttentionTileKernels {
   void (*score)(const PackedRows& rows, const float* const* queries, int32_t n, bool add,
                 float* scores, int64_t scores_stride);
 
-  // A query for score_packed, PackedQuery(format).size bytes (packed_query.h).
-  void (*quantize_query)(const RowFormat& format, const float* query, uint8_t* out);
+  // n queries for score_packed, PackedQueryBytes(format) bytes each (packed_query.h).
+  void (*quantize_queries)(const RowFormat& format, const float* const* queries, int32_t n,
+                           uint8_t* out);
 
-  // The same of packed rows with quantized queries, query_stride bytes apart. Scores from
-  // rows.count on to kTileTokens are undefined afterwards.
-  void (*score_packed)(const PackedRows& rows, const uint8_t* queries, int64_t query_stride,
-                       int32_t n, bool add, float* scores, int64_t scores_stride);
+  // scores[m * kTileTokens + t] of packed rows with n queries that were quantized together. Scores
+  // from rows.count on to kTileTokens are undefined afterwards.
+  void (*score_packed)(const PackedRows& rows, const uint8_t* queries, int32_t n, bool add,
+                       float* scores);
 
   // One row of kTileTokens scores to weights, keeping the softmax online (Milakov and Gimelshein,
   // arXiv 1805.02867), the weights relative to the tile's own maximum: with x[t] = scale * (factors
@@ -68,7 +69,8 @@ struct AttentionTileKernels {
   // more of such numbers than of floats. A query for score_fixed, FixedQuery(length).size bytes
   // (fixed_query.h).
   void (*fix_query)(const float* query, int32_t length, uint8_t* out) = nullptr;
-  // As score_packed.
+  // scores[m * scores_stride + t] with queries query_stride bytes apart, as undefined beyond
+  // rows.count as score_packed's.
   void (*score_fixed)(const PackedRows& rows, const uint8_t* queries, int64_t query_stride,
                       int32_t n, bool add, float* scores, int64_t scores_stride) = nullptr;
   // As accumulate, kTileTokens rows at most, weights 0 to 1, blends not null.

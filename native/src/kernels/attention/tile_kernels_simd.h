@@ -372,23 +372,29 @@ Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   return blend;
 }
 
-// kRows rows together, since a single one would wait for its maximum and its sum. The same results
-// whoever else reads the tile.
+// kRows rows, four at most: their largest scores as logarithms of weights to base 2. Writes four.
 template <class V, int kRows>
-inline void WeighWholeRows(float* scores, float scale, float* tile_maxima, float* tile_sums) {
-  using Reg = typename V::Reg;
-  constexpr int kVectors = kTileTokens / V::kLanes;
-  Reg largest[4], totals[4];
-  MLA_UNROLLED for (int m = 0; m < 4; ++m) largest[m] = totals[m] = V::Zero();
+inline void MeasureWholeRows(const float* scores, float scale, float* tile_maxima) {
+  typename V::Reg largest[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) largest[m] = V::Zero();
   MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
     largest[m] = V::Load(scores + m * kTileTokens);
-    MLA_UNROLLED for (int v = 1; v < kVectors; ++v) {
+    MLA_UNROLLED for (int v = 1; v < kTileTokens / V::kLanes; ++v) {
       largest[m] = V::Max(largest[m], V::Load(scores + m * kTileTokens + v * V::kLanes));
     }
   }
-  float maxima[4];
+  alignas(16) float maxima[4];
   V::Largest4(largest[0], largest[1], largest[2], largest[3], maxima);
-  for (int m = 0; m < kRows; ++m) tile_maxima[m] = maxima[m] * (scale * kLog2E);
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) tile_maxima[m] = maxima[m] * (scale * kLog2E);
+}
+
+// Their weights and the sums of them. The same results whoever else reads the tile.
+template <class V, int kRows>
+inline void WeighWholeRows(float* scores, float scale, const float* tile_maxima, float* tile_sums) {
+  using Reg = typename V::Reg;
+  constexpr int kVectors = kTileTokens / V::kLanes;
+  Reg totals[4];
+  MLA_UNROLLED for (int m = 0; m < 4; ++m) totals[m] = V::Zero();
   const Reg scales = V::Set1(scale * kLog2E);
   constexpr int kTogether = kVectors < 4 ? kVectors : 4;  // more would be too much code
   for (int first = 0; first < kVectors; first += kTogether) {
@@ -402,18 +408,21 @@ inline void WeighWholeRows(float* scores, float scale, float* tile_maxima, float
       }
     }
   }
-  float sums[4];
-  V::Sum4(totals[0], totals[1], totals[2], totals[3], false, sums);
-  for (int m = 0; m < kRows; ++m) tile_sums[m] = sums[m];
+  V::Sum4(totals[0], totals[1], totals[2], totals[3], false, tile_sums);
 }
 
 template <class V>
 void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sums, Blend* blends) {
   constexpr int32_t kMost = 16;
-  float tile_maxima[kMost], tile_sums[kMost];
+  float tile_maxima[kMost + 3], tile_sums[kMost + 3];
   for (int32_t begin = 0; begin < n; begin += kMost) {
     const int32_t some = n - begin < kMost ? n - begin : kMost;
     float* some_scores = scores + begin * kTileTokens;
+    // All are measured before any is weighed, which would wait for it.
+    InRowBlocks<4>(some, [&](int32_t first, auto block) {
+      MeasureWholeRows<V, decltype(block)::value>(some_scores + first * kTileTokens, scale,
+                                                  tile_maxima + first);
+    });
     InRowBlocks<4>(some, [&](int32_t first, auto block) {
       WeighWholeRows<V, decltype(block)::value>(some_scores + first * kTileTokens, scale,
                                                 tile_maxima + first, tile_sums + first);
