@@ -5,7 +5,6 @@ import com.github.tjake.jlama.tensor.AbstractTensor;
 import com.github.tjake.jlama.tensor.KvBufferCache;
 import com.github.tjake.jlama.tensor.KvBufferCache.KvBuffer;
 import com.github.tjake.jlama.tensor.operations.TensorOperationsProvider;
-import com.github.tjake.jlama.util.PhysicalCoreExecutor;
 import io.github.mla4j.benchmarks.peers.Engine;
 import io.github.mla4j.benchmarks.peers.Job;
 import io.github.mla4j.benchmarks.peers.PeerMain;
@@ -15,8 +14,8 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * Jlama, which reads a Hugging Face folder: weights quantized to 4 bits as it loads them,
- * activations to 8, a cache of 32-bit floats. Tokens go in as they are; its sampler computes the
+ * Jlama, which reads a Hugging Face folder: weights as they are in it, activations quantized to 8
+ * bits where it can, a cache of 32-bit floats. Tokens go in as they are; its sampler computes the
  * logits, and the greatest of them, after every prompt and every single token.
  */
 public final class Jlama implements Engine {
@@ -26,14 +25,13 @@ public final class Jlama implements Engine {
   private final int[] tokens;
 
   private Jlama(Job job) {
-    PhysicalCoreExecutor.overrideThreadCount(job.threads());
     model =
         ModelSupport.loadModel(
             new File(job.model()),
             new File(System.getProperty("java.io.tmpdir")),
             DType.F32,
             DType.I8,
-            Optional.of(DType.Q4),
+            Optional.empty(), // quantizing as it loads leaves half of the matrices out
             Optional.of(job.threads()));
     cache = new KvBufferCache(model).getEphemeralKvBuffer();
     logits = model.makeDenseTensor(model.getConfig().vocabularySize);

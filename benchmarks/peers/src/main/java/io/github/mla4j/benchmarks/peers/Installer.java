@@ -18,7 +18,8 @@ import java.util.stream.Collectors;
  */
 final class Installer {
   private static final String NATIVE = "-DGGML_NATIVE=ON";
-  private static final int JLAMA_JAVA = 22; // its native code is bound by java.lang.foreign
+  private static final int JLAMA_JAVA = 22; // its tensors are java.lang.foreign's
+  static final String GGUF_READER = "gguf==0.19.0";
 
   private final Path home;
   private final boolean prebuilt;
@@ -61,8 +62,42 @@ final class Installer {
               peer,
               Jdk.atLeast(JLAMA_JAVA),
               "jlama/Jlama.java",
-              List.of("--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"));
+              List.of("--add-modules=jdk.incubator.vector"));
     };
+  }
+
+  /** Where {@link #unpack} leaves a model. */
+  static Path unpacked(Path home, Path source) {
+    String name = source.getFileName().toString().replaceFirst("\\.gguf$", "");
+    return home.resolve("build").resolve("jlama-models").resolve(name);
+  }
+
+  /** Turns a GGUF file into a Hugging Face folder, for peers that read no GGUF. */
+  void unpack(Peer peer, Path source, Path folder) throws AbsentException, IOException {
+    Path script = home.resolve("python/hf_folder.py");
+    String file = source.toAbsolutePath().toString();
+    String version =
+        String.join(
+            "\n", file, Files.getLastModifiedTime(source).toString(), Files.readString(script));
+    if (!isInstalled(folder, version)) {
+      String python = ggufReader(peer);
+      say(peer, "turning %s into a folder that it reads".formatted(source.getFileName()));
+      run(emptied(folder), Map.of(), List.of(python, script.toString(), file, folder.toString()));
+      markInstalled(folder, version);
+    }
+  }
+
+  /** The Python that has the package which reads GGUF files. */
+  private String ggufReader(Peer peer) throws AbsentException, IOException {
+    Path folder = home.resolve("build").resolve("gguf");
+    if (!isInstalled(folder, GGUF_READER)) {
+      say(peer, GGUF_READER);
+      Path log = emptied(folder);
+      run(log, Map.of(), List.of("python3", "-m", "venv", folder.toString()));
+      run(log, Map.of(), List.of(folder + "/bin/pip", "install", GGUF_READER));
+      markInstalled(folder, GGUF_READER);
+    }
+    return folder + "/bin/python";
   }
 
   private Launch python(Peer peer, String name, String version, String module)

@@ -8,6 +8,6 @@ import java.util.Optional;
  *
  * @param source a GGUF file that every engine reads
  * @param converted a conversion of it, which only mla4j reads
- * @param folder the source's weights as Hugging Face lays them out, for engines that read no GGUF
+ * @param folder the source's weights as a Hugging Face folder, for engines that read no GGUF
  */
-record Models(Path source, Optional<Path> converted, Optional<Path> folder) {}
+record Models(Path source, Optional<Path> converted, Path folder) {}

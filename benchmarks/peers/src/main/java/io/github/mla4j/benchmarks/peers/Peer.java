@@ -70,10 +70,7 @@ enum Peer {
           all.add(new Configuration(this, false, models.source(), cache, List.of("flash")));
         }
       }
-      case JLAMA ->
-          all.add(
-              new Configuration(
-                  this, false, models.folder().orElse(models.source()), "f32", List.of()));
+      case JLAMA -> all.add(new Configuration(this, false, models.folder(), "f32", List.of()));
     }
     return all;
   }

@@ -58,7 +58,9 @@ final class PeersCommand implements Callable<Integer> {
   @Option(
       names = "--hf",
       paramLabel = "DIR",
-      description = "The same weights as a Hugging Face folder, for Jlama, which reads no GGUF.")
+      description =
+          "The same weights as a Hugging Face folder, for Jlama, which reads no GGUF (default: made "
+              + "of MODEL, once, in benchmarks/peers/build).")
   private Path folder;
 
   @Option(
@@ -174,7 +176,6 @@ final class PeersCommand implements Callable<Integer> {
       requireAtLeast("-t", List.of(threads), 1);
     }
     Set<Peer> peers = peers();
-    Models models = new Models(source, Optional.ofNullable(converted), Optional.ofNullable(folder));
     if (folder != null && !Files.isDirectory(folder)) {
       throw wrong("--hf %s is not a folder".formatted(folder));
     }
@@ -182,6 +183,11 @@ final class PeersCommand implements Callable<Integer> {
     TokenText text = look(plan);
     ResultFolder results = ResultFolder.open(out);
     Path home = Path.of(System.getProperty("peers.home"));
+    Models models =
+        new Models(
+            source,
+            Optional.ofNullable(converted),
+            folder == null ? Installer.unpacked(home, source) : folder);
     Run run =
         Run.begin(
             words(),
@@ -218,6 +224,9 @@ final class PeersCommand implements Callable<Integer> {
     Map<Peer, Launch> launches = new EnumMap<>(Peer.class);
     for (Peer peer : peers) {
       try {
+        if (peer == Peer.JLAMA && folder == null) {
+          installer.unpack(peer, source, run.models().folder());
+        }
         launches.put(peer, installer.install(peer));
       } catch (AbsentException e) {
         run.absent().put(peer, e.getMessage());

@@ -9,7 +9,7 @@ import java.util.Optional;
 /** Comparisons that never ran. */
 final class Runs {
   static final Models MODELS =
-      new Models(Path.of("m.gguf"), Optional.of(Path.of("c.gguf")), Optional.empty());
+      new Models(Path.of("m.gguf"), Optional.of(Path.of("c.gguf")), Path.of("hf"));
   private static final Machine MACHINE = new Machine("a processor", 2, "avx2", "Linux", "17", "0");
 
   private Runs() {}
