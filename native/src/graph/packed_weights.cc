@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/matmul_batch.h"
 #include "kernels/matmul/matmul.h"
 #include "runtime/thread_pool.h"
 #include "tensor/large_pages.h"
@@ -16,25 +17,28 @@ int64_t PanelBytes(const Matrix& w) {
   return (PanelRows(w) * w.row_bytes() + kLine - 1) / kLine * kLine;
 }
 
-void PackOne(Matrix* w, uint8_t* panels, int threads) {
-  const int64_t rows = PanelRows(*w);
-  const int64_t units = (rows + kMatmulRowGrain - 1) / kMatmulRowGrain;
-  const auto region = [&](Team& team, int) {
-    team.Each(
-        units, std::max<int64_t>(units / (team.size() * 4), 1), [&](int64_t begin, int64_t end) {
-          PackPanels(*w, begin * kMatmulRowGrain, std::min(end * kMatmulRowGrain, rows), panels);
-        });
-  };
-  ThreadPool::Shared().Run(threads, std::ref(region));
-  w->panels = panels;
+// Units [begin, end) of those that a batch of the matrices shares out.
+void PackUnits(const PackedWeights::Together& matrices, const std::vector<uint8_t*>& panels,
+               int64_t begin, int64_t end) {
+  int64_t first = 0;
+  for (size_t i = 0; i < matrices.size() && first < end; ++i) {
+    const int64_t rows = PanelRows(*matrices[i]);
+    const int64_t last = first + MatmulBatch::Units(matrices[i]->rows);
+    const int64_t from = (std::max(begin, first) - first) * kMatmulRowGrain;
+    const int64_t to = std::min((std::min(end, last) - first) * kMatmulRowGrain, rows);
+    if (from < to) PackPanels(*matrices[i], from, to, panels[i]);
+    first = last;
+  }
 }
 
 }  // namespace
 
-void PackedWeights::Pack(const std::vector<Matrix*>& matrices, int threads,
+void PackedWeights::Pack(const std::vector<Together>& batches, int threads,
                          const std::function<void(const uint8_t* data, int64_t bytes)>& done) {
   int64_t total = 0;
-  for (const Matrix* matrix : matrices) total += PanelBytes(*matrix);
+  for (const Together& matrices : batches) {
+    for (const Matrix* matrix : matrices) total += PanelBytes(*matrix);
+  }
   if (total == 0) return;
   total = (total + kHugePage - 1) / kHugePage * kHugePage;
   memory_.reset(static_cast<uint8_t*>(
@@ -43,12 +47,27 @@ void PackedWeights::Pack(const std::vector<Matrix*>& matrices, int threads,
   // A token streams through all of it: with small pages it would wait for their addresses (a tenth
   // of SmolLM2's time).
   PreferLargePages(memory_.get(), total);
-  uint8_t* panels = memory_.get();
-  for (Matrix* matrix : matrices) {
-    if (PanelRows(*matrix) == 0) continue;
-    PackOne(matrix, panels, threads);
-    done(matrix->data, PanelRows(*matrix) * matrix->row_bytes());
-    panels += PanelBytes(*matrix);
+  uint8_t* next = memory_.get();
+  for (const Together& matrices : batches) {
+    std::vector<uint8_t*> panels;
+    int64_t units = 0;
+    for (const Matrix* matrix : matrices) {
+      panels.push_back(next);
+      next += PanelBytes(*matrix);
+      units += MatmulBatch::Units(matrix->rows);
+    }
+    const auto region = [&](Team& team, int member) {
+      team.EachFromOwn(member, units, 1, [&](int64_t begin, int64_t end) {
+        PackUnits(matrices, panels, begin, end);
+      });
+    };
+    ThreadPool::Shared().Run(threads, std::ref(region));
+    for (size_t i = 0; i < matrices.size(); ++i) {
+      const int64_t rows = PanelRows(*matrices[i]);
+      if (rows == 0) continue;
+      matrices[i]->panels = panels[i];
+      done(matrices[i]->data, rows * matrices[i]->row_bytes());
+    }
   }
 }
 

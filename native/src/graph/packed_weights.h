@@ -14,10 +14,15 @@ namespace mla {
 
 class PackedWeights {
  public:
-  // Packs every matrix that this machine wants packed and points its `panels` to the result;
-  // several threads at one matrix, one matrix after the other. `done`(data, bytes) is told of rows
-  // as the file has them that nobody needs in memory any more. Without memory all stay as they are.
-  void Pack(const std::vector<Matrix*>& matrices, int threads,
+  // Matrices that are multiplied by the same activations, in the order of MatmulBatch.
+  using Together = std::vector<Matrix*>;
+
+  // Packs every matrix that this machine wants packed and points its `panels` to the result, one
+  // batch after the other. A thread packs what it will have of the batch when it is multiplied:
+  // memory that a thread is the first to write to is its node's (memory_nodes.h). `done`(data,
+  // bytes) is told of rows as the file has them that nobody needs in memory any more. Without
+  // memory all stay as they are.
+  void Pack(const std::vector<Together>& batches, int threads,
             const std::function<void(const uint8_t* data, int64_t bytes)>& done);
 
  private:

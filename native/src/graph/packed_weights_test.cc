@@ -19,11 +19,11 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
   for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K}) {
     for (int64_t rows : {1, 16, 50}) matrices.push_back({type, bytes.data(), rows, kCols});
   }
-  std::vector<Matrix*> pointers;
-  for (Matrix& matrix : matrices) pointers.push_back(&matrix);
+  std::vector<PackedWeights::Together> batches(3);
+  for (size_t i = 0; i < matrices.size(); ++i) batches[i / 7].push_back(&matrices[i]);
   int64_t released = 0, panels = 0;
   PackedWeights packed;
-  packed.Pack(pointers, 2, [&](const uint8_t* data, int64_t count) {
+  packed.Pack(batches, 3, [&](const uint8_t* data, int64_t count) {
     EXPECT_EQ(data, bytes.data());
     released += count;
   });

@@ -404,16 +404,24 @@ Result<std::shared_ptr<const Weights>> Weights::Load(std::shared_ptr<const GgufF
 
 void Weights::Pack(int threads) const {
   std::call_once(packs_once_, [&] {
-    std::vector<Matrix*> matrices = {&output_.w};
-    for (LayerWeights& layer : layers_) {
-      AttentionWeights& a = layer.attention;
-      for (Linear* linear :
-           {&a.q, &a.k_rope, &a.k_in, &a.output, &layer.gate, &layer.up, &layer.down}) {
+    std::vector<PackedWeights::Together> batches = {{&output_.w}};
+    const auto matrices_of = [](std::initializer_list<Linear*> linears) {
+      PackedWeights::Together matrices;
+      for (Linear* linear : linears) {
         if (!linear->empty()) matrices.push_back(&linear->w);
       }
-      for (LatentPart& part : a.latent) matrices.push_back(&part.linear.w);
+      return matrices;
+    };
+    for (LayerWeights& layer : layers_) {
+      AttentionWeights& a = layer.attention;
+      PackedWeights::Together projections = matrices_of({&a.q, &a.k_in, &a.k_rope});
+      for (LatentPart& part : a.latent) projections.push_back(&part.linear.w);
+      batches.push_back(std::move(projections));
+      batches.push_back(matrices_of({&a.output}));
+      batches.push_back(matrices_of({&layer.gate, &layer.up}));
+      batches.push_back(matrices_of({&layer.down}));
     }
-    packed_.Pack(matrices, threads,
+    packed_.Pack(batches, threads,
                  [this](const uint8_t* data, int64_t bytes) { file_->Release(data, bytes); });
   });
 }

@@ -8,11 +8,7 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
-#include <sched.h>
-
-#include <cerrno>
-#endif
+#include "runtime/memory_nodes.h"
 
 namespace mla {
 namespace {
@@ -78,22 +74,8 @@ bool ListsCpu(const std::string& controllers) {
 }  // namespace
 
 int AffinityCores() {
-#if defined(__linux__)
-  // The kernel's mask may be wider than cpu_set_t's 1024.
-  for (int width = 1024; width <= 1 << 20; width *= 2) {
-    cpu_set_t* set = CPU_ALLOC(width);
-    if (set == nullptr) break;
-    const size_t bytes = CPU_ALLOC_SIZE(width);
-    CPU_ZERO_S(bytes, set);
-    const bool ok = sched_getaffinity(0, bytes, set) == 0;
-    const bool too_narrow = !ok && errno == EINVAL;
-    const int cores = ok ? CPU_COUNT_S(bytes, set) : 0;
-    CPU_FREE(set);
-    if (cores > 0) return cores;
-    if (!too_narrow) break;
-  }
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = static_cast<int>(AffineCores().size());
+  return cores > 0 ? cores : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 int CgroupCores(const std::string& membership, const std::string& mount) {

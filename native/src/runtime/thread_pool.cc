@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/cpu_limit.h"
+#include "runtime/memory_nodes.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
@@ -204,11 +205,17 @@ struct ThreadPool::State {
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), "mla-worker");
 #endif
+    const std::vector<Cores>& nodes = MemoryNodes();
+    int placed_for = 0;  // size of the team
     bool spin = false;
     for (uint32_t calls = 0;; ++calls) {
       AwaitChange(self.calls, calls, spin);
       spin = team.spin_ && team.missed_.load(std::memory_order_relaxed) < kPatience;
       CallChildren(member);
+      if (!nodes.empty() && team.size() != placed_for) {
+        placed_for = team.size();
+        RunOn(nodes[NodeOfMember(nodes, member, placed_for)]);
+      }
       (*region)(team, member);
       running.CountDown();
     }

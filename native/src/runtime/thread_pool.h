@@ -163,7 +163,8 @@ class Team {
 
 // Idle workers sleep; they spin for some tens of microseconds first, since the next step of a
 // running decode usually comes within that time. The pool grows to the largest team asked for and
-// lives until the process ends.
+// lives until the process ends. Where the machine has several memory nodes, workers run on the
+// cores of their own (memory_nodes.h); callers stay where they are.
 class ThreadPool {
  public:
   // Never destroyed, so that threads which still run while the process exits find it. In the child
