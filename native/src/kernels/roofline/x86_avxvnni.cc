@@ -6,15 +6,13 @@ namespace mla {
 namespace {
 
 uint32_t MultiplyIntegers(int64_t rounds, int8_t one) {
-  const __m256i by = _mm256_set1_epi8(one);
+  __m256i by = _mm256_set1_epi8(one);
   __m256i chains[kChains];
   for (__m256i& chain : chains) chain = _mm256_setzero_si256();
   for (int64_t r = 0; r < rounds; ++r) {
-    for (__m256i& chain : chains) {
-      // The sum is another each time, as far as the compiler knows: else it would multiply once.
-      asm volatile("" : "+x"(chain));
-      chain = DotBytes(chain, by, by);
-    }
+    // The factor is another each time, as far as the compiler knows: else it would multiply once.
+    asm volatile("" : "+x"(by));
+    for (__m256i& chain : chains) chain = DotBytes(chain, by, by);
   }
   for (int k = 1; k < kChains; ++k) chains[0] = _mm256_add_epi32(chains[0], chains[k]);
   return SumLanes(chains[0]);
