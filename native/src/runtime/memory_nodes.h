@@ -20,7 +20,8 @@ Cores AffineCores();
 std::vector<Cores> NodesIn(const std::string& folder, const Cores& usable);
 
 // This process's, decided once; none where it has one node or none is known. MLA_NODES says
-// otherwise: lists of cores with semicolons between them ("0-31;32-63"), or nothing for no nodes.
+// otherwise: lists of cores with semicolons between them ("0-31;32-63"); nothing, or what is none,
+// for no nodes.
 const std::vector<Cores>& MemoryNodes();
 
 // The node of a member of a team: of as few nodes as have cores enough, the first ones, each has
