@@ -130,8 +130,9 @@ MLA_API const char* mla_last_error(void);
 // returns.
 MLA_API mla_status mla_set_log_callback(mla_log_callback callback, void* user);
 // The machine and the choice made on it, as a JSON object: version, isa, isa_reason, isas, cores,
-// threads, backends; gpus, each with name (as of a device, cuda:0), model, capability, memory_bytes
-// and problem ("" where it can be used); gpu_reason, why there is none.
+// threads, memory_nodes that workers are divided among, memory_nodes_reason, backends; gpus, each
+// with name (as of a device, cuda:0), model, capability, memory_bytes and problem ("" where it can
+// be used); gpu_reason, why there is none.
 MLA_API mla_status mla_system_info(char* json, int64_t capacity, int64_t* length);
 
 // What the machine gives at most to so many threads together, as it was measured: the roofline.

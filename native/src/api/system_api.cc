@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "runtime/devices.h"
 #include "runtime/log.h"
 #include "runtime/measure_roofline.h"
+#include "runtime/memory_nodes.h"
 #include "runtime/session.h"
 #include "runtime/thread_pool.h"
 
@@ -57,6 +59,7 @@ std::string Gpus() {
 
 std::string SystemInfo() {
   const IsaChoice& choice = ChosenIsa();
+  const NodeChoice& nodes = MemoryNodes();
   std::string isas;
   for (const Isa isa : SupportedIsas()) {
     isas += (isas.empty() ? "" : ",") + JsonString(IsaName(isa));
@@ -65,7 +68,9 @@ std::string SystemInfo() {
          ",\"isa\":" + JsonString(IsaName(choice.isa)) +
          ",\"isa_reason\":" + JsonString(choice.reason) + ",\"isas\":[" + isas +
          "],\"cores\":" + std::to_string(std::thread::hardware_concurrency()) +
-         ",\"threads\":" + std::to_string(ThreadPool::DefaultThreads()) + "," + Gpus() + "}";
+         ",\"threads\":" + std::to_string(ThreadPool::DefaultThreads()) +
+         ",\"memory_nodes\":" + std::to_string(std::max<size_t>(nodes.nodes.size(), 1)) +
+         ",\"memory_nodes_reason\":" + JsonString(nodes.reason) + "," + Gpus() + "}";
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ TEST(SystemApi, InfoIsAJsonObjectWithTheMachineAndTheChoice) {
   const std::string json = SystemInfo();
   EXPECT_EQ(json.rfind("{\"version\":\"" + std::string(mla_version()) + "\",", 0), 0u) << json;
   for (const char* key :
-       {"\"isa\":\"", "\"isa_reason\":\"", "\"isas\":[", "\"generic\"",
-        "\"cores\":", "\"threads\":", "\"backends\":[\"cpu\"", "\"gpus\":[", "\"gpu_reason\":\""}) {
+       {"\"isa\":\"", "\"isa_reason\":\"", "\"memory_nodes\":", "\"memory_nodes_reason\":\"",
+        "\"isas\":[", "\"generic\"", "\"cores\":", "\"threads\":", "\"backends\":[\"cpu\"",
+        "\"gpus\":[", "\"gpu_reason\":\""}) {
     EXPECT_NE(json.find(key), std::string::npos) << key << " in " << json;
   }
   EXPECT_NE(json.find("no\\\"such\\\\isa\\u000a\\u00ff"), std::string::npos) << json;

@@ -414,9 +414,11 @@ void Weights::Pack(int threads) const {
     };
     for (LayerWeights& layer : layers_) {
       AttentionWeights& a = layer.attention;
-      PackedWeights::Together projections = matrices_of({&a.q, &a.k_in, &a.k_rope});
-      for (LatentPart& part : a.latent) projections.push_back(&part.linear.w);
-      batches.push_back(std::move(projections));
+      batches.push_back(matrices_of({&a.q, &a.k_in}));
+      if (!a.k_in.empty()) batches.emplace_back();  // what is cached then waits for whole keys
+      PackedWeights::Together& cached = batches.back();
+      if (!a.k_rope.empty()) cached.push_back(&a.k_rope.w);
+      for (LatentPart& part : a.latent) cached.push_back(&part.linear.w);
       batches.push_back(matrices_of({&a.output}));
       batches.push_back(matrices_of({&layer.gate, &layer.up}));
       batches.push_back(matrices_of({&layer.down}));

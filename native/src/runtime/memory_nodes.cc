@@ -29,26 +29,6 @@ int ParseNumber(const std::string& text, size_t* at) {
   return number;
 }
 
-std::vector<Cores> AtLeastTwo(std::vector<Cores> nodes) {
-  if (nodes.size() < 2) nodes.clear();
-  return nodes;
-}
-
-std::vector<Cores> ParseNodes(const std::string& lists) {
-  std::vector<Cores> nodes;
-  std::istringstream parts(lists);
-  for (std::string list; std::getline(parts, list, ';');) {
-    nodes.push_back(ParseCores(list));
-    if (nodes.back().empty()) return {};
-  }
-  return nodes;
-}
-
-std::vector<Cores> FindNodes() {
-  if (const char* lists = std::getenv("MLA_NODES")) return AtLeastTwo(ParseNodes(lists));
-  return AtLeastTwo(NodesIn("/sys/devices/system/node", AffineCores()));
-}
-
 #if defined(__linux__)
 // A mask of as many cores as the kernel may have, which may be more than cpu_set_t's 1024.
 struct Mask {
@@ -128,9 +108,27 @@ std::vector<Cores> NodesIn(const std::string& folder, const Cores& usable) {
   return out;
 }
 
-const std::vector<Cores>& MemoryNodes() {
-  static const std::vector<Cores>* const nodes = new std::vector<Cores>(FindNodes());
-  return *nodes;
+NodeChoice ChooseNodes(const char* wish, std::vector<Cores> system) {
+  if (system.size() < 2) system.clear();
+  const std::string told = "as the system tells";
+  if (wish == nullptr) return {std::move(system), told};
+  const std::string reason = std::string("MLA_NODES=") + wish;
+  std::vector<Cores> nodes;
+  std::istringstream parts(wish);
+  for (std::string list; std::getline(parts, list, ';');) {
+    nodes.push_back(ParseCores(list));
+    if (nodes.back().empty()) {
+      return {std::move(system), reason + " is no lists of cores as in 0-7;8-15; " + told};
+    }
+  }
+  if (nodes.size() < 2) nodes.clear();
+  return {std::move(nodes), reason};
+}
+
+const NodeChoice& MemoryNodes() {
+  static const NodeChoice* const choice = new NodeChoice(
+      ChooseNodes(std::getenv("MLA_NODES"), NodesIn("/sys/devices/system/node", AffineCores())));
+  return *choice;
 }
 
 size_t NodeOfMember(const std::vector<Cores>& nodes, int member, int team_size) {

@@ -19,10 +19,17 @@ Cores AffineCores();
 // The cores of every node that has some of `usable`, as `folder` (/sys/devices/system/node) tells.
 std::vector<Cores> NodesIn(const std::string& folder, const Cores& usable);
 
-// This process's, decided once; none where it has one node or none is known. MLA_NODES says
-// otherwise: lists of cores with semicolons between them ("0-31;32-63"); nothing, or what is none,
-// for no nodes.
-const std::vector<Cores>& MemoryNodes();
+struct NodeChoice {
+  std::vector<Cores> nodes;  // two at least, or none that matter
+  std::string reason;        // for `mla info`
+};
+// Those that the system tells of, or what `wish` (null: nothing) names: lists of cores with
+// semicolons between them ("0-31;32-63"), one or no list for no nodes. A damaged wish falls back to
+// the system's and says so.
+NodeChoice ChooseNodes(const char* wish, std::vector<Cores> system);
+
+// This process's, decided once, the environment's MLA_NODES its wish.
+const NodeChoice& MemoryNodes();
 
 // The node of a member of a team: of as few nodes as have cores enough, the first ones, each has
 // members by the number of its cores, neighbours together. So the share of a matrix that a member

@@ -87,9 +87,26 @@ TEST(NodeOfMember, FewestNodesEvenly) {
   EXPECT_EQ(Members(nodes, 25), (std::vector<int>{10, 10, 5}));
 }
 
+TEST(ChooseNodes, TheSystemsOrThoseWished) {
+  const std::vector<Cores> system = {{0, 1}, {2, 3}};
+  EXPECT_EQ(ChooseNodes(nullptr, system).nodes, system);
+  EXPECT_EQ(ChooseNodes(nullptr, {{0, 1}}).nodes, std::vector<Cores>{}) << "one is none";
+  const NodeChoice wished = ChooseNodes("0;1-3", system);
+  EXPECT_EQ(wished.nodes, (std::vector<Cores>{{0}, {1, 2, 3}}));
+  EXPECT_EQ(wished.reason, "MLA_NODES=0;1-3");
+  EXPECT_EQ(ChooseNodes("", system).nodes, std::vector<Cores>{});
+  EXPECT_EQ(ChooseNodes("0-3", system).nodes, std::vector<Cores>{});
+  for (const char* damaged : {"0;x", ";1", "two"}) {
+    const NodeChoice choice = ChooseNodes(damaged, system);
+    EXPECT_EQ(choice.nodes, system) << damaged;
+    EXPECT_EQ(choice.reason.rfind(std::string("MLA_NODES=") + damaged + " is no", 0), 0u)
+        << choice.reason;
+  }
+}
+
 TEST(MemoryNodes, WorkersRunOnTheirOwn) {
   if (kBefore.size() < 2) GTEST_SKIP() << "one core, or none is told of";
-  const std::vector<Cores>& nodes = MemoryNodes();
+  const std::vector<Cores>& nodes = MemoryNodes().nodes;
   ASSERT_EQ(nodes.size(), 2u);
   EXPECT_EQ(nodes[0], Cores{kBefore[0]});
   std::vector<Cores> seen(2);

@@ -205,7 +205,7 @@ struct ThreadPool::State {
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), "mla-worker");
 #endif
-    const std::vector<Cores>& nodes = MemoryNodes();
+    const std::vector<Cores>& nodes = MemoryNodes().nodes;
     int placed_for = 0;  // size of the team
     bool spin = false;
     for (uint32_t calls = 0;; ++calls) {

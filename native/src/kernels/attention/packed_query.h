@@ -16,7 +16,8 @@ namespace mla {
 //
 // In memory queries lie in blocks of those that a kernel scores together, `rows` of them, so that
 // it reads a block from front to back: group by group
-//   int32 [digits][rows]             what the digits' sums start from: -ZeroField * their sum,
+//   int32 [digits][rows]             what the digits' sums start from: -ZeroField * their sum, read
+//                                    only where there are no minima,
 //   float [rows]                     scales,
 //   float [rows]                     sums of the quantized elements, of which each counts the
 //   cached

@@ -249,19 +249,6 @@ struct Group {
   alignas(64) uint8_t steps[kMostGroup / kStripElements * kStripBytes<kBytes>];
 };
 
-// The sums of a group in floats.
-template <class V, int kFields, bool kBytes>
-void AccumulateUneven(const Group<V, kFields, kBytes>& group,
-                      const GroupNumbers<V, kFields, kBytes>& numbers, const float* weights,
-                      int64_t weights_stride, const Blend* blends, int32_t n, float* out,
-                      int64_t out_stride) {
-  alignas(64) float values[kTileTokens * kMostGroup];
-  group.Decode(numbers, values, kMostGroup);
-  const RowFormat format{CacheType::kF32, group.length, 0, 0, 4 * kMostGroup};
-  AccumulateFloats<V>({format, reinterpret_cast<const uint8_t*>(values), nullptr, numbers.count},
-                      weights, weights_stride, blends, n, out, out_stride);
-}
-
 // sum(strip, SumsPlace of its first element, Constant<strips>()) over a group's strips, as many at
 // a time as kRows rows leave registers for.
 template <class V, int kRows, class Sum>
@@ -304,12 +291,17 @@ struct SumsTask {
   }
 };
 
+// The sums of a group in floats.
 template <class V, int kFields, bool kBytes>
-void AccumulateUneven(const SumsTask& task, int32_t group,
+void AccumulateUneven(const SumsTask& task, int32_t index,
                       const GroupNumbers<V, kFields, kBytes>& numbers) {
-  AccumulateUneven<V, kFields, kBytes>({task.rows, group}, numbers, task.weights,
-                                       task.weights_stride, task.blends, task.n,
-                                       task.out + task.begin(group), task.out_stride);
+  const Group<V, kFields, kBytes> group(task.rows, index);
+  alignas(64) float values[kTileTokens * kMostGroup];
+  group.Decode(numbers, values, kMostGroup);
+  const RowFormat format{CacheType::kF32, group.length, 0, 0, 4 * kMostGroup};
+  AccumulateFloats<V>({format, reinterpret_cast<const uint8_t*>(values), nullptr, numbers.count},
+                      task.weights, task.weights_stride, task.blends, task.n,
+                      task.out + group.begin, task.out_stride);
 }
 
 // Few rows, strips expanded as they come. Scales of the next group are read, and its weights

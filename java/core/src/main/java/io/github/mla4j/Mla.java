@@ -51,6 +51,8 @@ public final class Mla {
           strings(info.path("isas")),
           info.path("cores").asInt(),
           info.path("threads").asInt(),
+          info.path("memory_nodes").asInt(),
+          info.path("memory_nodes_reason").asText(),
           strings(info.path("backends")),
           gpus(info.path("gpus")),
           info.path("gpu_reason").asText(),

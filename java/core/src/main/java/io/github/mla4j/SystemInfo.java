@@ -11,6 +11,8 @@ import java.util.List;
  * @param isas those that this machine can use, best first
  * @param cores that the process may use
  * @param threads that a session uses by default
+ * @param memoryNodes that the library's threads are divided among, each on the cores of its own
+ * @param memoryNodesReason why so many
  * @param backends that can be used
  * @param gpus that this build's kernels could run on
  * @param gpuReason why there is none; empty where there are
@@ -23,6 +25,8 @@ public record SystemInfo(
     List<String> isas,
     int cores,
     int threads,
+    int memoryNodes,
+    String memoryNodesReason,
     List<String> backends,
     List<Gpu> gpus,
     String gpuReason,

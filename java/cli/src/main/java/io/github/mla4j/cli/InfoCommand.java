@@ -20,7 +20,11 @@ import picocli.CommandLine.Spec;
     description = "Tell the version, the instruction set chosen and why, cores and GPUs.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
-    footer = {"", "MLA_ISA=avx2 (or another of those listed) in the environment forces one."})
+    footer = {
+      "",
+      "MLA_ISA=avx2 (or another of those listed) in the environment forces one,",
+      "MLA_NODES=\"0-7;8-15\" says which cores share a memory node (MLA_NODES=: all do)."
+    })
 final class InfoCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
 
@@ -39,6 +43,7 @@ final class InfoCommand implements Callable<Integer> {
     out.printf("isa       %s (%s)%n", info.isa(), info.isaReason());
     out.printf("isas      %s%n", String.join(", ", info.isas()));
     out.printf("cores     %d, %d threads a session%n", info.cores(), info.threads());
+    out.printf("nodes     %d (%s)%n", info.memoryNodes(), info.memoryNodesReason());
     out.printf("backends  %s%n", String.join(", ", info.backends()));
     for (Gpu gpu : info.gpus()) {
       out.printf(
@@ -66,6 +71,8 @@ final class InfoCommand implements Callable<Integer> {
     writeStrings(json, "isas", info.isas());
     json.writeNumberField("cores", info.cores());
     json.writeNumberField("threads", info.threads());
+    json.writeNumberField("memory_nodes", info.memoryNodes());
+    json.writeStringField("memory_nodes_reason", info.memoryNodesReason());
     writeStrings(json, "backends", info.backends());
     json.writeArrayFieldStart("gpus");
     for (Gpu gpu : info.gpus()) {

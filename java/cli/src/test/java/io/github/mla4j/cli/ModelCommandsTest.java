@@ -141,7 +141,10 @@ final class ModelCommandsTest {
   @Test
   void infoTellsWhatRuns() throws IOException {
     String json = Cli.run("info", "--json").json();
-    for (String key : new String[] {"version", "isa", "isa_reason", "cores", "backends"}) {
+    for (String key :
+        new String[] {
+          "version", "isa", "isa_reason", "cores", "memory_nodes", "memory_nodes_reason", "backends"
+        }) {
       assertTrue(json.contains("\"" + key + "\":"), json);
     }
     assertTrue(Cli.run("info").ok().out().contains("isa "));
