@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <random>
 #include <thread>
 
 #include "graph/tiny_model_testing.h"
@@ -11,10 +13,13 @@
 namespace mla {
 namespace {
 
-// What each type takes of its matrix, and where; the values are matmul_test's to compare.
+// What each type takes of its matrix, and where, and that all of it is packed, whoever had which
+// rows of a batch; what is in panels is matmul_test's to compare.
 TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
   constexpr int64_t kCols = 512;
   std::vector<uint8_t> bytes(static_cast<size_t>(RowBytes(Type::kF32, kCols) * 50));
+  std::mt19937 random(1);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
   std::vector<Matrix> matrices;
   for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K}) {
     for (int64_t rows : {1, 16, 50}) matrices.push_back({type, bytes.data(), rows, kCols});
@@ -38,6 +43,10 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
     EXPECT_GE(matrix.panels, end) << "panels overlap";
     end = matrix.panels + rows * matrix.row_bytes();
     panels += rows * matrix.row_bytes();
+    std::vector<uint8_t> alone(static_cast<size_t>(rows * matrix.row_bytes()));
+    PackPanels(matrix, 0, rows, alone.data());
+    EXPECT_EQ(std::memcmp(matrix.panels, alone.data(), alone.size()), 0)
+        << "rows " << matrix.rows << " of " << GetTypeTraits(matrix.type).name;
   }
   EXPECT_EQ(released, panels);
 }
