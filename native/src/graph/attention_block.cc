@@ -19,7 +19,7 @@ namespace {
 // Attention's work on one sequence's rows of a layer.
 struct SequenceWork {
   const AttentionPlan* plan;
-  CacheView view;
+  CacheView view, next_view;
   AttentionParams params;
   ExpandedParams expanded;
   const ExpandedParams* form;  // null: absorbed
@@ -303,7 +303,8 @@ class Block {
     return rows.plans[static_cast<size_t>(layer_)];
   }
 
-  void Bind(const SequenceRows& rows, SequenceWork* work) const {
+  // `next` may be null: the sequence that comes after it.
+  void Bind(const SequenceRows& rows, const SequenceRows* next, SequenceWork* work) const {
     const int64_t begin = rows.begin;
     float* q = w_.q + begin * QueryStride();
     work->plan = &PlanOf(rows);
@@ -312,6 +313,11 @@ class Block {
     AttentionParams& p = work->params;
     p.layout = &layout_;
     p.cache = &work->view;
+    if (next != nullptr) {
+      work->next_view = next->cache->View(layer_);
+      p.next_first = next->first;
+    }
+    p.next_cache = next == nullptr ? nullptr : &work->next_view;
     p.first = rows.first;
     p.queries = rows.rows;
     p.window = shape_.sliding_window;
@@ -355,7 +361,7 @@ class Block {
               });
     if (merges_alone_) {
       SequenceWork work = {};
-      Bind(step_.sequences[0], &work);
+      Bind(step_.sequences[0], nullptr, &work);
       for (int32_t row = 0; row < work.plan->merge_rows; ++row) {
         MergeAttention(*work.plan, work.params, row, work.partials, w_.scratch(member_));
       }
@@ -398,7 +404,7 @@ class Block {
                 last += count(PlanOf(*next));
               }
               finish();
-              Bind(*std::prev(next), &work);
+              Bind(*std::prev(next), next == step_.sequences.end() ? nullptr : &*next, &work);
               begin_sequence(work);
             }
             const int64_t stop = std::min(end, last);

@@ -144,18 +144,21 @@ struct Tile {
   // Which of them a query reads here: all, or only those before its window, or those within.
   enum class Part { kAll, kBeforeWindow, kWindow } part;
 
-  // The page that the task, or the one after it, reads next; null where there is none.
-  const uint8_t* next_page = nullptr;
+  // The page that is read next, by the task or what its thread does after it; none: null.
+  const PageRows* next_rows = nullptr;
+  int32_t next_page = 0;
 
   int32_t decoded = -1;  // the segment of it that the scratch has as floats
 
-  PackedRows Rope(int32_t group) const { return Rows(rows.rope[group]); }
-  PackedRows Latent(int32_t segment) const { return Rows(rows.latent[segment]); }
+  PackedRows Rope(int32_t group) const { return Rows(&PageRows::rope, group); }
+  PackedRows Latent(int32_t segment) const { return Rows(&PageRows::latent, segment); }
 
  private:
-  PackedRows Rows(const RowArray& array) const {
-    PackedRows out = rows.Rows(array, position, count);
-    if (next_page != nullptr) out.ahead = next_page + array.values;
+  PackedRows Rows(const RowArray* PageRows::*arrays, int32_t i) const {
+    PackedRows out = rows.Rows((rows.*arrays)[i], position, count);
+    if (next_rows != nullptr) {
+      out.ahead = next_rows->pages[next_page] + (next_rows->*arrays)[i].values;
+    }
     return out;
   }
 };
@@ -305,6 +308,23 @@ void SumTile(const Task& task, Tile& tile) {
   });
 }
 
+// Where a query reads a position that is not among the first tokens.
+const PageRows& RowsOf(const CacheView& cache, int32_t position, int32_t query) {
+  const bool in_window = cache.residual > 0 && position > query - cache.residual;
+  return in_window ? cache.exact : cache.rows;
+}
+
+// What is read after the positions up to `end`.
+void LookAhead(const Task& task, int32_t end, Tile* tile) {
+  const AttentionParams& p = task.params;
+  if (end < p.first + task.query_end) {
+    tile->next_rows = &RowsOf(*p.cache, end, p.first + task.query_begin);
+    tile->next_page = end / kPageTokens;
+  } else if (p.next_cache != nullptr) {
+    tile->next_rows = &RowsOf(*p.next_cache, 0, p.next_first);
+  }
+}
+
 // Positions [begin, end) of one page from the rows that all tokens have. Packed rows are read from
 // their page's first on.
 Tile TileOfRows(const Task& task, int32_t begin, int32_t end, Tile::Part part) {
@@ -313,10 +333,9 @@ Tile TileOfRows(const Task& task, int32_t begin, int32_t end, Tile::Part part) {
   const bool packed = cache.rows.latent[0].format.packed() ||
                       (layout.rope_dim > 0 && cache.rows.rope[0].format.packed());
   const int32_t first = packed ? begin / kPageTokens * kPageTokens : begin;
-  const int32_t next = begin / kPageTokens + 1;
-  const bool more = next * kPageTokens < task.params.first + task.query_end;
-  return {
-      cache.rows, first, end - first, begin, end, part, more ? cache.rows.pages[next] : nullptr};
+  Tile tile = {cache.rows, first, end - first, begin, end, part};
+  LookAhead(task, end, &tile);
+  return tile;
 }
 
 // Calls for tiles that together are what the task's queries read, from the first token on.
@@ -341,7 +360,9 @@ void ForEachTile(const Task& task, const Visit& visit) {
         end = std::min(end, window_begin);
         visit(TileOfRows(task, begin, end, Tile::Part::kBeforeWindow));
       }
-      visit(Tile{cache.exact, begin, end - begin, begin, end, Tile::Part::kWindow});
+      Tile tile = {cache.exact, begin, end - begin, begin, end, Tile::Part::kWindow};
+      LookAhead(task, end, &tile);
+      visit(tile);
     }
     begin = end;
   }

@@ -36,6 +36,10 @@ struct AttentionParams {
   float* out;  // absorbed: [queries][heads][value_length(g)]; expanded: [queries][heads][value rows
                // of v_up]
   int64_t out_stride, out_head_stride;
+  // What the thread reads after this: another sequence's cache, by a query at next_first. Its first
+  // page is fetched meanwhile; null: nothing, or who knows.
+  const CacheView* next_cache = nullptr;
+  int32_t next_first = 0;
 };
 
 // The expanded form for prompts: keys and values are up-projected tile by tile, in bounded scratch.
