@@ -36,8 +36,9 @@ function(mla_set_isa_flags)
       endif()
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${dots}")
     elseif(file MATCHES "/x86_avx512(_[a-z0-9_]+)?\\.cc$")
+      # All of these processors have prefetchw.
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS
-        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprefer-vector-width=512")
+        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprfchw;-mprefer-vector-width=512")
       if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
         # GCC 12's own intrinsics set these off (bug 105593).
         set_property(SOURCE ${file} APPEND PROPERTY COMPILE_OPTIONS

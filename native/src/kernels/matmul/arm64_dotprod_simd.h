@@ -60,7 +60,8 @@ float SumMagnitudes(const float* x, int64_t cols) {
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes,
+                  PrepareEachBlock<PrepareBlock>);
 }
 
 // dots + 4 columns of each of 4 rows times word `word` of x.

@@ -101,7 +101,8 @@ float SumMagnitudes(const float* x, int64_t cols) {
 
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes,
+                  PrepareEachBlock<PrepareBlock>);
 }
 
 // `Bytes` multiplies and adds them: Sum of kSteps times 4 columns of weights with the bytes of x

@@ -8,58 +8,14 @@
 #include "kernels/matmul/implementations.h"
 #include "kernels/matmul/panels.h"
 #include "kernels/matmul/x86_avx512_blocks.h"
+#include "kernels/matmul/x86_avx512_prepare.h"
 
 namespace mla {
 namespace {
 
-__m512i Magnitudes(__m512 x) {
-  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
-}
-
-// One half of a block: 16 activations to high and low bytes; the sum of high + low / 256.
-float PrepareHalf(__m512 x, __m512 inverse, bool fine, uint8_t* high, uint8_t* low) {
-  const __m512 scaled = _mm512_mul_ps(x, inverse);
-  if (!fine) {
-    const __m512i h = _mm512_cvtps_epi32(scaled);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm512_cvtepi32_epi8(h));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm_setzero_si128());
-    return static_cast<float>(_mm512_reduce_add_epi32(h));
-  }
-  const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(scaled, _mm512_set1_ps(256)));
-  const __m512i h = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
-  const __m512i l = _mm512_sub_epi32(q, _mm512_slli_epi32(h, 8));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm512_cvtepi32_epi8(h));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm512_cvtepi32_epi8(l));
-  return static_cast<float>(_mm512_reduce_add_epi32(q)) / 256;
-}
-
-void PrepareBlock(const float* x, float coarse_below, ActivationBlock* block) {
-  const __m512 a = _mm512_loadu_ps(x);
-  const __m512 b = _mm512_loadu_ps(x + 16);
-  // Magnitudes order like their bits, and NaN above all.
-  const uint32_t bits = _mm512_reduce_max_epu32(_mm512_max_epu32(Magnitudes(a), Magnitudes(b)));
-  float largest;
-  memcpy(&largest, &bits, sizeof(largest));
-  const __m512 inverse = _mm512_set1_ps(SetScale(largest, coarse_below, block));
-  const bool fine = block->fine != 0;
-  const float first = PrepareHalf(a, inverse, fine, block->q, block->q + 32);
-  const float second = PrepareHalf(b, inverse, fine, block->q + 16, block->q + 48);
-  block->half_sum[0] = block->scale * first;
-  block->half_sum[1] = block->scale * second;
-  block->sum = block->half_sum[0] + block->half_sum[1];
-}
-
-float SumMagnitudes(const float* x, int64_t cols) {
-  __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < cols; i += 16) {
-    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(Magnitudes(_mm512_loadu_ps(x + i))));
-  }
-  return _mm512_reduce_add_ps(sum);
-}
-
 void Prepare(ActivationForm form, const float* x, int64_t x_stride, int64_t, int64_t cols,
              void* prepared, int64_t begin, int64_t end) {
-  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlock);
+  PrepareByteRows(form, x, x_stride, cols, prepared, begin, end, SumMagnitudes, PrepareBlocks);
 }
 
 struct Avx512 {
