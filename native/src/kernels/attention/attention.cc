@@ -259,21 +259,21 @@ Seen SeenBy(const Task& task, const Tile& tile, int32_t position) {
           std::clamp(end - tile.position, 0, tile.count)};
 }
 
-// Whether every query reads all of kTileTokens tokens.
-bool SeesWhole(const Task& task, const Tile& tile) {
-  if (tile.count != kTileTokens) return false;
-  for (int32_t i : {task.query_begin, task.query_end - 1}) {
-    const Seen seen = SeenBy(task, tile, task.params.first + i);
-    if (seen.begin > 0 || seen.end < tile.count) return false;
-  }
-  return true;
+// Whether every query reads the same tokens; `seen` are the first's.
+bool SeesAlike(const Task& task, const Tile& tile, Seen* seen) {
+  const int32_t first = task.params.first;
+  *seen = SeenBy(task, tile, first + task.query_begin);
+  const Seen last = SeenBy(task, tile, first + task.query_end - 1);
+  return seen->begin == last.begin && seen->end == last.end;
 }
 
 void WeighTile(const Task& task, const Tile& tile) {
   const AttentionParams& p = task.params;
   const TaskScratch& s = task.scratch;
-  if (!p.layout->key_scalar && SeesWhole(task, tile)) {
-    task.kernels.weigh_whole(s.scores, task.rows(), p.scale, s.maxima, s.totals, s.blends);
+  Seen alike;
+  if (!p.layout->key_scalar && SeesAlike(task, tile, &alike) && alike.begin < alike.end) {
+    task.kernels.weigh_alike(s.scores, task.rows(), alike.begin, alike.end, tile.count, p.scale,
+                             s.maxima, s.totals, s.blends);
     return;
   }
   int64_t m = 0;

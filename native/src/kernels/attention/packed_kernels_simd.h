@@ -48,7 +48,7 @@ void Decode(const PackedRows& rows, float* out, int64_t out_stride) {
 template <class V>
 constexpr AttentionTileKernels MakeAttentionTileKernels() {
   AttentionTileKernels kernels = {Score<V>,      QuantizeQueries<V>, ScorePacked<V>, Weigh<V>,
-                                  WeighWhole<V>, Accumulate<V>,      Decode<V>};
+                                  WeighAlike<V>, Accumulate<V>,      Decode<V>};
   if constexpr (V::kFixedPoint) {
     kernels.fix_query = FixQuery<V>;
     kernels.score_fixed = ScoreFixed<V>;

@@ -50,10 +50,10 @@ struct AttentionTileKernels {
   Blend (*weigh)(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
                  const float* factors, float* maximum, float* sum);
 
-  // The same for n rows of which every token of a whole tile is seen, without factors.
-  // Rows of scores are kTileTokens apart.
-  void (*weigh_whole)(float* scores, int32_t n, float scale, float* maxima, float* sums,
-                      Blend* blends);
+  // The same for n rows that see the same tokens, one at least, without factors. Rows of scores are
+  // kTileTokens apart.
+  void (*weigh_alike)(float* scores, int32_t n, int32_t begin, int32_t end, int32_t count,
+                      float scale, float* maxima, float* sums, Blend* blends);
 
   // out[m] = before[m] * out[m] + tile[m] * sum_t weights[m * weights_stride + t] * rows[t], for m
   // < n; rows of `out` are out_stride floats apart. blends null: out[m] = the sum. Where rows are

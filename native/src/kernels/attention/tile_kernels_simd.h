@@ -324,6 +324,11 @@ inline void BlendRows(const float* tile_maxima, const float* tile_sums, int32_t 
   for (int32_t m = 0; m < (n < V::kLanes ? n : V::kLanes); ++m) blends[m] = {befores[m], tiles[m]};
 }
 
+inline void FillBeside(float* row, int32_t begin, int32_t end, int32_t whole, float value) {
+  for (int32_t t = 0; t < begin; ++t) row[t] = value;
+  for (int32_t t = end; t < whole; ++t) row[t] = value;
+}
+
 template <class V>
 Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
             const float* factors, float* maximum, float* sum) {
@@ -341,10 +346,7 @@ Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
     }
   }
   const bool masked = begin > 0 || end < whole;
-  if (masked) {
-    for (int32_t t = 0; t < begin; ++t) scores[t] = -INFINITY;
-    for (int32_t t = end; t < whole; ++t) scores[t] = -INFINITY;
-  }
+  if (masked) FillBeside(scores, begin, end, whole, -INFINITY);
   Reg largest = V::Load(scores);
   for (int32_t t = V::kLanes; t < whole; t += V::kLanes) {
     largest = V::Max(largest, V::Load(scores + t));
@@ -358,8 +360,7 @@ Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
     total = V::Add(total, e);
   }
   if (masked) {
-    for (int32_t t = 0; t < begin; ++t) scores[t] = 0.0f;
-    for (int32_t t = end; t < whole; ++t) scores[t] = 0.0f;
+    FillBeside(scores, begin, end, whole, 0.0f);
     total = V::Load(scores);
     for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
       total = V::Add(total, V::Load(scores + t));
@@ -372,14 +373,16 @@ Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scal
   return blend;
 }
 
-// kRows rows, four at most: their largest scores as logarithms of weights to base 2. Writes four.
-template <class V, int kRows>
-inline void MeasureWholeRows(const float* scores, float scale, float* tile_maxima) {
+// kRows rows, four at most, of kVectors vectors of scores, or where that is 0 of `some`: their
+// largest as logarithms of weights to base 2. Writes four.
+template <class V, int kRows, int kVectors>
+inline void MeasureRows(const float* scores, int32_t some, float scale, float* tile_maxima) {
+  const int32_t vectors = kVectors > 0 ? kVectors : some;
   typename V::Reg largest[4];
   MLA_UNROLLED for (int m = 0; m < 4; ++m) largest[m] = V::Zero();
-  MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
-    largest[m] = V::Load(scores + m * kTileTokens);
-    MLA_UNROLLED for (int v = 1; v < kTileTokens / V::kLanes; ++v) {
+  MLA_UNROLLED for (int m = 0; m < kRows; ++m) largest[m] = V::Load(scores + m * kTileTokens);
+  for (int32_t v = 1; v < vectors; ++v) {
+    MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       largest[m] = V::Max(largest[m], V::Load(scores + m * kTileTokens + v * V::kLanes));
     }
   }
@@ -389,48 +392,76 @@ inline void MeasureWholeRows(const float* scores, float scale, float* tile_maxim
 }
 
 // Their weights and the sums of them. The same results whoever else reads the tile.
-template <class V, int kRows>
-inline void WeighWholeRows(float* scores, float scale, const float* tile_maxima, float* tile_sums) {
+template <class V, int kRows, int kVectors>
+inline void WeighRows(float* scores, [[maybe_unused]] int32_t some, float scale,
+                      const float* tile_maxima, float* tile_sums) {
   using Reg = typename V::Reg;
-  constexpr int kVectors = kTileTokens / V::kLanes;
   Reg totals[4];
   MLA_UNROLLED for (int m = 0; m < 4; ++m) totals[m] = V::Zero();
   const Reg scales = V::Set1(scale * kLog2E);
-  constexpr int kTogether = kVectors < 4 ? kVectors : 4;  // more would be too much code
-  for (int first = 0; first < kVectors; first += kTogether) {
+  const auto weigh = [&](int32_t v, auto together) {
     MLA_UNROLLED for (int m = 0; m < kRows; ++m) {
       const Reg shift = V::Set1(-tile_maxima[m]);
-      MLA_UNROLLED for (int v = 0; v < kTogether; ++v) {
-        float* at = scores + m * kTileTokens + (first + v) * V::kLanes;
+      MLA_UNROLLED for (int i = 0; i < decltype(together)::value; ++i) {
+        float* at = scores + m * kTileTokens + (v + i) * V::kLanes;
         const Reg e = PowerOfTwo<V>(V::MulAdd(V::Load(at), scales, shift));
         V::Store(e, at);
         totals[m] = V::Add(totals[m], e);
       }
     }
+  };
+  if constexpr (kVectors > 0) {
+    constexpr int kTogether = kVectors < 4 ? kVectors : 4;  // more would be too much code
+    for (int32_t v = 0; v < kVectors; v += kTogether) weigh(v, Constant<kTogether>());
+  } else {
+    for (int32_t v = 0; v < some; ++v) weigh(v, Constant<1>());
   }
   V::Sum4(totals[0], totals[1], totals[2], totals[3], false, tile_sums);
 }
 
-template <class V>
-void WeighWhole(float* scores, int32_t n, float scale, float* maxima, float* sums, Blend* blends) {
+// kVectors: of a row of scores up to its last token, or 0.
+template <class V, int kVectors>
+inline void WeighSeen(float* scores, int32_t n, int32_t begin, int32_t end, int32_t count,
+                      float scale, float* maxima, float* sums, Blend* blends) {
   constexpr int32_t kMost = 16;
   float tile_maxima[kMost + 3], tile_sums[kMost + 3];
-  for (int32_t begin = 0; begin < n; begin += kMost) {
-    const int32_t some = n - begin < kMost ? n - begin : kMost;
-    float* some_scores = scores + begin * kTileTokens;
+  const int32_t vectors = (count + V::kLanes - 1) / V::kLanes, whole = vectors * V::kLanes;
+  const bool masked = begin > 0 || end < whole;
+  for (int32_t first = 0; first < n; first += kMost) {
+    const int32_t some = n - first < kMost ? n - first : kMost;
+    float* rows = scores + first * kTileTokens;
+    const auto fill = [&](float value) {
+      for (int32_t m = 0; m < some; ++m) {
+        FillBeside(rows + m * kTileTokens, begin, end, whole, value);
+      }
+    };
+    if (masked) fill(-INFINITY);
     // All are measured before any is weighed, which would wait for it.
-    InRowBlocks<4>(some, [&](int32_t first, auto block) {
-      MeasureWholeRows<V, decltype(block)::value>(some_scores + first * kTileTokens, scale,
-                                                  tile_maxima + first);
+    InRowBlocks<4>(some, [&](int32_t m, auto block) {
+      MeasureRows<V, decltype(block)::value, kVectors>(rows + m * kTileTokens, vectors, scale,
+                                                       tile_maxima + m);
     });
-    InRowBlocks<4>(some, [&](int32_t first, auto block) {
-      WeighWholeRows<V, decltype(block)::value>(some_scores + first * kTileTokens, scale,
-                                                tile_maxima + first, tile_sums + first);
+    InRowBlocks<4>(some, [&](int32_t m, auto block) {
+      WeighRows<V, decltype(block)::value, kVectors>(rows + m * kTileTokens, vectors, scale,
+                                                     tile_maxima + m, tile_sums + m);
     });
+    // PowerOfTwo(-infinity) is too little for the sums to see, but no zero.
+    if (masked) fill(0.0f);
     for (int32_t m = 0; m < some; m += V::kLanes) {
-      BlendRows<V>(tile_maxima + m, tile_sums + m, some - m, maxima + begin + m, sums + begin + m,
-                   blends + begin + m);
+      BlendRows<V>(tile_maxima + m, tile_sums + m, some - m, maxima + first + m, sums + first + m,
+                   blends + first + m);
     }
+  }
+}
+
+template <class V>
+void WeighAlike(float* scores, int32_t n, int32_t begin, int32_t end, int32_t count, float scale,
+                float* maxima, float* sums, Blend* blends) {
+  if (begin == 0 && end == kTileTokens) {
+    WeighSeen<V, kTileTokens / V::kLanes>(scores, n, 0, kTileTokens, kTileTokens, scale, maxima,
+                                          sums, blends);
+  } else {
+    WeighSeen<V, 0>(scores, n, begin, end, count, scale, maxima, sums, blends);
   }
 }
 
