@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "cache/group_packer.h"
 #include "cache/page.h"
 #include "cache/page_places.h"
 #include "cache/row_codec.h"
@@ -246,20 +247,24 @@ struct TokenRows {
   int64_t stride;
 };
 
-void WriteRows(const RowArray& array, uint8_t* page, const TokenRows& tokens) {
+void WriteRows(const RowArray& array, uint8_t* page, const TokenRows& tokens, GroupPacker& packer) {
   const RowFormat& format = array.format;
   uint8_t* row = page + array.values + tokens.slot * format.stride;
   uint16_t* scales = reinterpret_cast<uint16_t*>(page + array.scales) + tokens.slot;
-  if (format.packed() && tokens.count > 1) {
-    GetEncodeKernels().pack(format, tokens.values, tokens.stride, tokens.count, row, scales);
+  if (format.packed()) {
+    if (tokens.count > 1) {
+      GetEncodeKernels().pack(format, tokens.values, tokens.stride, tokens.count, row, scales);
+    } else {
+      packer.Add(format, tokens.values, row, scales);
+    }
     return;
   }
-  for (int32_t t = 0; t < tokens.count; ++t, row += format.stride, ++scales) {
+  for (int32_t t = 0; t < tokens.count; ++t, row += format.stride) {
     const float* values = tokens.values + t * tokens.stride;
     if (format.type == CacheType::kF16) {
       GetEncodeKernels().to_halves(values, format.length, reinterpret_cast<uint16_t*>(row));
     } else {
-      EncodeRow(format, values, row, scales);
+      EncodeRow(format, values, row, nullptr);
     }
   }
 }
@@ -274,18 +279,20 @@ struct Tokens {
 };
 
 // All rows of tokens of one page.
-void WriteTokens(const PagedRows& rows, const LayerLayout& layout, const Tokens& tokens) {
+void WriteTokens(const PagedRows& rows, const LayerLayout& layout, const Tokens& tokens,
+                 GroupPacker& packer) {
   uint8_t* page = rows.owned[static_cast<size_t>(tokens.first / kPageTokens)].get();
   const int64_t slot = tokens.first % kPageTokens;
   for (size_t g = 0; g < rows.places.rope.size(); ++g) {
     WriteRows(rows.places.rope[g], page,
               {slot, tokens.count, tokens.rope + static_cast<int64_t>(g) * layout.rope_dim,
-               tokens.rope_stride});
+               tokens.rope_stride},
+              packer);
   }
   for (size_t s = 0; s < rows.places.latent.size(); ++s) {
-    WriteRows(
-        rows.places.latent[s], page,
-        {slot, tokens.count, tokens.latent + layout.segments[s].offset, tokens.latent_stride});
+    WriteRows(rows.places.latent[s], page,
+              {slot, tokens.count, tokens.latent + layout.segments[s].offset, tokens.latent_stride},
+              packer);
   }
 }
 
@@ -293,7 +300,7 @@ void WriteTokens(const PagedRows& rows, const LayerLayout& layout, const Tokens&
 
 void LatentCache::Write(int32_t layer, int32_t first, int32_t n, const float* rope,
                         int64_t rope_stride, const float* latent, int64_t latent_stride,
-                        const float* scalars, int64_t scalars_stride) {
+                        const float* scalars, int64_t scalars_stride, GroupPacker& packer) {
   const State::Layer& to = state_->layers[static_cast<size_t>(layer)];
   assert(PagesFor(int64_t{first} + n) <= to.rows.count());
   for (int32_t done = 0; done < n;) {
@@ -302,11 +309,11 @@ void LatentCache::Write(int32_t layer, int32_t first, int32_t n, const float* ro
     Tokens tokens = {
         position,     some, rope + done * rope_stride, rope_stride, latent + done * latent_stride,
         latent_stride};
-    WriteTokens(to.rows, to.layout, tokens);
-    if (state_->options.residual > 0) WriteTokens(to.exact, to.layout, tokens);
+    WriteTokens(to.rows, to.layout, tokens, packer);
+    if (state_->options.residual > 0) WriteTokens(to.exact, to.layout, tokens, packer);
     if (position < state_->options.sink) {
       tokens.count = std::min(some, state_->options.sink - position);
-      WriteTokens(to.first, to.layout, tokens);
+      WriteTokens(to.first, to.layout, tokens, packer);
     }
     done += some;
   }

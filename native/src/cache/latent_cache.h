@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cache/cache_view.h"
+#include "cache/group_packer.h"
 #include "cache/layout.h"
 #include "cache/page_memory.h"
 #include "cache/page_table.h"
@@ -42,10 +43,18 @@ class LatentCache {
   Status ReserveWindow(int32_t rows);
   // Of pages in the host's memory. Stores positions [first, first + n) of a layer, quantizing: rope
   // [n][G*R] rotated keys, latent [n][C], scalars [n][kv_heads] (null unless key_scalar), each with
-  // its row stride in floats. Threads may write disjoint positions.
+  // its row stride in floats. Packed rows of single tokens may be written, and read from their
+  // floats, as late as when the packer goes. Threads may write disjoint positions.
   void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
              const float* latent, int64_t latent_stride, const float* scalars,
-             int64_t scalars_stride);
+             int64_t scalars_stride, GroupPacker& packer);
+  void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
+             const float* latent, int64_t latent_stride, const float* scalars,
+             int64_t scalars_stride) {
+    GroupPacker packer;
+    Write(layer, first, n, rope, rope_stride, latent, latent_stride, scalars, scalars_stride,
+          packer);
+  }
   // Positions below `length` are written in all layers, but not committed: SetLength(length())
   // forgets them again. What neither needs of the window any more is given back.
   void Advance(int32_t length);

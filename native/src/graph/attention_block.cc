@@ -189,6 +189,7 @@ class Block {
   // Norms, rotation and the cache write of some rows.
   void FinishRows(int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) FinishRow(i);
+    GroupPacker packer;
     for (int64_t i = begin; i < end;) {
       const SequenceRows& sequence = step_.SequenceOf(i);
       const int64_t last = std::min<int64_t>(end, int64_t{sequence.begin} + sequence.rows);
@@ -196,7 +197,7 @@ class Block {
                             static_cast<int32_t>(last - i), w_.k_rope + i * RopeStride(),
                             RopeStride(), w_.latent + i * layout_.latent, layout_.latent,
                             layout_.key_scalar ? w_.scalars + i * layout_.kv_heads : nullptr,
-                            layout_.kv_heads);
+                            layout_.kv_heads, packer);
       i = last;
     }
   }

@@ -1,5 +1,5 @@
-// Rows of several neighbouring tokens into a page at once, the same bytes as EncodeRow's one by one
-// (cache/row_codec.h): tokens run side by side in a register's lanes.
+// Several rows of the cache at once, the same bytes as EncodeRow's one by one (cache/row_codec.h):
+// neighbouring tokens, or a single token's groups, run side by side in a register's lanes.
 #ifndef MLA_KERNELS_ENCODE_ENCODE_H_
 #define MLA_KERNELS_ENCODE_ENCODE_H_
 
@@ -13,11 +13,21 @@ enum class Isa;
 
 inline constexpr int32_t kEncodedTokens = 16;
 
+// A group of a token's packed row, wherever that is.
+struct PackedGroup {
+  const float* values;
+  int32_t n;         // of them, 1 to kMostGroup
+  uint8_t* row;      // its first block's share
+  uint16_t* scales;  // its first number
+};
+
 struct EncodeKernels {
   // Packed rows of `tokens` <= kEncodedTokens tokens that lie in one page; theirs are `stride`
   // floats apart. row, scales: the first token's, as for EncodeRow.
   void (*pack)(const RowFormat& format, const float* values, int64_t stride, int32_t tokens,
                uint8_t* row, uint16_t* scales);
+  // At most kEncodedTokens groups.
+  void (*pack_groups)(CacheType type, const PackedGroup* groups, int32_t count);
   // n floats to f16, the nearest, at most the largest finite one.
   void (*to_halves)(const float* values, int64_t n, uint16_t* out);
 };

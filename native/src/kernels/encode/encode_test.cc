@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
 
+#include "cache/group_packer.h"
 #include "cache/row_codec.h"
 #include "kernels/isa.h"
 
@@ -61,6 +63,65 @@ TEST(Encode, PacksTheBytesOfSingleRows) {
           for (float size : {1.0f, 1e-6f, 3e4f, 0.0f}) {
             Check(format, Values(random, stride * kEncodedTokens, size), stride, tokens,
                   tokens % 3);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Rows of any lengths, each of its own page and slot, through a packer that goes before they are
+// looked at: more groups than go together, and fewer.
+TEST(Encode, PacksTheBytesOfGroupsFromAnywhere) {
+  std::mt19937 random(6);
+  const std::vector<int32_t> lengths = {88, 1, 64, 7, 33, 64, 130, 32, 9, 88, 120, 31};
+  for (CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
+    for (int32_t group : {32, 64}) {
+      for (size_t rows : {size_t{1}, size_t{3}, lengths.size()}) {
+        std::vector<std::vector<float>> values;
+        std::vector<Page> expected, actual;
+        std::vector<RowFormat> formats;
+        for (size_t i = 0; i < rows; ++i) {
+          formats.push_back(MakeRowFormat(type, lengths[i], group));
+          values.push_back(Values(random, lengths[i], i % 4 == 3 ? 1e-6f : 1.0f));
+          if (i % 5 == 2) values[i][0] = std::numeric_limits<float>::infinity();
+          expected.emplace_back(formats[i]);
+          const size_t slot = 7 * i % kPageTokens;
+          EncodeRow(formats[i], values[i].data(), expected[i].rows.data() + slot * kBlockBytes,
+                    expected[i].scales.data() + slot);
+        }
+        for (size_t i = 0; i < rows; ++i) actual.emplace_back(formats[i]);
+        {
+          GroupPacker packer;
+          for (size_t i = 0; i < rows; ++i) {
+            const size_t slot = 7 * i % kPageTokens;
+            packer.Add(formats[i], values[i].data(), actual[i].rows.data() + slot * kBlockBytes,
+                       actual[i].scales.data() + slot);
+          }
+        }
+        for (size_t i = 0; i < rows; ++i) {
+          EXPECT_EQ(actual[i], expected[i]) << static_cast<int>(type) << ' ' << lengths[i];
+        }
+        for (Isa isa : SupportedIsas()) {
+          std::vector<Page> pages;
+          std::vector<PackedGroup> groups;
+          for (size_t i = 0; i < rows; ++i) pages.emplace_back(formats[i]);
+          for (size_t i = 0; i < rows; ++i) {  // each row's first group
+            const size_t slot = 7 * i % kPageTokens;
+            groups.push_back({values[i].data(), std::min(group, lengths[i]),
+                              pages[i].rows.data() + slot * kBlockBytes,
+                              pages[i].scales.data() + slot});
+          }
+          GetEncodeKernels(isa).pack_groups(type, groups.data(), static_cast<int32_t>(rows));
+          for (size_t i = 0; i < rows; ++i) {
+            const RowFormat one = MakeRowFormat(type, groups[i].n, group);
+            Page alone(one);
+            const size_t slot = 7 * i % kPageTokens;
+            EncodeRow(one, values[i].data(), alone.rows.data() + slot * kBlockBytes,
+                      alone.scales.data() + slot);
+            pages[i].rows.resize(alone.rows.size());
+            pages[i].scales.resize(alone.scales.size());
+            EXPECT_EQ(pages[i], alone) << IsaName(isa) << ' ' << static_cast<int>(type) << ' ' << i;
           }
         }
       }

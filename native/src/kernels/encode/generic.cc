@@ -28,6 +28,7 @@ struct PortableHalves {
 
 }  // namespace
 
-const EncodeKernels kEncodeGeneric = {Pack<PortableHalves>, ToHalves<PortableHalves>};
+const EncodeKernels kEncodeGeneric = {Pack<PortableHalves>, PackGroups<PortableHalves>,
+                                      ToHalves<PortableHalves>};
 
 }  // namespace mla

@@ -1,4 +1,4 @@
-// Packing in the compiler's own vectors of kLanes lanes, each a token: cache/group_arithmetic.h
+// Packing in the compiler's own vectors of kLanes lanes, each a group: cache/group_arithmetic.h
 // step by step, written once for every instruction set's file of this folder, which says before how
 // many lanes its registers have, and adds how halves are converted (`Halves`). Compiled without
 // fused products and sums (cmake/isa_flags.cmake), and with nothing of group_arithmetic.h that the
@@ -34,22 +34,38 @@ inline Floats InverseOf(Floats x) {
   return zero ? All(0.0f) : All(1.0f) / (zero ? All(1.0f) : x);
 }
 
-// A group of all tokens.
-struct LaneGroup {
+// A group a lane, of one length or, kRagged, each of its own.
+template <bool kRagged>
+struct LaneGroups {
   alignas(64) Floats values[kMostGroup];
-  int32_t n;
+  int32_t n = 0;  // of the longest
+  Ints lengths = {};
   Ints finite;
 
-  LaneGroup(const float* from, int64_t stride, int32_t tokens, int32_t elements) : n(elements) {
+  // from(lane): its values, length(lane) of them.
+  template <class From, class Length>
+  LaneGroups(int32_t lanes, const From& from, const Length& length) {
+    int32_t each[kLanes] = {};
+    for (int32_t t = 0; t < lanes; ++t) {
+      each[t] = length(t);
+      n = n < each[t] ? each[t] : n;
+    }
+    memcpy(&lengths, each, sizeof(lengths));
     alignas(64) float by_element[kMostGroup][kLanes];
     memset(by_element, 0, sizeof(by_element[0]) * static_cast<size_t>(n));
-    for (int32_t t = 0; t < tokens; ++t) {
-      for (int32_t i = 0; i < n; ++i) by_element[i][t] = from[t * stride + i];
+    for (int32_t t = 0; t < lanes; ++t) {
+      const float* x = from(t);
+      for (int32_t i = 0; i < each[t]; ++i) by_element[i][t] = x[i];
     }
     memcpy(values, by_element, sizeof(by_element[0]) * static_cast<size_t>(n));
     Floats all = {};
     for (int32_t i = 0; i < n; ++i) all += values[i] - values[i];
     finite = all == All(0.0f);
+  }
+
+  Ints Has(int32_t i) const { return kRagged ? lengths > i : Ints{} == 0; }
+  Floats Count() const {
+    return kRagged ? __builtin_convertvector(lengths, Floats) : All(static_cast<float>(n));
   }
 };
 
@@ -66,8 +82,8 @@ inline Floats Rounded(Floats x, HalfBits* bits) {
   return Halves::From(*bits);
 }
 
-template <class Halves>
-inline LaneScales PackInt8(const LaneGroup& group, Ints* fields) {
+template <class Halves, bool kRagged>
+inline LaneScales PackInt8(const LaneGroups<kRagged>& group, Ints* fields) {
   Floats largest = {};
   for (int32_t i = 0; i < group.n; ++i) {
     const Floats x = group.values[i];
@@ -79,7 +95,8 @@ inline LaneScales PackInt8(const LaneGroup& group, Ints* fields) {
     const Floats x = group.values[i] * inverse;
     const Floats most = All(127.0f);
     const Floats level = Nearest(x < -most ? -most : most < x ? most : x);
-    fields[i] = group.finite ? __builtin_convertvector(level, Ints) + 128 : Ints{};
+    const Ints counts = group.finite & group.Has(i);
+    fields[i] = counts ? __builtin_convertvector(level, Ints) + 128 : Ints{};
   }
   return out;
 }
@@ -88,20 +105,21 @@ inline Floats Level(Floats x, Floats from, Floats inverse, Floats most_level) {
   return Nearest(Least(Most((x - from) * inverse, All(0.0f)), most_level));
 }
 
-template <class Halves>
-inline LaneScales PackRange(const LaneGroup& group, bool four_bits, Ints* fields) {
+template <class Halves, bool kRagged>
+inline LaneScales PackRange(const LaneGroups<kRagged>& group, bool four_bits, Ints* fields) {
   static constexpr float kShares4[] = {1.0f, 0.95f, 0.9f, 0.85f};
   static constexpr float kShares2[] = {1.0f, 0.88f, 0.77f, 0.67f, 0.58f};
   const float* shares = four_bits ? kShares4 : kShares2;
   const int32_t tried = four_bits ? 4 : 5;
   const Floats most_level = All(four_bits ? 15.0f : 3.0f);
-  const Floats count = All(static_cast<float>(group.n));
+  const Floats count = group.Count();
 
   Floats low = group.values[0], high = group.values[0], sum = {};
   for (int32_t i = 0; i < group.n; ++i) {
-    low = Least(low, group.values[i]);
-    high = Most(high, group.values[i]);
-    sum += group.values[i];
+    const Ints has = group.Has(i);
+    low = has ? Least(low, group.values[i]) : low;
+    high = has ? Most(high, group.values[i]) : high;
+    sum = has ? sum + group.values[i] : sum;
   }
   Floats scale = (high - low) / most_level, minimum = low, most_explained = All(-1.0f);
   const Floats mean = sum / count;
@@ -111,7 +129,8 @@ inline LaneScales PackRange(const LaneGroup& group, bool four_bits, Ints* fields
     const Floats inverse = InverseOf(All(shares[s]) * (high - low) / most_level);
     Floats levels = {}, along = {}, size = {};
     for (int32_t i = 0; i < group.n; ++i) {
-      const Floats level = Level(group.values[i], from, inverse, most_level);
+      const Floats any = Level(group.values[i], from, inverse, most_level);
+      const Floats level = group.Has(i) ? any : All(0.0f);
       levels += level;
       along += (group.values[i] - mean) * level;
       size += level * level;
@@ -128,47 +147,90 @@ inline LaneScales PackRange(const LaneGroup& group, bool four_bits, Ints* fields
   const Floats from = Rounded<Halves>(minimum, &out.minimum);
   for (int32_t i = 0; i < group.n; ++i) {
     const Floats level = Level(group.values[i], from, inverse, most_level);
-    fields[i] = group.finite ? __builtin_convertvector(level, Ints) : Ints{};
+    const Ints counts = group.finite & group.Has(i);
+    fields[i] = counts ? __builtin_convertvector(level, Ints) : Ints{};
   }
   return out;
 }
 
-// The tokens' words of the blocks from `row` on.
-inline void StoreWords(const RowFormat& format, const Ints* fields, int32_t n, int32_t tokens,
-                       uint8_t* row) {
-  const int32_t elements = format.block_elements();
-  for (int32_t begin = 0; begin < n; begin += elements, row += kBlockStride) {
-    Ints words = {};
-    for (int32_t i = 0; i < elements && begin + i < n; ++i) {
-      words |= fields[begin + i] << format.field_shift(i);
-    }
-    memcpy(row, &words, static_cast<size_t>(tokens * kBlockBytes));
+template <class Halves, bool kRagged>
+inline LaneScales PackFields(CacheType type, const LaneGroups<kRagged>& group, Ints* fields) {
+  return type == CacheType::kInt8 ? PackInt8<Halves>(group, fields)
+                                  : PackRange<Halves>(group, type == CacheType::kInt4, fields);
+}
+
+inline void NumbersOf(HalfBits bits, Ints finite, uint16_t (&each)[kLanes]) {
+  memcpy(each, &bits, sizeof(each));
+  for (int32_t t = 0; t < kLanes; ++t) each[t] = finite[t] != 0 ? each[t] : kNotANumber;
+}
+
+// The words of the block whose first element is `begin`, of n elements.
+inline Ints WordsOf(const RowFormat& format, const Ints* fields, int32_t begin, int32_t n) {
+  Ints words = {};
+  for (int32_t i = 0; i < format.block_elements() && begin + i < n; ++i) {
+    words |= fields[begin + i] << format.field_shift(i);
   }
+  return words;
 }
 
 // Of kLanes tokens at most.
 template <class Halves>
 inline void PackLanes(const RowFormat& format, const float* values, int64_t stride, int32_t tokens,
                       uint8_t* row, uint16_t* scales) {
-  const size_t bytes = static_cast<size_t>(tokens) * sizeof(uint16_t);
+  const size_t lanes = static_cast<size_t>(tokens);
   for (int32_t i = 0; i < format.length; i += format.group) {
-    const int32_t left = format.length - i;
-    const LaneGroup group(values + i, stride, tokens, left < format.group ? left : format.group);
+    const int32_t left = format.length - i, n = left < format.group ? left : format.group;
+    const LaneGroups<false> group(
+        tokens, [&](int32_t t) { return values + t * stride + i; }, [n](int32_t) { return n; });
     alignas(64) Ints fields[kMostGroup];
-    const LaneScales numbers =
-        format.type == CacheType::kInt8
-            ? PackInt8<Halves>(group, fields)
-            : PackRange<Halves>(group, format.type == CacheType::kInt4, fields);
+    const LaneScales numbers = PackFields<Halves>(format.type, group, fields);
     const auto put = [&](HalfBits bits, uint16_t* to) {
       uint16_t each[kLanes];
-      memcpy(each, &bits, sizeof(each));
-      for (int32_t t = 0; t < kLanes; ++t) each[t] = group.finite[t] != 0 ? each[t] : kNotANumber;
-      memcpy(to, each, bytes);
+      NumbersOf(bits, group.finite, each);
+      memcpy(to, each, lanes * sizeof(uint16_t));
     };
     put(numbers.scale, scales);
     if (format.scales_per_group == 2) put(numbers.minimum, scales + kPageTokens);
     scales += format.scales_per_group * kPageTokens;
-    StoreWords(format, fields, group.n, tokens, row + i / format.block_elements() * kBlockStride);
+    for (int32_t begin = 0; begin < n; begin += format.block_elements(), row += kBlockStride) {
+      const Ints words = WordsOf(format, fields, begin, n);
+      memcpy(row, &words, lanes * kBlockBytes);
+    }
+  }
+}
+
+// Of kLanes groups at most.
+template <class Halves>
+inline void PackLaneGroups(CacheType type, const PackedGroup* groups, int32_t count) {
+  const LaneGroups<true> lanes(
+      count, [groups](int32_t t) { return groups[t].values; },
+      [groups](int32_t t) { return groups[t].n; });
+  alignas(64) Ints fields[kMostGroup];
+  const LaneScales numbers = PackFields<Halves>(type, lanes, fields);
+  uint16_t scales[kLanes], minima[kLanes];
+  NumbersOf(numbers.scale, lanes.finite, scales);
+  NumbersOf(numbers.minimum, lanes.finite, minima);
+  for (int32_t t = 0; t < count; ++t) {
+    groups[t].scales[0] = scales[t];
+    if (HasMinima(type)) groups[t].scales[kPageTokens] = minima[t];
+  }
+  const RowFormat format = {type, 0, 0, 0, 0};
+  const int32_t elements = format.block_elements();
+  for (int32_t begin = 0; begin < lanes.n; begin += elements) {
+    const Ints words = WordsOf(format, fields, begin, lanes.n);
+    int32_t each[kLanes];
+    memcpy(each, &words, sizeof(each));
+    for (int32_t t = 0; t < count; ++t) {
+      if (begin >= groups[t].n) continue;
+      memcpy(groups[t].row + begin / elements * kBlockStride, &each[t], kBlockBytes);
+    }
+  }
+}
+
+template <class Halves>
+void PackGroups(CacheType type, const PackedGroup* groups, int32_t count) {
+  for (int32_t t = 0; t < count; t += kLanes) {
+    PackLaneGroups<Halves>(type, groups + t, count - t < kLanes ? count - t : kLanes);
   }
 }
 

@@ -24,6 +24,7 @@ struct Avx512Halves {
 
 }  // namespace
 
-const EncodeKernels kEncodeAvx512 = {Pack<Avx512Halves>, ToHalves<Avx512Halves>};
+const EncodeKernels kEncodeAvx512 = {Pack<Avx512Halves>, PackGroups<Avx512Halves>,
+                                     ToHalves<Avx512Halves>};
 
 }  // namespace mla
