@@ -78,18 +78,19 @@ inline void QuantizeQueryGroup(const float* query, int32_t n, int32_t padded, in
   for (i = 0; i < padded; i += V::kLanes) {
     V::StoreShorts(V::Mul(V::Load(values + i), inverse), digits + i);
   }
+  // In loops that compilers turn into vectors.
   int32_t total = 0, high_total = 0;
-  for (i = 0; i < padded; ++i) {
-    uint8_t* to = out + group.words + i / 4 * group.word + i % 4;
-    total += digits[i];
-    if constexpr (kDigits == 1) {
-      to[0] = static_cast<uint8_t>(digits[i]);
-    } else {
-      const int32_t high = digits[i] >> 6;
-      high_total += high;
-      to[0] = static_cast<uint8_t>(high);
-      to[4 * rows] = static_cast<uint8_t>(digits[i] & 63);
-    }
+  uint8_t bytes[kDigits][kMostGroup];
+  for (i = 0; i < kMostGroup; ++i) total += digits[i];
+  for (i = 0; i < kMostGroup; ++i) {
+    const int32_t high = kDigits == 1 ? digits[i] : digits[i] >> 6;
+    high_total += high;
+    bytes[0][i] = static_cast<uint8_t>(high);
+    if constexpr (kDigits == 2) bytes[1][i] = static_cast<uint8_t>(digits[i] & 63);
+  }
+  for (int d = 0; d < kDigits; ++d) {
+    uint8_t* to = out + group.words + d * 4 * rows;
+    for (i = 0; i < padded; i += 4, to += group.word) memcpy(to, bytes[d] + i, 4);
   }
   int32_t* zeros = reinterpret_cast<int32_t*>(out);
   if constexpr (kDigits == 1) {
