@@ -48,13 +48,6 @@ class LatentCache {
   void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
              const float* latent, int64_t latent_stride, const float* scalars,
              int64_t scalars_stride, GroupPacker& packer);
-  void Write(int32_t layer, int32_t first, int32_t n, const float* rope, int64_t rope_stride,
-             const float* latent, int64_t latent_stride, const float* scalars,
-             int64_t scalars_stride) {
-    GroupPacker packer;
-    Write(layer, first, n, rope, rope_stride, latent, latent_stride, scalars, scalars_stride,
-          packer);
-  }
   // Positions below `length` are written in all layers, but not committed: SetLength(length())
   // forgets them again. What neither needs of the window any more is given back.
   void Advance(int32_t length);

@@ -39,8 +39,11 @@ Written WriteRandom(LatentCache& cache, const LayerLayout& layout, int32_t layer
   const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
   Written w{RandomRow(random, n * rope), RandomRow(random, int64_t{n} * layout.latent),
             RandomRow(random, int64_t{n} * layout.kv_heads)};
-  cache.Write(layer, first, n, w.rope.data(), rope, w.latent.data(), layout.latent,
-              w.scalars.data(), layout.kv_heads);
+  {
+    GroupPacker packer;
+    cache.Write(layer, first, n, w.rope.data(), rope, w.latent.data(), layout.latent,
+                w.scalars.data(), layout.kv_heads, packer);
+  }
   return w;
 }
 

@@ -65,7 +65,9 @@ void CompareBytes(const LayerLayout& layout, const CacheOptions& options, int tu
   for (int32_t i = 0; i < n; ++i) {
     if (keys > 0) MakeHard(i + turn, keys, k[i]);
     if (layout.latent > 0) MakeHard(i + turn, layout.latent, latent[i]);
-    host[rows[i].sequence]->Write(kLayer, rows[i].position, 1, k[i], 0, latent[i], 0, nullptr, 0);
+    GroupPacker packer;
+    host[rows[i].sequence]->Write(kLayer, rows[i].position, 1, k[i], 0, latent[i], 0, nullptr, 0,
+                                  packer);
   }
   const Step step(*gpu, caches, rows);
   const DeviceArray<GpuAppendPiece> pieces(*gpu, PlanGpuAppend(options, layout, false));

@@ -243,9 +243,10 @@ void Compare(const Problem& problem, int turn) {
   tested::Launch(*gpu, c.Call(near_there, *packed[0], near_step, packed_pieces));
   for (size_t i = 0; i < near.size(); ++i) {
     const int64_t row = static_cast<int64_t>(i);
-    host[near[i].sequence]->Write(kLayer, near[i].position, 1, cached_keys[row], 0,
-                                  cached_latents[row], 0,
-                                  layout.key_scalar ? &scalars[i * layout.kv_heads] : nullptr, 0);
+    GroupPacker packer;
+    host[near[i].sequence]->Write(
+        kLayer, near[i].position, 1, cached_keys[row], 0, cached_latents[row], 0,
+        layout.key_scalar ? &scalars[i * layout.kv_heads] : nullptr, 0, packer);
   }
   for (size_t s = 0; s < few.size(); ++s) EXPECT_EQ(Pages(*packed[s]), Pages(*host[s])) << s;
 }

@@ -238,8 +238,9 @@ class Problem {
     }
     std::vector<float> scalars = Normal(random_, int64_t{n} * layout.kv_heads);
     for (float& s : scalars) s = 1.0f + 0.2f * s;
+    GroupPacker packer;
     cache->Write(0, at, n, keys.data(), rope, latents.data(), layout.latent,
-                 layout.key_scalar ? scalars.data() : nullptr, layout.kv_heads);
+                 layout.key_scalar ? scalars.data() : nullptr, layout.kv_heads, packer);
   }
 
   // As a session does: earlier tokens in chunks, after which the window moves on, then those of the

@@ -324,55 +324,6 @@ inline void BlendRows(const float* tile_maxima, const float* tile_sums, int32_t 
   for (int32_t m = 0; m < (n < V::kLanes ? n : V::kLanes); ++m) blends[m] = {befores[m], tiles[m]};
 }
 
-inline void FillBeside(float* row, int32_t begin, int32_t end, int32_t whole, float value) {
-  for (int32_t t = 0; t < begin; ++t) row[t] = value;
-  for (int32_t t = end; t < whole; ++t) row[t] = value;
-}
-
-template <class V>
-Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
-            const float* factors, float* maximum, float* sum) {
-  using Reg = typename V::Reg;
-  const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
-  if (begin >= end) {
-    for (int32_t t = 0; t < whole; ++t) scores[t] = 0.0f;
-    return {1.0f, 0.0f};
-  }
-  if (factors != nullptr) {
-    for (int32_t t = 0; t < whole; t += V::kLanes) {
-      const Reg factor =
-          t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t);
-      V::Store(V::Mul(V::Load(scores + t), factor), scores + t);
-    }
-  }
-  const bool masked = begin > 0 || end < whole;
-  if (masked) FillBeside(scores, begin, end, whole, -INFINITY);
-  Reg largest = V::Load(scores);
-  for (int32_t t = V::kLanes; t < whole; t += V::kLanes) {
-    largest = V::Max(largest, V::Load(scores + t));
-  }
-  const float tile_maximum = V::Largest(largest) * (scale * kLog2E);
-  const Reg scales = V::Set1(scale * kLog2E), shift = V::Set1(-tile_maximum);
-  Reg total = V::Zero();
-  for (int32_t t = 0; t < whole; t += V::kLanes) {
-    const Reg e = PowerOfTwo<V>(V::MulAdd(V::Load(scores + t), scales, shift));
-    V::Store(e, scores + t);
-    total = V::Add(total, e);
-  }
-  if (masked) {
-    FillBeside(scores, begin, end, whole, 0.0f);
-    total = V::Load(scores);
-    for (int32_t t = V::kLanes; t < whole; t += V::kLanes)
-      total = V::Add(total, V::Load(scores + t));
-  }
-  // As long as what BlendRows may read, in a compiler's eyes.
-  float tile_maxima[V::kLanes] = {tile_maximum}, parts[V::kLanes];
-  V::Sum4(total, V::Zero(), V::Zero(), V::Zero(), false, parts);
-  Blend blend;
-  BlendRows<V>(tile_maxima, parts, 1, maximum, sum, &blend);
-  return blend;
-}
-
 // kRows rows, four at most, of kVectors vectors of scores, or where that is 0 of `some`: their
 // largest as logarithms of weights to base 2. Writes four.
 template <class V, int kRows, int kVectors>
@@ -432,7 +383,9 @@ inline void WeighSeen(float* scores, int32_t n, int32_t begin, int32_t end, int3
     float* rows = scores + first * kTileTokens;
     const auto fill = [&](float value) {
       for (int32_t m = 0; m < some; ++m) {
-        FillBeside(rows + m * kTileTokens, begin, end, whole, value);
+        float* row = rows + m * kTileTokens;
+        for (int32_t t = 0; t < begin; ++t) row[t] = value;
+        for (int32_t t = end; t < whole; ++t) row[t] = value;
       }
     };
     if (masked) fill(-INFINITY);
@@ -463,6 +416,26 @@ void WeighAlike(float* scores, int32_t n, int32_t begin, int32_t end, int32_t co
   } else {
     WeighSeen<V, 0>(scores, n, begin, end, count, scale, maxima, sums, blends);
   }
+}
+
+template <class V>
+Blend Weigh(float* scores, int32_t begin, int32_t end, int32_t count, float scale,
+            const float* factors, float* maximum, float* sum) {
+  const int32_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
+  if (begin >= end) {
+    for (int32_t t = 0; t < whole; ++t) scores[t] = 0.0f;
+    return {1.0f, 0.0f};
+  }
+  if (factors != nullptr) {
+    for (int32_t t = 0; t < whole; t += V::kLanes) {
+      const typename V::Reg factor =
+          t + V::kLanes <= count ? V::Load(factors + t) : V::LoadFirst(factors + t, count - t);
+      V::Store(V::Mul(V::Load(scores + t), factor), scores + t);
+    }
+  }
+  Blend blend;
+  WeighAlike<V>(scores, 1, begin, end, count, scale, maximum, sum, &blend);
+  return blend;
 }
 
 // --- weighted sums: kRows output rows by kVectors vectors of elements, over all rows of the tile

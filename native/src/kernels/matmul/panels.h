@@ -80,7 +80,7 @@ void PrepareEachBlock(const float* x, int64_t count, float coarse_below, Activat
   for (int64_t b = 0; b < count; ++b) kPrepareBlock(x + 32 * b, coarse_below, blocks + b);
 }
 
-// What is fetched while a panel meets some columns: what comes 4 KiB behind or, where it will meet
+// What is fetched while a panel meets some columns: what comes 8 KiB behind or, where it will meet
 // others, too, every second line of the next panel. One pass that brought it all would wait for
 // memory, and the others let it idle.
 enum class Fetch { kAhead, kEvenLines, kOddLines };

@@ -60,9 +60,10 @@ template <typename Combine>
 // SetScale of sixteen blocks.
 struct BlockScales {
   alignas(64) float scale[kPreparedTogether];
+  // Steps in 1: of the low byte where a block is fine, else of the high one, which is so many bits
+  // more.
   alignas(64) float inverse[kPreparedTogether];
-  alignas(64) float steps[kPreparedTogether];    // in a unit of the high byte
-  alignas(64) int32_t shift[kPreparedTogether];  // from steps to those of fine blocks
+  alignas(64) int32_t shift[kPreparedTogether];
   uint32_t fine;
 
   void Set(__m512 largest, float coarse_below) {
@@ -76,8 +77,9 @@ struct BlockScales {
                     _mm512_mask_div_ps(_mm512_set1_ps(__builtin_nanf("")), finite, largest, most));
     const __mmask16 counts =
         _mm512_mask_cmp_ps_mask(finite, largest, _mm512_set1_ps(kSmallestActivation), _CMP_GT_OQ);
-    _mm512_store_ps(inverse, _mm512_maskz_div_ps(counts, most, largest));
-    _mm512_store_ps(steps, _mm512_mask_blend_ps(is_fine, _mm512_set1_ps(1), _mm512_set1_ps(256)));
+    const __m512 high_steps = _mm512_maskz_div_ps(counts, most, largest);
+    _mm512_store_ps(inverse,
+                    _mm512_mask_mul_ps(high_steps, is_fine, high_steps, _mm512_set1_ps(256)));
     _mm512_store_si512(
         shift, _mm512_mask_blend_epi32(is_fine, _mm512_set1_epi32(8), _mm512_setzero_si512()));
     fine = is_fine;
@@ -100,12 +102,11 @@ inline void PrepareSome(const float* x, int count, float coarse_below, Activatio
   scales.Set(_mm512_castsi512_ps(larger(first, second)), coarse_below);
 
   for (int b = 0; b < count; ++b) {
-    const __m512 inverse = _mm512_set1_ps(scales.inverse[b]),
-                 steps = _mm512_set1_ps(scales.steps[b]);
+    const __m512 inverse = _mm512_set1_ps(scales.inverse[b]);
     const __m512i shift = _mm512_set1_epi32(scales.shift[b]);
     const auto half = [&](const float* from) {
-      const __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(from), inverse);
-      return _mm512_sllv_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(scaled, steps)), shift);
+      const __m512 steps = _mm512_mul_ps(_mm512_loadu_ps(from), inverse);
+      return _mm512_sllv_epi32(_mm512_cvtps_epi32(steps), shift);
     };
     // high * 256 + low, 16 bits each, whose order the packing mixes.
     const __m512i mixed = _mm512_packs_epi32(half(x + 32 * b), half(x + 32 * b + 16));
