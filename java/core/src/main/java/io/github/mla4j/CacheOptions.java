@@ -4,6 +4,7 @@ import io.github.mla4j.bindings.MlaCacheOptions;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.StringJoiner;
 
 /**
  * How a session keeps its cache. What is empty has the library's default, which follows from the
@@ -103,6 +104,23 @@ public record CacheOptions(
       throw new IllegalArgumentException(
           "cache option " + name + " is " + value + ", expected 0 or more");
     }
+  }
+
+  /**
+   * As {@link #parse} reads it, the same for the same options however they were spelled: {@code
+   * int4}, or {@code latent=int4,residual=0} where more than the type is told.
+   */
+  @Override
+  public String toString() {
+    StringJoiner more = new StringJoiner(",");
+    rope.ifPresent(type -> more.add("rope=" + type.label()));
+    group.ifPresent(count -> more.add("group=" + count));
+    residual.ifPresent(count -> more.add("residual=" + count));
+    sink.ifPresent(count -> more.add("sink=" + count));
+    if (more.length() == 0) {
+      return latent.orElse(CacheType.F16).label();
+    }
+    return latent.map(type -> "latent=" + type.label() + ",").orElse("") + more;
   }
 
   /** Fills a native struct; 0 is a default there and -1 stands for none. */

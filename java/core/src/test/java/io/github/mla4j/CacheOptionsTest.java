@@ -32,6 +32,26 @@ class CacheOptionsTest {
 
   @ParameterizedTest
   @CsvSource({
+    "f16, f16",
+    "INT4, int4",
+    "latent=int2, int2",
+    "'sink=0, latent=int4', 'latent=int4,sink=0'",
+    "residual=256, residual=256",
+    "'latent=int4,rope=f16,group=64,residual=0,sink=4', 'latent=int4,rope=f16,group=64,residual=0,sink=4'"
+  })
+  void asText(String text, String expected) {
+    CacheOptions options = CacheOptions.parse(text);
+    assertEquals(expected, options.toString());
+    assertEquals(options, CacheOptions.parse(expected));
+  }
+
+  @Test
+  void theDefaultAsText() {
+    assertEquals("f16", CacheOptions.defaults().toString());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
     "int5, int5",
     "latent=int5, int5",
     "group=33, 33",

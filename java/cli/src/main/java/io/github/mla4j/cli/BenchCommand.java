@@ -9,7 +9,7 @@ import io.github.mla4j.eval.Machine;
 import io.github.mla4j.eval.bench.Bench;
 import io.github.mla4j.eval.bench.BenchRow;
 import io.github.mla4j.eval.bench.BenchSettings;
-import io.github.mla4j.eval.sweep.CacheLabel;
+import io.github.mla4j.eval.sweep.CacheList;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -240,7 +240,7 @@ final class BenchCommand implements Callable<Integer> {
 
   private Map<String, CacheOptions> caches() {
     try {
-      return CacheLabel.parseList(cacheTexts);
+      return CacheList.parse(cacheTexts);
     } catch (IllegalArgumentException e) {
       throw wrong("--cache '%s': %s".formatted(String.join(";", cacheTexts), e.getMessage()));
     }

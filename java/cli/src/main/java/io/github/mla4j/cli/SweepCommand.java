@@ -4,7 +4,7 @@ import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Mla;
 import io.github.mla4j.eval.Machine;
-import io.github.mla4j.eval.sweep.CacheLabel;
+import io.github.mla4j.eval.sweep.CacheList;
 import io.github.mla4j.eval.sweep.Sweep;
 import io.github.mla4j.eval.sweep.SweepFile;
 import io.github.mla4j.eval.sweep.SweepModel;
@@ -225,7 +225,7 @@ final class SweepCommand implements Callable<Integer> {
 
   private Map<String, CacheOptions> caches() {
     try {
-      return CacheLabel.parseList(cacheTexts);
+      return CacheList.parse(cacheTexts);
     } catch (IllegalArgumentException e) {
       throw wrong("--cache '%s': %s".formatted(String.join(";", cacheTexts), e.getMessage()));
     }

@@ -9,7 +9,7 @@ import io.github.mla4j.CacheOptions;
 import io.github.mla4j.CancelledException;
 import io.github.mla4j.Device;
 import io.github.mla4j.eval.Machine;
-import io.github.mla4j.eval.sweep.CacheLabel;
+import io.github.mla4j.eval.sweep.CacheList;
 import io.github.mla4j.eval.sweep.Sweep;
 import io.github.mla4j.eval.sweep.SweepEntry;
 import io.github.mla4j.eval.sweep.SweepFile;
@@ -161,7 +161,7 @@ final class SweepCommandTest {
             List.of(Cli.stories()),
             Optional.empty(),
             Optional.empty());
-    Map<String, CacheOptions> caches = CacheLabel.parseList(List.of("f16,int8,int4"));
+    Map<String, CacheOptions> caches = CacheList.parse(List.of("f16,int8,int4"));
     SweepSettings settings =
         new SweepSettings(
             text.toString(),

@@ -11,7 +11,6 @@ import io.github.mla4j.TokenStream;
 import io.github.mla4j.Work;
 import io.github.mla4j.eval.ProcessMemory;
 import io.github.mla4j.eval.TokenClock;
-import io.github.mla4j.eval.sweep.CacheLabel;
 import io.github.mla4j.tokenizer.Tokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -151,7 +150,7 @@ public final class Bench {
         subject.label,
         subject.model.info().parameters(),
         subject.model.info().weightBytes(),
-        CacheLabel.of(subject.cache),
+        subject.cache.toString(),
         test,
         samples,
         work(test, filled),
@@ -303,8 +302,7 @@ public final class Bench {
     if (stopped) {
       throw stoppedException();
     }
-    listener.done(
-        work, String.join(", ", subject.label, CacheLabel.of(subject.cache), test.label()));
+    listener.done(work, String.join(", ", subject.label, subject.cache.toString(), test.label()));
   }
 
   private static CancelledException stoppedException() {

@@ -7,7 +7,7 @@ import java.util.Optional;
  * A model with a cache: what that takes, how good it is and how fast.
  *
  * @param model its label
- * @param cache the cache's label, see {@link CacheLabel}
+ * @param cache the cache as text, see {@link CacheOptions#toString}
  * @param bytesPerToken that the cache takes in a context as long as the quality's: scales, padding,
  *     and the share of tokens held in f16 besides, counted
  * @param bytesPerTokenInLongContext the same as the context grows without end, when that share is

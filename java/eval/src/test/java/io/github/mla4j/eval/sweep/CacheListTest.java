@@ -9,11 +9,11 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
-final class CacheLabelTest {
+final class CacheListTest {
   @Test
   void commasPartTypesAndOptionsAlike() {
     Map<String, CacheOptions> caches =
-        CacheLabel.parseList(
+        CacheList.parse(
             List.of(
                 "f16,INT8; latent=int4, rope=int8,residual=0", "int2", "residual=0,latent=int4"));
     assertEquals(
@@ -25,7 +25,7 @@ final class CacheLabelTest {
 
   @Test
   void whatComesTwiceIsTakenOnce() {
-    assertEquals(1, CacheLabel.parseList(List.of("int4,int4;latent=int4", "int4")).size());
+    assertEquals(1, CacheList.parse(List.of("int4,int4;latent=int4", "int4")).size());
   }
 
   @Test
@@ -33,7 +33,7 @@ final class CacheLabelTest {
     for (String wrong : List.of("int3", "f16,", "f16;;int8", "latent=int3", "latent=int4,rope")) {
       Exception error =
           assertThrows(
-              IllegalArgumentException.class, () -> CacheLabel.parseList(List.of(wrong)), wrong);
+              IllegalArgumentException.class, () -> CacheList.parse(List.of(wrong)), wrong);
       assertTrue(error.getMessage().contains("expected"), error.getMessage());
     }
   }
