@@ -14,6 +14,7 @@ final class LazyTokenizer {
   private final Optional<MlaException> problem;
   private Optional<Tokenizer> tokenizer = Optional.empty();
   private int users = 1; // the model
+  private boolean prepared;
 
   private LazyTokenizer(Optional<Vocabulary> vocabulary, Optional<MlaException> problem) {
     this.vocabulary = vocabulary;
@@ -44,6 +45,24 @@ final class LazyTokenizer {
       tokenizer = Optional.of(new Tokenizer(from));
     }
     return tokenizer.get();
+  }
+
+  /** Builds what the first text needs, once, in the background while a session is made. */
+  synchronized void prepare() {
+    if (!prepared && hasVocabulary()) {
+      prepared = true;
+      Thread builder = new Thread(this::build, "mla-tokenizer");
+      builder.setDaemon(true);
+      builder.start();
+    }
+  }
+
+  private void build() {
+    try {
+      get().encode("");
+    } catch (RuntimeException | LinkageError | OutOfMemoryError e) {
+      // The first text meets it again, where somebody listens.
+    }
   }
 
   synchronized void retain() {

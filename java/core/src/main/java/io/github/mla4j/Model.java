@@ -132,10 +132,14 @@ public final class Model implements AutoCloseable {
     return newSession(options -> {});
   }
 
-  /** A new sequence with a cache of its own; the caller closes it. */
+  /**
+   * A new sequence with a cache of its own; the caller closes it. The first one begins, in the
+   * background, to build what {@link #tokenizer} needs to encode.
+   */
   public Session newSession(Consumer<SessionOptions> configure) {
     SessionOptions options = new SessionOptions(device);
     configure.accept(options);
+    tokenizer.prepare();
     long[] out = new long[1];
     try (MlaSessionOptions nativeOptions = options.toNative()) {
       Native.check(mla_session_create(handle.value(), nativeOptions, out));
@@ -162,6 +166,7 @@ public final class Model implements AutoCloseable {
   public Session restoreSession(Path file, Consumer<SessionOptions> configure) {
     SessionOptions options = new SessionOptions(device);
     configure.accept(options);
+    tokenizer.prepare();
     long[] out = new long[1];
     try (MlaSessionOptions nativeOptions = options.toNative()) {
       Native.check(mla_session_restore(handle.value(), file.toString(), nativeOptions, out));

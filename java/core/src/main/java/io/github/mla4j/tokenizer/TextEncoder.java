@@ -25,12 +25,21 @@ final class TextEncoder implements AutoCloseable {
   }
 
   TextEncoder(Vocabulary vocabulary) {
+    byte[] json = TokenizerJson.of(vocabulary);
+    HuggingFaceTokenizer built;
+    try {
+      built = build(json);
+    } catch (RuntimeException e) {
+      built = build(TokenizerJson.checked(vocabulary)); // a file with merges of what is no token
+    }
+    tokenizer = built;
+  }
+
+  private static HuggingFaceTokenizer build(byte[] json) {
     Map<String, String> options =
         Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
     try {
-      tokenizer =
-          HuggingFaceTokenizer.newInstance(
-              new ByteArrayInputStream(TokenizerJson.of(vocabulary)), options);
+      return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(json), options);
     } catch (IOException e) {
       throw new UncheckedIOException(e); // memory does not fail
     }

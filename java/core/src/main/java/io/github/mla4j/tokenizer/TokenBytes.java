@@ -35,25 +35,38 @@ final class TokenBytes {
   }
 
   private static void append(ByteArrayOutputStream out, Vocabulary vocabulary, int id) {
+    if (vocabulary.kind() == Vocabulary.Kind.BYTE_LEVEL && !vocabulary.isUserDefined(id)) {
+      byte[] spelled = vocabulary.tokens().bytes(id);
+      out.write(spelled, 0, decodeByteLevel(spelled));
+      return;
+    }
     String spelling = vocabulary.spelling(id);
-    if (vocabulary.isUserDefined(id)) {
-      out.writeBytes(spelling.getBytes(StandardCharsets.UTF_8));
-    } else if (vocabulary.kind() == Vocabulary.Kind.BYTE_LEVEL) {
-      spelling.codePoints().forEach(c -> appendByteLevel(out, c));
-    } else if (vocabulary.isByte(id) && spelling.matches("<0x[0-9A-Fa-f]{2}>")) {
+    if (vocabulary.isByte(id) && spelling.matches("<0x[0-9A-Fa-f]{2}>")) {
       out.write(Integer.parseInt(spelling, 3, 5, 16));
     } else {
-      String text = spelling.replace(SENTENCE_PIECE_SPACE, ' ');
+      String text =
+          vocabulary.isUserDefined(id) ? spelling : spelling.replace(SENTENCE_PIECE_SPACE, ' ');
       out.writeBytes(text.getBytes(StandardCharsets.UTF_8));
     }
   }
 
-  private static void appendByteLevel(ByteArrayOutputStream out, int c) {
-    if (c < BYTE_OF_CHAR.length && (c == 0x100 || BYTE_OF_CHAR[c] != 0)) {
-      out.write(BYTE_OF_CHAR[c]);
-    } else { // not of the alphabet: stands for itself
-      out.writeBytes(Character.toString(c).getBytes(StandardCharsets.UTF_8));
+  /** In place, from UTF-8; characters that are not of the alphabet stand for themselves. */
+  private static int decodeByteLevel(byte[] spelled) {
+    int length = 0;
+    for (int i = 0; i < spelled.length; i++) {
+      int c = spelled[i];
+      boolean two = (c & 0xE0) == 0xC0 && i + 1 < spelled.length;
+      if (two) {
+        c = (c & 0x1F) << 6 | (spelled[i + 1] & 0x3F);
+      }
+      if (c >= 0 && c < BYTE_OF_CHAR.length && (c == 0x100 || BYTE_OF_CHAR[c] != 0)) {
+        spelled[length++] = BYTE_OF_CHAR[c];
+        i += two ? 1 : 0;
+      } else {
+        spelled[length++] = spelled[i];
+      }
     }
+    return length;
   }
 
   /**

@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.stream.IntStream;
 
 /**
@@ -32,9 +33,10 @@ public final class Tokenizer implements AutoCloseable {
   private final TokenBytes tokenBytes;
   private final boolean[] endOfGeneration;
 
-  // Guarded by this. Built at the first text: decoding needs none, and it takes a while.
+  // Built at the first text: decoding needs none, and it takes a while.
+  private final ReentrantLock encoderLock = new ReentrantLock();
   private Optional<TextEncoder> encoder = Optional.empty();
-  private boolean closed;
+  private volatile boolean closed;
 
   /** A tokenizer of its own for a vocabulary; the caller closes it. */
   public Tokenizer(Vocabulary vocabulary) {
@@ -132,19 +134,34 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Ends encoding, after running calls; decoding goes on working. */
   @Override
-  public synchronized void close() {
+  public void close() {
     closed = true;
-    encoder.ifPresent(TextEncoder::close);
+    // Who holds the lock closes what it builds; nobody waits for that.
+    if (encoderLock.tryLock()) {
+      try {
+        encoder.ifPresent(TextEncoder::close);
+      } finally {
+        encoderLock.unlock();
+      }
+    }
   }
 
-  private synchronized TextEncoder encoder() {
+  private TextEncoder encoder() {
+    Optional<TextEncoder> built;
+    encoderLock.lock();
+    try {
+      if (!closed && encoder.isEmpty()) {
+        encoder = Optional.of(new TextEncoder(vocabulary));
+      }
+      built = encoder;
+    } finally {
+      encoderLock.unlock();
+    }
     if (closed) {
+      close();
       throw new ClosedException("the tokenizer is closed, with its model and sessions");
     }
-    if (encoder.isEmpty()) {
-      encoder = Optional.of(new TextEncoder(vocabulary));
-    }
-    return encoder.get();
+    return built.get();
   }
 
   private String spelled(String text, boolean afterSpecial) {

@@ -8,8 +8,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.HashSet;
+import java.util.Set;
 
 /**
  * A vocabulary as the {@code tokenizer.json} of Hugging Face's tokenizers: the model and, for
@@ -17,32 +17,59 @@ import java.util.Map;
  * {@link Tokenizer} sees to them, since they depend on the call.
  */
 final class TokenizerJson {
-  private TokenizerJson() {}
+  /** The library skips a merge that is one string and begins so. */
+  private static final String COMMENT = "#version";
 
+  private final JsonGenerator json;
+  private final Vocabulary vocabulary;
+  private final Set<String> tokens = new HashSet<>();
+
+  /** Whether no token needs a merge that is a pair, for which the library takes longer. */
+  private boolean mergesAsStrings = true;
+
+  private TokenizerJson(JsonGenerator json, Vocabulary vocabulary) {
+    this.json = json;
+    this.vocabulary = vocabulary;
+  }
+
+  /** Trusts the file's merges: the library refuses a vocabulary with one of or into no token. */
   static byte[] of(Vocabulary vocabulary) {
+    return write(vocabulary, false);
+  }
+
+  /** Without the merges for which the library would refuse it; takes three times as long. */
+  static byte[] checked(Vocabulary vocabulary) {
+    return write(vocabulary, true);
+  }
+
+  private static byte[] write(Vocabulary vocabulary, boolean checked) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream(4 << 20);
     try (JsonGenerator json = new JsonFactory().createGenerator(bytes)) {
-      json.writeStartObject();
-      json.writeStringField("version", "1.0");
-      for (String absent :
-          new String[] {"truncation", "padding", "normalizer", "post_processor", "decoder"}) {
-        json.writeNullField(absent);
-      }
-      json.writeArrayFieldStart("added_tokens");
-      json.writeEndArray();
-      if (vocabulary.kind() == Vocabulary.Kind.BYTE_LEVEL) {
-        byteLevel(json, vocabulary);
-      } else {
-        sentencePiece(json, vocabulary);
-      }
-      json.writeEndObject();
+      new TokenizerJson(json, vocabulary).write(checked);
     } catch (IOException e) {
       throw new UncheckedIOException(e); // memory does not fail
     }
     return bytes.toByteArray();
   }
 
-  private static void byteLevel(JsonGenerator json, Vocabulary vocabulary) throws IOException {
+  private void write(boolean checked) throws IOException {
+    json.writeStartObject();
+    json.writeStringField("version", "1.0");
+    for (String absent :
+        new String[] {"truncation", "padding", "normalizer", "post_processor", "decoder"}) {
+      json.writeNullField(absent);
+    }
+    json.writeArrayFieldStart("added_tokens");
+    json.writeEndArray();
+    if (vocabulary.kind() == Vocabulary.Kind.BYTE_LEVEL) {
+      byteLevel(checked);
+    } else {
+      sentencePiece();
+    }
+    json.writeEndObject();
+  }
+
+  private void byteLevel(boolean checked) throws IOException {
     PreTokenizer pre = PreTokenizer.of(vocabulary);
     json.writeObjectFieldStart("pre_tokenizer");
     json.writeStringField("type", "Sequence");
@@ -66,16 +93,21 @@ final class TokenizerJson {
     json.writeEndArray();
     json.writeEndObject();
 
-    Map<String, Integer> ids = beginModel(json, vocabulary);
+    beginModel();
     json.writeBooleanField("byte_fallback", false);
     json.writeBooleanField("ignore_merges", pre.takesWholeWords());
     json.writeArrayFieldStart("merges");
     StringTable merges = vocabulary.merges();
     for (int i = 0; i < merges.size(); i++) {
-      String merge = merges.get(i);
-      int space = merge.indexOf(' ', 1);
-      if (space > 0) {
-        writeMerge(json, ids, merge.substring(0, space), merge.substring(space + 1));
+      if (mergesAsStrings && !checked) {
+        byte[] merge = merges.bytes(i);
+        json.writeUTF8String(merge, 0, merge.length);
+      } else {
+        String merge = merges.get(i);
+        int space = merge.indexOf(' ', 1);
+        if (space > 0) {
+          writeMerge(merge.substring(0, space), merge.substring(space + 1));
+        }
       }
     }
     json.writeEndArray();
@@ -86,9 +118,9 @@ final class TokenizerJson {
    * SentencePiece joins the pair whose joined piece has the highest score, the leftmost of equals.
    * As BPE: every way to cut a piece into two pieces is a merge, ranked by the piece's score.
    */
-  private static void sentencePiece(JsonGenerator json, Vocabulary vocabulary) throws IOException {
+  private void sentencePiece() throws IOException {
     json.writeNullField("pre_tokenizer");
-    Map<String, Integer> ids = beginModel(json, vocabulary);
+    beginModel();
     json.writeBooleanField("byte_fallback", true);
     json.writeBooleanField("ignore_merges", false);
     json.writeArrayFieldStart("merges");
@@ -100,7 +132,7 @@ final class TokenizerJson {
       String piece = vocabulary.spelling(id);
       for (int cut = 1; cut < piece.length(); cut++) {
         if (!Character.isLowSurrogate(piece.charAt(cut))) {
-          writeMerge(json, ids, piece.substring(0, cut), piece.substring(cut));
+          writeMerge(piece.substring(0, cut), piece.substring(cut));
         }
       }
     }
@@ -108,12 +140,7 @@ final class TokenizerJson {
     json.writeEndObject();
   }
 
-  private static Map<String, Integer> beginModel(JsonGenerator json, Vocabulary vocabulary)
-      throws IOException {
-    Map<String, Integer> ids = new HashMap<>(vocabulary.size() * 2);
-    for (int id = 0; id < vocabulary.size(); id++) {
-      ids.put(vocabulary.spelling(id), id);
-    }
+  private void beginModel() throws IOException {
     json.writeObjectFieldStart("model");
     json.writeStringField("type", "BPE");
     for (String absent :
@@ -122,17 +149,22 @@ final class TokenizerJson {
     }
     json.writeBooleanField("fuse_unk", false);
     json.writeObjectFieldStart("vocab");
-    for (Map.Entry<String, Integer> token : ids.entrySet()) {
-      json.writeNumberField(token.getKey(), token.getValue());
+    for (int id = 0; id < vocabulary.size(); id++) {
+      String token = vocabulary.spelling(id);
+      tokens.add(token);
+      mergesAsStrings &= token.indexOf(' ') < 0 && !token.startsWith(COMMENT);
+      json.writeNumberField(token, id); // of tokens that are spelled alike the last one counts
     }
     json.writeEndObject();
-    return ids;
   }
 
-  /** Leaves out merges of or into what is not a token: the library refuses the whole file. */
-  private static void writeMerge(
-      JsonGenerator json, Map<String, Integer> ids, String left, String right) throws IOException {
-    if (ids.containsKey(left) && ids.containsKey(right) && ids.containsKey(left + right)) {
+  private void writeMerge(String left, String right) throws IOException {
+    if (!tokens.contains(left) || !tokens.contains(right) || !tokens.contains(left + right)) {
+      return;
+    }
+    if (mergesAsStrings) {
+      json.writeString(left + " " + right);
+    } else {
       json.writeStartArray();
       json.writeString(left);
       json.writeString(right);

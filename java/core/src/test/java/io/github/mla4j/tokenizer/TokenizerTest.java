@@ -18,9 +18,12 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -106,7 +109,7 @@ class TokenizerTest {
       ids.put(vocabulary.spelling(id), id);
     }
     double[] scores = vocabulary.scores();
-    List<String> pieces = new java.util.ArrayList<>();
+    List<String> pieces = new ArrayList<>();
     ("\u2581" + text.replace(' ', '\u2581'))
         .codePoints()
         .forEach(c -> pieces.add(Character.toString(c)));
@@ -228,6 +231,31 @@ class TokenizerTest {
   }
 
   @Test
+  void closingWhileAnotherThreadBegins() throws InterruptedException {
+    for (int round = 0; round < 40; round++) {
+      Tokenizer tokenizer = load(SharedFiles.stories());
+      AtomicReference<Throwable> outcome = new AtomicReference<>();
+      Thread other =
+          new Thread(
+              () -> {
+                try {
+                  assertEquals(1, tokenizer.encode("Once")[0]);
+                } catch (Throwable e) {
+                  outcome.set(e);
+                }
+              });
+      other.start();
+      LockSupport.parkNanos(250_000L * (round % 8));
+      tokenizer.close();
+      other.join();
+      assertTrue(
+          outcome.get() == null || outcome.get() instanceof ClosedException,
+          () -> "" + outcome.get());
+      assertThrows(ClosedException.class, () -> tokenizer.encode("Once"));
+    }
+  }
+
+  @Test
   void whatIsNotSupportedIsNamed() {
     MlaException none = assertThrows(MlaException.class, () -> build(w -> {}));
     assertEquals(Status.NOT_FOUND, none.status());
@@ -251,6 +279,51 @@ class TokenizerTest {
     assertEquals(Status.UNSUPPORTED, pre.status());
     assertTrue(pre.getMessage().contains("klingon"), pre.getMessage());
     assertTrue(pre.getMessage().contains("smollm"), pre.getMessage());
+  }
+
+  @Test
+  void mergesOfWhatIsNoTokenAreLeftOut() {
+    List<String> tokens = List.of("a", "b", "c", "ab", "abc");
+    assertArrayEquals(new int[] {4, 2}, encode(tokens, List.of("a b", "ab c"), "abcc"));
+    for (String wrong : List.of("a x", "x a", "b c", "abc", "", "a b c", " a", "a ")) {
+      assertArrayEquals(
+          new int[] {4, 2}, encode(tokens, List.of("a b", wrong, "ab c"), "abcc"), wrong);
+    }
+  }
+
+  @Test
+  void tokensWithSpacesMakeNoOther() {
+    List<String> tokens = List.of("a", "b", "ab", " a", " ab");
+    assertArrayEquals(new int[] {2, 0}, encode(tokens, List.of(" a b", "a b"), "aba"));
+  }
+
+  /** The library takes a merge that begins so for a comment. */
+  @Test
+  void aMergeThatLooksLikeACommentIsOne() {
+    List<String> tokens = new ArrayList<>(List.of("#", "v", "e", "r", "s", "i", "o"));
+    List<String> merges = new ArrayList<>();
+    tokens.add("n");
+    String word = "#versions";
+    for (int length = 2; length <= word.length(); length++) {
+      tokens.add(word.substring(0, length));
+      merges.add(word.substring(0, length - 1) + " " + word.charAt(length - 1));
+    }
+    assertArrayEquals(new int[] {tokens.size() - 1}, encode(tokens, merges, word));
+  }
+
+  private static int[] encode(List<String> tokens, List<String> merges, String text) {
+    try (GgufWriter writer = GgufWriter.inMemory()) {
+      writer
+          .set("tokenizer.ggml.model", "gpt2")
+          .set("tokenizer.ggml.pre", "qwen2")
+          .set("tokenizer.ggml.tokens", tokens)
+          .set("tokenizer.ggml.merges", merges)
+          .finish();
+      try (Gguf gguf = writer.reader();
+          Tokenizer tokenizer = new Tokenizer(Vocabulary.read(gguf))) {
+        return tokenizer.encode(text);
+      }
+    }
   }
 
   private static void build(java.util.function.Consumer<GgufWriter> keys) {
