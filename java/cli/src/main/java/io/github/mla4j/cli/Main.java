@@ -26,7 +26,7 @@ public final class Main {
   public static void main(String[] args) {
     PrintWriter out = utf8(FileDescriptor.out);
     PrintWriter err = utf8(FileDescriptor.err);
-    int status = execute(commandLine().setOut(out).setErr(err), args);
+    int status = execute(commandLine(args).setOut(out).setErr(err), args);
     out.flush();
     err.flush();
     System.exit(status);
@@ -45,9 +45,12 @@ public final class Main {
     return CommandLine.ExitCode.SOFTWARE;
   }
 
-  /** The command line with every command, writing to the standard streams until told otherwise. */
-  static CommandLine commandLine() {
-    return new CommandLine(new MlaCommand())
+  /**
+   * The command line for these words, with every command where there are none; it writes to the
+   * standard streams until told otherwise.
+   */
+  static CommandLine commandLine(String... words) {
+    return MlaCommand.commandLine(words)
         // A prompt may begin with '@' or with a dash.
         .setExpandAtFiles(false)
         .setPosixClusteredShortOptionsAllowed(false)

@@ -36,7 +36,7 @@ record Cli(int status, String out, String err) {
 
   private static int status(StringWriter out, StringWriter err, Object... arguments) {
     String[] words = Arrays.stream(arguments).map(Object::toString).toArray(String[]::new);
-    return Main.commandLine()
+    return Main.commandLine(words)
         .setOut(new PrintWriter(out))
         .setErr(new PrintWriter(err))
         .execute(words);

@@ -14,6 +14,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
 
 /** What holds for every command: help, exit status, errors in one line. */
 final class CommandLineTest {
@@ -45,6 +46,15 @@ final class CommandLineTest {
     assertTrue(Cli.run("--version").ok().out().startsWith("mla "));
     Cli.run().fails(2, "a command is missing");
     Cli.run("frobnicate").fails(2, "frobnicate");
+  }
+
+  /** A command alone, as it is made for its own words, is the one that the help lists. */
+  @ParameterizedTest
+  @MethodSource("commands")
+  void aCommandIsNamedAsItIsListed(String command) {
+    CommandLine alone = Main.commandLine(command, "--help");
+    assertEquals(Set.of(command), alone.getSubcommands().keySet());
+    assertEquals(command, alone.getSubcommands().get(command).getCommandSpec().name());
   }
 
   @Test
