@@ -96,7 +96,8 @@ enum {
   MLA_CACHE_F16 = 2,
   MLA_CACHE_INT8 = 3,
   MLA_CACHE_INT4 = 4,
-  MLA_CACHE_INT2 = 5
+  MLA_CACHE_INT2 = 5,
+  MLA_CACHE_BF16 = 6  // f16's bytes with f32's range, for numbers beyond 65,504
 };
 
 // How finely activations are rounded before integer products. Fine: whole numbers of 15 bits, those
@@ -243,7 +244,7 @@ typedef struct mla_model_info {
 typedef struct mla_cache_options {
   int32_t struct_size;
   int32_t latent;    // MLA_CACHE_*; default f16
-  int32_t rope;      // default: f32 for f32, f16 for f16, int8 for the others
+  int32_t rope;      // default: the latent's where that is f32, f16 or bf16, int8 for the others
   int32_t group;     // elements per scale, 32 or 64; default 32
   int32_t residual;  // newest tokens, a query's own first, that it reads in f16, -1 for none;
                      // default 128 for int4 and int2, none for the others

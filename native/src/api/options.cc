@@ -18,13 +18,11 @@ Status Refused(const char* field, int64_t value, const std::string& expected) {
 }
 
 Status CheckCacheType(const char* field, int32_t type) {
-  if (type >= MLA_CACHE_DEFAULT && type <= MLA_CACHE_INT2) return Status::Ok();
-  return Refused(field, type, "one of MLA_CACHE_DEFAULT (0) to MLA_CACHE_INT2 (5)");
+  if (type >= MLA_CACHE_DEFAULT && type <= MLA_CACHE_BF16) return Status::Ok();
+  return Refused(field, type, "one of MLA_CACHE_DEFAULT (0) to MLA_CACHE_BF16 (6)");
 }
 
-CacheType DefaultRope(CacheType latent) {
-  return latent == CacheType::kF32 || latent == CacheType::kF16 ? latent : CacheType::kInt8;
-}
+CacheType DefaultRope(CacheType latent) { return IsFloat(latent) ? latent : CacheType::kInt8; }
 
 Result<int32_t> Threads(int32_t value) {
   if (value < 0) return Refused("threads", value, "0 (all cores) or a number of threads");

@@ -50,6 +50,7 @@ TEST(CacheOptionsOfCallers, DefaultsFollowTheLatentType) {
   for (const Case& c :
        {Case{MLA_CACHE_DEFAULT, CacheType::kF16, 0, 0}, Case{MLA_CACHE_F32, CacheType::kF32, 0, 0},
         Case{MLA_CACHE_F16, CacheType::kF16, 0, 0}, Case{MLA_CACHE_INT8, CacheType::kInt8, 0, 4},
+        Case{MLA_CACHE_BF16, CacheType::kBf16, 0, 0},
         Case{MLA_CACHE_INT4, CacheType::kInt8, 128, 4},
         Case{MLA_CACHE_INT2, CacheType::kInt8, 128, 4}}) {
     mla_cache_options given = Cache();
@@ -76,7 +77,7 @@ TEST(CacheOptionsOfCallers, ValuesOutsideTheirRangeAreNamed) {
     change(options);
     ExpectRefused(ReadCacheOptions(&options), MLA_INVALID_ARGUMENT, words);
   };
-  refused("cache.latent is 6", [](auto& o) { o.latent = 6; });
+  refused("cache.latent is 7", [](auto& o) { o.latent = 7; });
   refused("cache.latent is -1", [](auto& o) { o.latent = -1; });
   refused("cache.rope is 99", [](auto& o) { o.rope = 99; });
   refused("cache.group is 16", [](auto& o) { o.group = 16; });

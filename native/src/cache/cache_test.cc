@@ -26,6 +26,7 @@ TEST(RowFormat, CountsValuesAndScales) {
   };
   EXPECT_EQ(bytes(CacheType::kF32, 5, 32), (std::vector<int64_t>{20, 0}));
   EXPECT_EQ(bytes(CacheType::kF16, 5, 32), (std::vector<int64_t>{10, 0}));
+  EXPECT_EQ(bytes(CacheType::kBf16, 5, 32), (std::vector<int64_t>{10, 0}));
   EXPECT_EQ(bytes(CacheType::kInt8, 64, 32), (std::vector<int64_t>{64, 4}));
   EXPECT_EQ(bytes(CacheType::kInt8, 64, 64), (std::vector<int64_t>{64, 2}));
   EXPECT_EQ(bytes(CacheType::kInt8, 33, 32), (std::vector<int64_t>{36, 4}));
@@ -42,6 +43,9 @@ TEST(RowCodec, ErrorStaysWithinTheType) {
     const std::vector<float> half = ThroughCodec(MakeRowFormat(CacheType::kF16, length, 32), row);
     for (size_t i = 0; i < row.size(); ++i)
       ASSERT_NEAR(half[i], row[i], std::fabs(row[i]) / 2048 + 1e-7);
+    const std::vector<float> bfloat =
+        ThroughCodec(MakeRowFormat(CacheType::kBf16, length, 32), row);
+    for (size_t i = 0; i < row.size(); ++i) ASSERT_NEAR(bfloat[i], row[i], std::fabs(row[i]) / 256);
     for (int32_t group : {32, 64}) {
       const std::vector<float> int8 =
           ThroughCodec(MakeRowFormat(CacheType::kInt8, length, group), row);
@@ -99,6 +103,10 @@ TEST(RowCodec, ExtremesSaturateAndDamageShows) {
   const RowFormat half = MakeRowFormat(CacheType::kF16, 3, 32);
   EXPECT_EQ(ThroughCodec(half, {huge, -huge, 0}), (std::vector<float>{65504, -65504, 0}));
   EXPECT_TRUE(std::isnan(ThroughCodec(half, {1, nan, 1})[1]));
+  const RowFormat bfloat = MakeRowFormat(CacheType::kBf16, 3, 32);
+  EXPECT_EQ(ThroughCodec(bfloat, {0x1.fep100f, -1e38f, 0})[0], 0x1.fep100f);
+  EXPECT_TRUE(std::isinf(ThroughCodec(bfloat, {1, -INFINITY, 1})[1]));
+  EXPECT_TRUE(std::isnan(ThroughCodec(bfloat, {1, nan, 1})[1]));
 
   const RowFormat int8 = MakeRowFormat(CacheType::kInt8, 34, 32);
   std::vector<float> row(34, 0.0f);

@@ -261,10 +261,12 @@ void WriteRows(const RowArray& array, uint8_t* page, const TokenRows& tokens, Gr
   }
   for (int32_t t = 0; t < tokens.count; ++t, row += format.stride) {
     const float* values = tokens.values + t * tokens.stride;
-    if (format.type == CacheType::kF16) {
-      GetEncodeKernels().to_halves(values, format.length, reinterpret_cast<uint16_t*>(row));
-    } else {
+    if (format.type == CacheType::kF32) {
       EncodeRow(format, values, row, nullptr);
+    } else {
+      const EncodeKernels& kernels = GetEncodeKernels();
+      const auto convert = format.type == CacheType::kF16 ? kernels.to_halves : kernels.to_bfloats;
+      convert(values, format.length, reinterpret_cast<uint16_t*>(row));
     }
   }
 }

@@ -143,7 +143,7 @@ TEST_P(LatentCacheTypes, BytesAreThoseOfWholePages) {
 INSTANTIATE_TEST_SUITE_P(Everywhere, LatentCacheTypes,
                          testing::Combine(testing::Values(CacheType::kF32, CacheType::kF16,
                                                           CacheType::kInt8, CacheType::kInt4,
-                                                          CacheType::kInt2),
+                                                          CacheType::kInt2, CacheType::kBf16),
                                           testing::Values(Place::kHost, Place::kGpu)));
 
 TEST(LatentCache, BytesPerTokenOfEveryType) {
@@ -156,6 +156,7 @@ TEST(LatentCache, BytesPerTokenOfEveryType) {
   const double scalars = 2 * 4;
   EXPECT_EQ(bytes(CacheType::kF32, CacheType::kF32), 2 * 24 + 40 * 4 + scalars);
   EXPECT_EQ(bytes(CacheType::kF16, CacheType::kF16), 2 * 12 + 40 * 2 + scalars);
+  EXPECT_EQ(bytes(CacheType::kBf16, CacheType::kF32), 2 * 24 + 40 * 2 + scalars);
   const double int8_rope = 2 * (8 + 2);
   EXPECT_EQ(bytes(CacheType::kInt8, CacheType::kInt8), int8_rope + (36 + 4) + (8 + 2) + scalars);
   EXPECT_EQ(bytes(CacheType::kInt4, CacheType::kInt8), int8_rope + (20 + 8) + (4 + 4) + scalars);

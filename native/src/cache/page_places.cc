@@ -3,8 +3,6 @@
 namespace mla {
 namespace {
 
-bool IsFloat(CacheType type) { return type == CacheType::kF32 || type == CacheType::kF16; }
-
 // Arrays of kPageTokens rows or scales keep every start at a multiple of 64 bytes, whatever their
 // lengths.
 void PlaceArrays(CacheType rope, CacheType latent, int32_t group, const LayerLayout& layout,

@@ -11,15 +11,16 @@
 namespace mla {
 namespace {
 
-void StoreHalf(float value, uint8_t* to) {
-  const uint16_t half = FloatToHalf(value);
-  std::memcpy(to, &half, sizeof half);
+void StoreFloat(CacheType type, float value, uint8_t* to) {
+  const uint16_t bits =
+      type == CacheType::kF16 ? FloatToHalf(ClampToHalf(value)) : FloatToBfloat16(value);
+  std::memcpy(to, &bits, sizeof bits);
 }
 
-float LoadHalf(const uint8_t* from) {
-  uint16_t half;
-  std::memcpy(&half, from, sizeof half);
-  return HalfToFloat(half);
+float LoadFloat(CacheType type, const uint8_t* from) {
+  uint16_t bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return type == CacheType::kF16 ? HalfToFloat(bits) : Bfloat16ToFloat(bits);
 }
 
 // Fields of the elements from `first`, a block's beginning, on to where they belong.
@@ -78,7 +79,7 @@ void EncodeRow(const RowFormat& format, const float* values, uint8_t* row, uint1
     std::memcpy(row, values, static_cast<size_t>(format.length) * sizeof(float));
   } else {
     for (int32_t i = 0; i < format.length; ++i) {
-      StoreHalf(ClampToHalf(values[i]), row + int64_t{i} * 2);
+      StoreFloat(format.type, values[i], row + int64_t{i} * 2);
     }
   }
 }
@@ -91,7 +92,9 @@ void DecodeRow(const PackedRows& rows, int32_t t, float* values) {
   } else if (format.type == CacheType::kF32) {
     std::memcpy(values, row, static_cast<size_t>(format.length) * sizeof(float));
   } else {
-    for (int32_t i = 0; i < format.length; ++i) values[i] = LoadHalf(row + int64_t{i} * 2);
+    for (int32_t i = 0; i < format.length; ++i) {
+      values[i] = LoadFloat(format.type, row + int64_t{i} * 2);
+    }
   }
 }
 

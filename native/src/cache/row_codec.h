@@ -9,7 +9,8 @@
 namespace mla {
 
 // One token's row: `row` is its first byte and `scales` its first number (kPageTokens apart, as a
-// packed row's blocks are kBlockStride apart). f16 saturates at the largest finite half. Quantized
+// packed row's blocks are kBlockStride apart). f16 saturates at the largest finite half,
+// bf16 keeps infinities. Quantized
 // groups are rounded with the scale of least squared error among a few (see group_quantizer.h); a
 // group that holds a NaN or an infinity reads back as NaN, so that a broken activation stays
 // visible.

@@ -7,7 +7,7 @@
 
 namespace mla {
 
-enum class CacheType { kF32 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4, kInt2 = 5 };  // as MLA_CACHE_*
+enum class CacheType { kF32 = 1, kF16, kInt8, kInt4, kInt2, kBf16 };  // as MLA_CACHE_*
 
 inline constexpr int32_t kPageTokens = 64;
 inline constexpr int32_t kMostGroup = 64;  // elements that share a scale
@@ -54,6 +54,12 @@ struct RowFormat {
   }
 };
 
+// Whether elements are floats, which have no scales.
+constexpr bool IsFloat(CacheType type) {
+  return type == CacheType::kF32 || type == CacheType::kF16 || type == CacheType::kBf16;
+}
+// Of an element, where those are floats.
+constexpr int32_t FloatBytes(CacheType type) { return type == CacheType::kF32 ? 4 : 2; }
 // Whether groups have a minimum beside their scale.
 constexpr bool HasMinima(CacheType type) {
   return type == CacheType::kInt4 || type == CacheType::kInt2;

@@ -75,6 +75,9 @@ MLA_DEVICE uint16_t FloatToHalf(float value) { return __half_as_ushort(__float2h
 MLA_DEVICE float Bfloat16ToFloat(uint16_t value) {
   return __uint_as_float(static_cast<uint32_t>(value) << 16);
 }
+MLA_DEVICE uint16_t FloatToBfloat16(float value) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(value));
+}
 // Two halves in a word, the first in its lower part.
 MLA_DEVICE uint32_t PackHalves(float low, float high) {
   const __half2 both = __floats2half2_rn(low, high);

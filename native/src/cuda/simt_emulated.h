@@ -62,6 +62,7 @@ inline int Dot4(int a, int b, int sum) {
 }
 
 using mla::Bfloat16ToFloat;
+using mla::FloatToBfloat16;
 using mla::FloatToHalf;
 using mla::HalfToFloat;
 inline uint32_t PackHalves(float low, float high) {

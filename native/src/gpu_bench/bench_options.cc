@@ -29,8 +29,8 @@ constexpr char kUsage[] =
     "before,\n"
     "                      of prompts, of each of as many sessions as the memory holds\n";
 
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                CacheType::kInt4, CacheType::kInt2};
+constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kBf16,
+                                CacheType::kInt8, CacheType::kInt4, CacheType::kInt2};
 
 Status Wrong(const std::string& option, std::string_view value, const char* expected) {
   return Status(MLA_INVALID_ARGUMENT, option + " " + std::string(value) + ": expected " + expected);
@@ -145,6 +145,8 @@ const char* NameOf(CacheType type) {
   switch (type) {
     case CacheType::kF16:
       return "f16";
+    case CacheType::kBf16:
+      return "bf16";
     case CacheType::kInt8:
       return "int8";
     case CacheType::kInt4:

@@ -75,7 +75,7 @@ double SameTop(const std::vector<float>& a, const std::vector<float>& b, size_t 
 
 bool Parity::ok() const {
   const double depth = std::sqrt(layers / 2.0);
-  if (cache.latent == CacheType::kF32 || cache.latent == CacheType::kF16) {
+  if (IsFloat(cache.latent)) {
     return difference < kMostDifference * depth && gpu_error < kMostError * depth;
   }
   return gpu_error < kErrorRatio * most_cpu_error + kMostError * depth &&
@@ -83,9 +83,9 @@ bool Parity::ok() const {
 }
 
 std::vector<CacheOptions> ParityCaches() {
-  return {Of(CacheType::kF32),         Of(CacheType::kF16),        Of(CacheType::kInt8),
-          Of(CacheType::kInt4),        Of(CacheType::kInt2),       Of(CacheType::kInt8, 33, 1),
-          Of(CacheType::kInt4, 20, 4), Of(CacheType::kInt2, 70, 2)};
+  return {Of(CacheType::kF32),         Of(CacheType::kF16),         Of(CacheType::kBf16),
+          Of(CacheType::kInt8),        Of(CacheType::kInt4),        Of(CacheType::kInt2),
+          Of(CacheType::kInt8, 33, 1), Of(CacheType::kInt4, 20, 4), Of(CacheType::kInt2, 70, 2)};
 }
 
 Status CompareWithCpu(const std::shared_ptr<const Weights>& weights,

@@ -22,10 +22,10 @@ std::shared_ptr<const Weights> Load(const TinyShape& shape, uint32_t seed) {
 }
 
 // Every kind of cache, so that one step has them all.
-const CacheOptions kCaches[] = {Of(CacheType::kF32),         Of(CacheType::kF16),
-                                Of(CacheType::kInt8),        Of(CacheType::kInt8, 0, 4),
-                                Of(CacheType::kInt4),        Of(CacheType::kInt4, 100, 4),
-                                Of(CacheType::kInt2, 20, 2), Of(CacheType::kInt2)};
+const CacheOptions kCaches[] = {
+    Of(CacheType::kF32),         Of(CacheType::kF16),  Of(CacheType::kInt8),
+    Of(CacheType::kInt8, 0, 4),  Of(CacheType::kInt4), Of(CacheType::kInt4, 100, 4),
+    Of(CacheType::kInt2, 20, 2), Of(CacheType::kInt2), Of(CacheType::kBf16)};
 
 std::unique_ptr<Decoder> NewDecoder(const std::shared_ptr<const Weights>& weights,
                                     const CacheOptions& cache, int32_t context = 800,

@@ -163,6 +163,7 @@ TEST_P(FactoredTest, LayersOfUnlikeSizes) {
                   {.rope_dim = 2, .rope_groups = 1, .rank = 1, .nope_dim = 33}};
   ExpectParity(shape, 40, CacheType::kF32, 1e-3, 17);
   ExpectParity(shape, 40, CacheType::kF16, 0.05, 17);
+  ExpectParity(shape, 40, CacheType::kBf16, 0.4, 17);
   ExpectParity(shape, 40, CacheType::kInt8, 0.4, 17);
 }
 

@@ -21,8 +21,7 @@ void Multiply(Type type, double count, Work& to) {
 }
 
 void Multiply(CacheType type, double count, Work& to) {
-  const bool floats = type == CacheType::kF32 || type == CacheType::kF16;
-  (floats ? to.float_multiply_adds : to.integer_multiply_adds) += count;
+  (IsFloat(type) ? to.float_multiply_adds : to.integer_multiply_adds) += count;
 }
 
 // n rows of activations times a matrix; a matrix of each KV head times the rows of `group` heads.

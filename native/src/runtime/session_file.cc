@@ -90,7 +90,7 @@ CacheOptions CacheOf(const Header& header) {
   return cache;
 }
 
-bool IsType(int32_t type) { return type >= MLA_CACHE_F32 && type <= MLA_CACHE_INT2; }
+bool IsType(int32_t type) { return type >= MLA_CACHE_F32 && type <= MLA_CACHE_BF16; }
 
 // A checksum shows damage, not intent: what follows must not rely on the values.
 Status CheckAgainst(const Weights& weights, const Header& header, int32_t context,

@@ -48,7 +48,8 @@ DecoderOptions Options(CacheType type, int32_t residual, int32_t sink) {
 std::vector<DecoderOptions> AllOptions() {
   return {Options(CacheType::kF32, 0, 0),   Options(CacheType::kF16, 0, 0),
           Options(CacheType::kInt8, 0, 0),  Options(CacheType::kInt8, 70, 4),
-          Options(CacheType::kInt4, 70, 4), Options(CacheType::kInt2, 10, 0)};
+          Options(CacheType::kInt4, 70, 4), Options(CacheType::kInt2, 10, 0),
+          Options(CacheType::kBf16, 0, 0)};
 }
 
 std::shared_ptr<Session> NewSession(const std::shared_ptr<const Weights>& weights,

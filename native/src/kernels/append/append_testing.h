@@ -18,8 +18,8 @@
 
 namespace mla::testing_append {
 
-inline constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                       CacheType::kInt4, CacheType::kInt2};
+inline constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
+                                       CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
 inline constexpr int32_t kLayers = 3;
 inline constexpr int32_t kLayer = 1;  // that rows are appended to
 

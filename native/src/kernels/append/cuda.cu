@@ -157,6 +157,8 @@ MLA_DEVICE void WriteFloats(const GpuAppendPiece& piece, const RowArray& to, uin
     const float value = values[Slot(i, group)];
     if (to.format.type == CacheType::kF32) {
       reinterpret_cast<float*>(row)[piece.begin + i] = value;
+    } else if (to.format.type == CacheType::kBf16) {
+      reinterpret_cast<uint16_t*>(row)[piece.begin + i] = FloatToBfloat16(value);
     } else {
       reinterpret_cast<uint16_t*>(row)[piece.begin + i] = FloatToHalf(ClampToHalf(value));
     }

@@ -58,6 +58,14 @@ struct NeonVec {
     const uint64x1_t first = vshl_u64(halves, vdup_n_s64(16 * n - 64));
     return vcvt_f32_f16(vreinterpret_f16_u64(first));
   }
+  static Reg LoadBfloat(const uint8_t* p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+  }
+  static Reg LoadBfloatFirst(const uint8_t* p, int32_t n) {
+    uint8_t bits[8] = {};
+    memcpy(bits, p, static_cast<size_t>(n) * 2);
+    return LoadBfloat(bits);
+  }
   static Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
   static Reg Sub(Reg a, Reg b) { return vsubq_f32(a, b); }
   static Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }

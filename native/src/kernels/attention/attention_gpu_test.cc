@@ -21,8 +21,8 @@ namespace {
 
 constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                CacheType::kInt4, CacheType::kInt2};
+constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
+                                CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
 
 // Sequences of one layer side by side, and what a launch is told of them.
 class Batch {

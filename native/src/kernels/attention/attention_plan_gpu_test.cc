@@ -29,6 +29,7 @@ TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
   EXPECT_TRUE(is_latent(joint(1, 89), CacheType::kInt2, 0));
   EXPECT_FALSE(is_latent(joint(1, 89), CacheType::kInt2, 128)) << "float rows between units";
   EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kF32, 0));
+  EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kBf16, 0));
   EXPECT_FALSE(is_latent(joint(2, 88), CacheType::kF16, 0)) << "rotary rows of heads";
   EXPECT_FALSE(is_latent(joint(1, 1032), CacheType::kInt4, 0)) << "more than its sums hold";
   EXPECT_FALSE(is_latent(MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16), CacheType::kF16, 0));

@@ -14,14 +14,12 @@ namespace {
 
 constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                CacheType::kInt4, CacheType::kInt2};
+constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
+                                CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
 
 // Both read the same rows, so that only the arithmetic differs: in floats, or of packed rows with
 // weights of 15 bits, each half a step off, of values up to 127 steps.
-float ToleranceOf(CacheType type) {
-  return type == CacheType::kF32 || type == CacheType::kF16 ? 1e-5f : 5e-4f;
-}
+float ToleranceOf(CacheType type) { return IsFloat(type) ? 1e-5f : 5e-4f; }
 
 // And where queries are not whole digits: of 12 bits for int8, of 7 for the others.
 float RoundedQueryTolerance(CacheType type) {

@@ -39,14 +39,15 @@ class FixedPoint : public testing::Test {
 struct Rows {
   Rows(CacheType type, int32_t tokens, int32_t length, std::mt19937& random)
       : values(static_cast<size_t>(tokens * length)) {
-    const int64_t size = type == CacheType::kF32 ? 4 : 2;
-    format = {type, length, 0, 0, (length + 3) * size};
+    format = {type, length, 0, 0, int64_t{length + 3} * FloatBytes(type)};
     bytes.assign(static_cast<size_t>(tokens * format.stride), 0xff);
     for (int32_t t = 0; t < tokens; ++t) {
       std::vector<float> row = Normal(random, length);
       row[static_cast<size_t>(t % length)] *= 20.0f;  // channels are not alike
       uint8_t* to = bytes.data() + t * format.stride;
-      const Type stored = type == CacheType::kF32 ? Type::kF32 : Type::kF16;
+      const Type stored = type == CacheType::kF32   ? Type::kF32
+                          : type == CacheType::kF16 ? Type::kF16
+                                                    : Type::kBF16;
       QuantizeRow(stored, row.data(), to, length);
       DequantizeRow(stored, to, &values[static_cast<size_t>(t * length)], length);
     }
@@ -110,7 +111,7 @@ void CheckScores(Isa isa, const Rows& rows, int32_t count, int32_t n, bool add,
 TEST_F(FixedPoint, ScoresAreHalfStepsOff) {
   for (Isa isa : IsasWithFixedPoint()) {
     std::mt19937 random(3);
-    for (CacheType type : {CacheType::kF16, CacheType::kF32}) {
+    for (CacheType type : {CacheType::kF16, CacheType::kF32, CacheType::kBf16}) {
       for (int32_t length : kLengths) {
         const Rows rows(type, kTileTokens, length, random);
         for (int32_t count : {1, 2, 5, 16, 33, 63, 64}) {
@@ -188,7 +189,7 @@ void CheckSums(Isa isa, const Rows& rows, int32_t count, int32_t n, std::mt19937
 TEST_F(FixedPoint, SumsAreHalfStepsOff) {
   for (Isa isa : IsasWithFixedPoint()) {
     std::mt19937 random(4);
-    for (CacheType type : {CacheType::kF16, CacheType::kF32}) {
+    for (CacheType type : {CacheType::kF16, CacheType::kF32, CacheType::kBf16}) {
       for (int32_t length : kLengths) {
         const Rows rows(type, kTileTokens, length, random);
         for (int32_t count : {1, 2, 5, 16, 33, 63, 64}) {

@@ -64,6 +64,11 @@ struct Vec4 {
     return FromHalf(ReadFirst<Shorts>(p, static_cast<size_t>(n) * 2));
   }
   static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
+  static Reg FromBfloat(Shorts bits) { return (Reg)(__builtin_convertvector(bits, Ints) << 16); }
+  static Reg LoadBfloat(const uint8_t* p) { return FromBfloat(Read<Shorts>(p)); }
+  static Reg LoadBfloatFirst(const uint8_t* p, int32_t n) {
+    return FromBfloat(ReadFirst<Shorts>(p, static_cast<size_t>(n) * 2));
+  }
   static Reg Add(Reg a, Reg b) { return a + b; }
   static Reg Sub(Reg a, Reg b) { return a - b; }
   static Reg Mul(Reg a, Reg b) { return a * b; }

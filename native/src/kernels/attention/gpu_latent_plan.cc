@@ -25,7 +25,7 @@ bool OneLatent(const LayerLayout& layout) {
 
 bool IsKnown(const RowArray& row, CacheType latent) {
   const CacheType type = row.format.type;
-  if (type == CacheType::kF32) return false;
+  if (type == CacheType::kF32 || type == CacheType::kBf16) return false;
   if (type == CacheType::kF16) return row.format.length % kUnitElements == 0;
   return type == latent || (type == CacheType::kInt8 && latent != CacheType::kF16);
 }

@@ -80,10 +80,12 @@ GpuTileArray GpuPieceBuilder::Add(const RowArray& row, int32_t begin, int32_t en
     // Odd: neighbouring tokens' units meet in no bank.
     array.pitch = (lines | 1) * kUnitBytes;
     array.step = tokens_ * array.pitch;
-    const bool floats = format.type == CacheType::kF32;
-    const bool aligned = !floats && row.values % kUnitBytes == 0 && format.stride % kUnitBytes == 0;
-    run.kind = aligned ? kUnits : floats ? kFloats : kHalves;
-    run.source = static_cast<int32_t>(row.values + begin * (floats ? 4 : 2));
+    const bool aligned = row.values % kUnitBytes == 0 && format.stride % kUnitBytes == 0;
+    run.kind = format.type == CacheType::kF32    ? kFloats
+               : format.type == CacheType::kBf16 ? kBfloats
+               : aligned                         ? kUnits
+                                                 : kHalves;
+    run.source = static_cast<int32_t>(row.values + begin * FloatBytes(format.type));
     run.source_row = static_cast<int32_t>(format.stride);
     run.to = row_bytes_;
     run.to_row = array.pitch;

@@ -58,7 +58,8 @@ enum GpuRunKind : int32_t {
   kNumbers,  // lines of packed rows' numbers, 2 bytes a token; zeros of tokens not asked for
   kUnits,    // rows are tokens, a chunk eight halves; zeros of tokens not asked for
   kHalves,   // the same of halves at no 16-byte boundary
-  kFloats    // the same of floats, which become halves
+  kBfloats,  // the same of bf16, which become halves
+  kFloats    // the same of f32, which become halves
 };
 struct alignas(16) GpuTileRun {
   int32_t kind;

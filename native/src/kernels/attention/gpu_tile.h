@@ -36,7 +36,9 @@ MLA_DEVICE Quad GatherUnit(const uint8_t* from, int kind, int elements) {
     } else if (kind == kHalves) {
       halves[i] = reinterpret_cast<const uint16_t*>(from)[i];
     } else {
-      const float value = reinterpret_cast<const float*>(from)[i];
+      const float value = kind == kBfloats
+                              ? Bfloat16ToFloat(reinterpret_cast<const uint16_t*>(from)[i])
+                              : reinterpret_cast<const float*>(from)[i];
       // Not by Max and Min, which would lose a NaN.
       const float above = value > kLargestHalf ? kLargestHalf : value;
       halves[i] = FloatToHalf(above < -kLargestHalf ? -kLargestHalf : above);

@@ -1,10 +1,10 @@
 // The steps of attention over one tile of cached rows: the only code that differs between
 // instruction sets. Plain, so that every instruction set's file can include it.
 //
-// Rows are floats (f32, f16) or packed (row_format.h). Packed ones are met in integers: scores are
-// dot products with queries that were quantized before (packed_query.h), sums those with weights
-// rounded to 15 bits for the tile. So may floats that many queries meet (fixed_query.h). Of floats
-// nothing is read beyond a row's last element.
+// Rows are floats (f32, f16, bf16) or packed (row_format.h). Packed ones are met in integers:
+// scores are dot products with queries that were quantized before (packed_query.h), sums those with
+// weights rounded to 15 bits for the tile. So may floats that many queries meet (fixed_query.h). Of
+// floats nothing is read beyond a row's last element.
 #ifndef MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 #define MLA_KERNELS_ATTENTION_TILE_KERNELS_H_
 

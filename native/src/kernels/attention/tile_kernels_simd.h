@@ -41,12 +41,23 @@ struct Float16Reader {
   }
 };
 
+template <class V>
+struct Bfloat16Reader {
+  static typename V::Reg Load(const uint8_t* row, int32_t i) { return V::LoadBfloat(row + 2 * i); }
+  static typename V::Reg LoadFirst(const uint8_t* row, int32_t i, int32_t n) {
+    return V::LoadBfloatFirst(row + 2 * i, n);
+  }
+};
+
 template <class V, class Call>
 void WithReader(const RowFormat& format, const Call& call) {
-  if (format.type == CacheType::kF32) {
-    call(Float32Reader<V>());
-  } else {
-    call(Float16Reader<V>());
+  switch (format.type) {
+    case CacheType::kF32:
+      return call(Float32Reader<V>());
+    case CacheType::kBf16:
+      return call(Bfloat16Reader<V>());
+    default:
+      return call(Float16Reader<V>());
   }
 }
 

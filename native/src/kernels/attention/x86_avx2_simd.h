@@ -58,6 +58,15 @@ struct Vec8 {
     const __m128i shift = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kShift + 16 - 2 * n));
     return _mm256_cvtph_ps(_mm_shuffle_epi8(halves, shift));
   }
+  static Reg LoadBfloat(const uint8_t* p) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static Reg LoadBfloatFirst(const uint8_t* p, int32_t n) {
+    uint8_t bits[16] = {};
+    memcpy(bits, p, static_cast<size_t>(n) * 2);
+    return LoadBfloat(bits);
+  }
   static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg Sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }

@@ -41,6 +41,15 @@ struct Vec16 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(First(n), p));
   }
   static Reg LoadHalfLast(const uint8_t* end, int32_t n) { return LoadHalfFirst(end - 2 * n, n); }
+  static Reg FromBfloat(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  static Reg LoadBfloat(const uint8_t* p) {
+    return FromBfloat(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Reg LoadBfloatFirst(const uint8_t* p, int32_t n) {
+    return FromBfloat(_mm256_maskz_loadu_epi16(First(n), p));
+  }
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }

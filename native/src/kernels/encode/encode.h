@@ -30,6 +30,8 @@ struct EncodeKernels {
   void (*pack_groups)(CacheType type, const PackedGroup* groups, int32_t count);
   // n floats to f16, the nearest, at most the largest finite one.
   void (*to_halves)(const float* values, int64_t n, uint16_t* out);
+  // n floats to bf16, the nearest.
+  void (*to_bfloats)(const float* values, int64_t n, uint16_t* out);
 };
 
 // For tests: a given implementation; an ISA without its own gets the next best.

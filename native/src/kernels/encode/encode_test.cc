@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -13,6 +14,7 @@
 #include "cache/group_packer.h"
 #include "cache/row_codec.h"
 #include "kernels/isa.h"
+#include "tensor/convert.h"
 
 namespace mla {
 namespace {
@@ -168,6 +170,30 @@ TEST(Encode, HalvesAreTheNearestAndFinite) {
     for (Isa isa : SupportedIsas()) {
       std::vector<uint16_t> actual(static_cast<size_t>(n) + 1, 7);
       GetEncodeKernels(isa).to_halves(values.data(), n, actual.data());
+      EXPECT_EQ(actual, expected) << IsaName(isa) << ' ' << n;
+    }
+  }
+}
+
+TEST(Encode, BfloatsAreTheNearest) {
+  std::mt19937 random(6);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> values = Values(random, 100, 1.0f);
+  // Ties go to the even neighbour, and round up into the next power of two.
+  for (float x : {0x1.01p0f, 0x1.03p0f, -0x1.01p0f, 0x1.ffp3f, 1e38f, -1e-40f, 0.0f, kInfinity,
+                  -kInfinity, std::numeric_limits<float>::max()}) {
+    values.push_back(x);
+  }
+  for (const uint32_t bits : {0x7f800001u, 0xff80ffffu, 0x7fffffffu, 0x7fc00000u}) {
+    values.push_back(std::bit_cast<float>(bits));
+  }
+  for (size_t n = 1; n <= values.size(); n += 7) {
+    std::vector<uint16_t> expected(n + 1, 7);
+    for (size_t i = 0; i < n; ++i) expected[i] = FloatToBfloat16(values[values.size() - n + i]);
+    for (Isa isa : SupportedIsas()) {
+      std::vector<uint16_t> actual(n + 1, 7);
+      GetEncodeKernels(isa).to_bfloats(&values[values.size() - n], static_cast<int64_t>(n),
+                                       actual.data());
       EXPECT_EQ(actual, expected) << IsaName(isa) << ' ' << n;
     }
   }

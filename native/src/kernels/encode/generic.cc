@@ -29,6 +29,6 @@ struct PortableHalves {
 }  // namespace
 
 const EncodeKernels kEncodeGeneric = {Pack<PortableHalves>, PackGroups<PortableHalves>,
-                                      ToHalves<PortableHalves>};
+                                      ToHalves<PortableHalves>, ToBfloats};
 
 }  // namespace mla

@@ -17,6 +17,7 @@ namespace {
 static_assert(kEncodedTokens % kLanes == 0);
 typedef float Floats __attribute__((vector_size(4 * kLanes)));
 typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
 typedef uint16_t HalfBits __attribute__((vector_size(2 * kLanes)));
 
 constexpr float kLargestHalf = 65504.0f;
@@ -243,18 +244,34 @@ void Pack(const RowFormat& format, const float* values, int64_t stride, int32_t 
   }
 }
 
-template <class Halves>
-void ToHalves(const float* values, int64_t n, uint16_t* out) {
-  const Floats most = All(kLargestHalf);
+// convert(floats, bits): n floats to 16 bits each, kLanes at a time.
+template <class Convert>
+void ToShorts(const float* values, int64_t n, uint16_t* out, const Convert& convert) {
   for (int64_t i = 0; i < n; i += kLanes) {
     const size_t some = static_cast<size_t>(n - i < kLanes ? n - i : kLanes);
     Floats x = {};
     memcpy(&x, values + i, some * sizeof(float));
-    x = x < -most ? -most : most < x ? most : x;
     HalfBits bits;
-    Halves::To(x, &bits);
+    convert(x, &bits);
     memcpy(out + i, &bits, some * sizeof(uint16_t));
   }
+}
+
+template <class Halves>
+void ToHalves(const float* values, int64_t n, uint16_t* out) {
+  ToShorts(values, n, out, [](Floats x, HalfBits* bits) {
+    const Floats most = All(kLargestHalf);
+    Halves::To(x < -most ? -most : most < x ? most : x, bits);
+  });
+}
+
+inline void ToBfloats(const float* values, int64_t n, uint16_t* out) {
+  ToShorts(values, n, out, [](Floats x, HalfBits* bits) {
+    const Words whole = (Words)x, upper = whole >> 16;
+    const Words nearest = (whole + 0x7fff + (upper & 1)) >> 16;
+    const Words quiet = upper | 0x40;  // what is no number must not round to infinity
+    *bits = __builtin_convertvector(x == x ? nearest : quiet, HalfBits);
+  });
 }
 
 }  // namespace

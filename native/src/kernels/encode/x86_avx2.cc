@@ -24,6 +24,7 @@ struct Avx2Halves {
 
 }  // namespace
 
-const EncodeKernels kEncodeAvx2 = {Pack<Avx2Halves>, PackGroups<Avx2Halves>, ToHalves<Avx2Halves>};
+const EncodeKernels kEncodeAvx2 = {Pack<Avx2Halves>, PackGroups<Avx2Halves>, ToHalves<Avx2Halves>,
+                                   ToBfloats};
 
 }  // namespace mla

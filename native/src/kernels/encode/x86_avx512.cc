@@ -25,6 +25,6 @@ struct Avx512Halves {
 }  // namespace
 
 const EncodeKernels kEncodeAvx512 = {Pack<Avx512Halves>, PackGroups<Avx512Halves>,
-                                     ToHalves<Avx512Halves>};
+                                     ToHalves<Avx512Halves>, ToBfloats};
 
 }  // namespace mla

@@ -58,9 +58,10 @@ MLA_DEVICE Eight WidenFloats(const RowArray& rows, const uint8_t* page, int slot
   MLA_UNROLL
   for (int i = 0; i < kUnit; ++i) {
     const int e = element + i;
-    eight.of[i] = e >= rows.format.length ? 0.0f
-                  : rows.format.type == CacheType::kF32
-                      ? reinterpret_cast<const float*>(row)[e]
+    eight.of[i] = e >= rows.format.length               ? 0.0f
+                  : rows.format.type == CacheType::kF32 ? reinterpret_cast<const float*>(row)[e]
+                  : rows.format.type == CacheType::kBf16
+                      ? Bfloat16ToFloat(reinterpret_cast<const uint16_t*>(row)[e])
                       : HalfToFloat(reinterpret_cast<const uint16_t*>(row)[e]);
   }
   return eight;

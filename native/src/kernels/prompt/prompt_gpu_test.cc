@@ -20,8 +20,8 @@
 namespace mla::testing_attention {
 namespace {
 
-constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kInt8,
-                                CacheType::kInt4, CacheType::kInt2};
+constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
+                                CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
 
 bool SharesKeys(Kind kind) {
   return kind == Kind::kJoint || kind == Kind::kSplit || kind == Kind::kOnlyKey;

@@ -34,6 +34,7 @@ class CacheOptionsTest {
   @CsvSource({
     "f16, f16",
     "INT4, int4",
+    "'latent=int2,rope=BF16', 'latent=int2,rope=bf16'",
     "latent=int2, int2",
     "'sink=0, latent=int4', 'latent=int4,sink=0'",
     "residual=256, residual=256",

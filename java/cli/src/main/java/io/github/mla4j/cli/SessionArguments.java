@@ -23,7 +23,7 @@ final class SessionArguments {
       names = "--cache",
       paramLabel = "TYPE",
       description = {
-        "How the cache keeps numbers: f32, f16, int8, int4, int2 (default: f16);",
+        "How the cache keeps numbers: f32, f16, bf16, int8, int4, int2 (default: f16);",
         "or part by part: latent=int8,rope=f16,group=32,residual=0,sink=0."
       })
   private CacheOptions cache = CacheOptions.defaults();

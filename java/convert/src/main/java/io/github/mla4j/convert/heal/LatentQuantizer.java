@@ -38,7 +38,7 @@ enum LatentQuantizer {
 
   static LatentQuantizer of(CacheType type) {
     return switch (type) {
-      case F32, F16 -> NONE;
+      case F32, F16, BF16 -> NONE;
       case INT8 -> INT8;
       case INT4 -> INT4;
       case INT2 -> INT2;
