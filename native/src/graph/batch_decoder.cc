@@ -127,7 +127,7 @@ void BatchDecoder::StepOnCpu(std::span<Row* const> rows) {
     if (Forward(step, tokens_.data(), team, member)) OutputHead(step, 0, n, logits, team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
-  ThreadPool::Shared().Run(threads_, std::ref(region));
+  ThreadPool::Shared().Run(threads_, std::ref(region), Meetings::kOfThoseThere);
   int32_t appended = 0;
   for (Row* row : members_) {
     // A step stops only for all.

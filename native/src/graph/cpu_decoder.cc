@@ -112,7 +112,7 @@ Status CpuDecoder::RunChunk(const Request& request, int32_t done, int32_t rows) 
     if (last_chunk) OutputHead(step, rows - 1, 1, request.logits, team, member);
   };
   // By reference: a copy of the captures would be an allocation a token.
-  ThreadPool::Shared().Run(options_.threads, std::ref(region));
+  ThreadPool::Shared().Run(options_.threads, std::ref(region), Meetings::kOfThoseThere);
   if (stop.load()) return Status(MLA_CANCELLED, "cancelled while tokens were appended");
   cache_->Advance(first + rows);
   if (profile_ != nullptr) {

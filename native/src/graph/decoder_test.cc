@@ -12,6 +12,7 @@
 #include "graph/decoder_testing.h"
 #include "graph/output_head.h"
 #include "graph/tiny_model_testing.h"
+#include "runtime/thread_pool.h"
 
 namespace mla {
 namespace {
@@ -465,13 +466,42 @@ TEST(DecoderTest, ThreadsDoNotChangeResults) {
                   .ok());
         };
         run(1, one);
-        for (int threads : {2, 3, 4}) {
-          std::fill(many.begin(), many.end(), 0.0f);
-          run(threads, many);
-          EXPECT_EQ(one, many) << n << " tokens, " << threads << " threads, prefill " << prefill;
+        for (bool loose : {false, true}) {
+          ThreadPool::Shared().LoosenTeams(loose);
+          for (int threads : {2, 3, 4}) {
+            std::fill(many.begin(), many.end(), 0.0f);
+            run(threads, many);
+            EXPECT_EQ(one, many) << n << " tokens, " << threads << " threads, prefill " << prefill
+                                 << (loose ? ", loose" : "");
+          }
         }
+        ThreadPool::Shared().LoosenTeams(false);
       }
     }
+  }
+}
+
+// Token by token, as members prepare a single row each for itself, or a loose team once.
+TEST(DecoderTest, ALooseTeamDecodesTheSame) {
+  TinyShape joint;
+  joint.compression = Compression::kJoint;
+  joint.rope_dim = 6;
+  for (const TinyShape& shape : {Plain("llama"), Plain("qwen3"), joint}) {
+    const TinyModel model(shape, 10);
+    const std::vector<int32_t> tokens = Tokens(90, 61, 10);
+    std::vector<float> found[2];
+    for (bool loose : {false, true}) {
+      ThreadPool::Shared().LoosenTeams(loose);
+      const std::unique_ptr<Decoder> decoder = NewDecoder(model, 0, 3, CacheType::kInt4, 90);
+      std::vector<float> logits(61);
+      for (const int32_t token : tokens) {
+        ASSERT_TRUE(
+            decoder->Append(&token, 1, Decoder::Output::kLast, logits.data(), nullptr, kGoOn).ok());
+        found[loose].insert(found[loose].end(), logits.begin(), logits.end());
+      }
+    }
+    ThreadPool::Shared().LoosenTeams(false);
+    EXPECT_EQ(found[0], found[1]);
   }
 }
 
@@ -483,6 +513,13 @@ TEST(DecoderTest, APromptOfRowsOfTheirOwnIsCancelled) {
   decoder->set_profile(&profile);
   std::vector<float> logits(61), expected(61);
   const std::atomic<bool> cancelled = true;
+  ThreadPool::Shared().LoosenTeams(true);
+  EXPECT_EQ(
+      NewDecoder(model, 0, 3, CacheType::kF16)
+          ->Append(tokens.data(), 250, Decoder::Output::kLast, logits.data(), nullptr, cancelled)
+          .code(),
+      MLA_CANCELLED);
+  ThreadPool::Shared().LoosenTeams(false);
   EXPECT_EQ(
       decoder->Append(tokens.data(), 250, Decoder::Output::kLast, logits.data(), nullptr, cancelled)
           .code(),

@@ -32,7 +32,8 @@ bool RowsStayApart(const Weights& weights) {
 }  // namespace
 
 bool Forward(const Step& step, const int32_t* tokens, Team& team, int member) {
-  const RowShare rows(step.rows, RowsStayApart(step.weights), team.size(), member);
+  const bool apart = RowsStayApart(step.weights) && !team.loose();
+  const RowShare rows(step.rows, apart, team.size(), member);
   step.Begin(Operation::kEmbedding, member);
   Embed(step, tokens, rows, team);
   const LayerWeights* previous = nullptr;

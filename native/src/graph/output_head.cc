@@ -16,7 +16,7 @@ void OutputHead(const Step& step, int32_t begin, int32_t count, float* logits, T
   const Linear& output = step.weights.output();
   step.Begin(Operation::kNorm, member);
   // Of many, too, rows are everybody's: a vocabulary's weights are more than a few rows pay for.
-  const RowShare rows(count, count == 1, team.size(), member);
+  const RowShare rows(count, count == 1 && !team.loose(), team.size(), member);
   float* const normed = rows.Normed(w);
   PreparedInput input = rows.Input(w, step.activations, d);
   input.Plan(output);

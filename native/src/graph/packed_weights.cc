@@ -61,7 +61,7 @@ void PackedWeights::Pack(const std::vector<Together>& batches, int threads,
         PackUnits(matrices, panels, begin, end);
       });
     };
-    ThreadPool::Shared().Run(threads, std::ref(region));
+    ThreadPool::Shared().Run(threads, std::ref(region), Meetings::kOfThoseThere);
     for (size_t i = 0; i < matrices.size(); ++i) {
       const int64_t rows = PanelRows(*matrices[i]);
       if (rows == 0) continue;

@@ -120,7 +120,8 @@ void Batch::Choose(std::span<Turn> turns) {
     });
   };
   const int32_t useful = static_cast<int32_t>(turns.size());
-  ThreadPool::Shared().Run(std::min(options_.threads, useful), std::ref(region));
+  ThreadPool::Shared().Run(std::min(options_.threads, useful), std::ref(region),
+                           Meetings::kOfThoseThere);
 }
 
 Status Batch::Next(std::span<Turn> turns) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/cpu_limit.h"
+#include "runtime/crowding.h"
 #include "runtime/memory_nodes.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -35,15 +36,22 @@ void Relax() {
 #endif
 }
 
-// Returns when `word` is no longer `old`; false if that took longer than spinning lasts.
-bool AwaitChange(SleepingWord& word, uint32_t old, bool spin) {
+using Clock = std::chrono::steady_clock;
+
+int64_t NanosSince(Clock::time_point begin) {
+  return std::chrono::nanoseconds(Clock::now() - begin).count();
+}
+
+// Returns when `word` is no longer `old`, and how many nanoseconds it slept; 0: spinning was
+// enough.
+int64_t AwaitChange(SleepingWord& word, uint32_t old, bool spin) {
   if (spin) {
-    std::chrono::steady_clock::time_point end{};
+    Clock::time_point end{};
     for (uint32_t polls = 1;; ++polls) {
-      if (word.Load() != old) return true;
+      if (word.Load() != old) return 0;
       Relax();
       if (polls % 32 != 0) continue;
-      const auto now = std::chrono::steady_clock::now();
+      const auto now = Clock::now();
       if (polls == 32) {
         end = now + kSpin;
       } else if (now >= end) {
@@ -51,9 +59,10 @@ bool AwaitChange(SleepingWord& word, uint32_t old, bool spin) {
       }
     }
   }
-  if (word.Load() != old) return true;
+  if (word.Load() != old) return 0;
+  const Clock::time_point begin = Clock::now();
   word.Sleep(old);
-  return false;
+  return std::max<int64_t>(1, NanosSince(begin));
 }
 
 // Blocks what the process handles elsewhere while a worker is created, which inherits the mask.
@@ -83,6 +92,20 @@ thread_local bool inside_region = false;
 
 thread_local int64_t* waited_nanos = nullptr;
 
+thread_local uint32_t own_call = 0;
+
+// Calls wait(), whose time counts where waits are counted.
+template <typename Wait>
+void Counted(const Wait& wait) {
+  if (waited_nanos == nullptr) {
+    wait();
+    return;
+  }
+  const Clock::time_point begin = Clock::now();
+  wait();
+  *waited_nanos += NanosSince(begin);
+}
+
 }  // namespace
 
 void CountWaits(int64_t* nanos) { waited_nanos = nanos; }
@@ -90,22 +113,30 @@ void CountWaits(int64_t* nanos) { waited_nanos = nanos; }
 void Team::Await(SleepingWord& word, uint32_t old) {
   const uint32_t missed = missed_.load(std::memory_order_relaxed);
   const bool spin = spin_ && (missed < kPatience || missed % kProbe == 0);
-  if (!AwaitChange(word, old, spin)) {
+  if (const int64_t slept = AwaitChange(word, old, spin); slept > 0) {
     missed_.fetch_add(1, std::memory_order_relaxed);
+    lost_nanos_.fetch_add(slept, std::memory_order_relaxed);
   } else if (spin && missed != 0) {
     missed_.store(0, std::memory_order_relaxed);
   }
 }
 
+uint32_t& Team::OwnCall() { return own_call; }
+
 void Team::Meet() {
-  if (waited_nanos == nullptr) {
-    Arrive();
+  Counted([this] { Arrive(); });
+}
+
+void Team::Complete(int64_t done, int64_t total) {
+  const uint32_t call = own_call++;
+  // In what it adds, every member hands on what it wrote.
+  if (done > 0 && done_.fetch_add(done, std::memory_order_acq_rel) + done == total) {
+    done_.store(0, std::memory_order_relaxed);
+    next_.store(FirstOf(call + 1), std::memory_order_relaxed);
+    phase_.Store(call + 1);
     return;
   }
-  const auto begin = std::chrono::steady_clock::now();
-  Arrive();
-  const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - begin;
-  *waited_nanos += waited.count();
+  Counted([&] { Await(phase_, call); });
 }
 
 void Team::ClearParts() {
@@ -118,11 +149,12 @@ void Team::ClearParts() {
 
 void Team::Arrive() {
   const uint32_t phase = phase_.Load();
+  own_call = phase + 1;
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < static_cast<uint32_t>(size_)) {
     Await(phase_, phase);
     return;
   }
-  next_.store(0, std::memory_order_relaxed);
+  next_.store(loose_ ? FirstOf(phase + 1) : 0, std::memory_order_relaxed);
   arrived_.store(0, std::memory_order_relaxed);
   phase_.Store(phase + 1);
 }
@@ -146,6 +178,8 @@ struct ThreadPool::State {
 
   std::vector<std::unique_ptr<Worker>> workers;  // worker i is member i + 1
   Team team;
+  Crowding crowding;
+  std::atomic<bool> loosen{false};
   const std::function<void(Team&, int)>* region = nullptr;
   alignas(64) SleepingWord running;  // workers that have not left the region
 
@@ -216,6 +250,7 @@ struct ThreadPool::State {
         placed_for = team.size();
         RunOn(nodes[NodeOfMember(nodes, member, placed_for)]);
       }
+      own_call = team.first_call_;
       (*region)(team, member);
       running.CountDown();
     }
@@ -225,7 +260,7 @@ struct ThreadPool::State {
   void SetTeam(int threads) {
     Grow(static_cast<size_t>(threads) - 1);
     const size_t most = std::min(static_cast<size_t>(threads), workers.size() + 1);
-    bool clear = team.phase_.Load() - team.parts_cleared_ >= Team::Pieces::kCalls / 2;
+    bool clear = team.phase_.Load() - team.parts_cleared_ >= Team::Pieces::kCalls / 4;
     if (team.parts_.size() < most) {
       try {
         team.parts_ = std::vector<Team::Part>(most);
@@ -238,12 +273,22 @@ struct ThreadPool::State {
     team.spin_ = team.size_ <= DefaultThreads();
   }
 
-  void Run(const std::function<void(Team&, int)>& work) noexcept {
+  void Run(const std::function<void(Team&, int)>& work, Meetings meetings) noexcept {
+    const bool may_be_loose = meetings == Meetings::kOfThoseThere;
+    team.loose_ = may_be_loose && (crowding.crowded() || loosen.load(std::memory_order_relaxed));
+    own_call = team.first_call_ = team.phase_.Load();
+    team.next_.store(team.loose_ ? Team::FirstOf(own_call) : 0, std::memory_order_relaxed);
+    team.lost_nanos_.store(0, std::memory_order_relaxed);
     region = &work;
     running.Set(static_cast<uint32_t>(team.size() - 1));
+    const Clock::time_point begin = Clock::now();
     CallChildren(0);
     work(team, 0);
     for (uint32_t left; (left = running.Load()) != 0;) team.Await(running, left);
+    if (may_be_loose) {
+      crowding.Note(team.lost_nanos_.load(std::memory_order_relaxed), NanosSince(begin),
+                    team.size());
+    }
   }
 };
 
@@ -271,7 +316,12 @@ int ThreadPool::DefaultThreads() {
   return threads;
 }
 
-void ThreadPool::Run(int threads, const std::function<void(Team&, int member)>& region) {
+void ThreadPool::LoosenTeams(bool always) {
+  state_.load(std::memory_order_relaxed)->loosen.store(always, std::memory_order_relaxed);
+}
+
+void ThreadPool::Run(int threads, const std::function<void(Team&, int member)>& region,
+                     Meetings meetings) {
   assert(!inside_region);
   if (threads <= 1) {
     Team alone;
@@ -282,7 +332,7 @@ void ThreadPool::Run(int threads, const std::function<void(Team&, int member)>& 
   state.Enter();
   state.SetTeam(threads);
   inside_region = true;
-  state.Run(region);
+  state.Run(region, meetings);
   inside_region = false;
   state.Leave();
 }

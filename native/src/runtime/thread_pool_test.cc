@@ -201,6 +201,121 @@ TEST(ThreadPool, SingleRunsOnOneMemberAndItsWritesAreSeenByAll) {
   }
 }
 
+struct Loosened {
+  Loosened() { ThreadPool::Shared().LoosenTeams(true); }
+  ~Loosened() { ThreadPool::Shared().LoosenTeams(false); }
+};
+
+TEST(ThreadPool, ATeamIsLooseWhereItMayBe) {
+  const Loosened loosened;
+  ThreadPool::Shared().Run(2, [](Team& team, int) { EXPECT_FALSE(team.loose()); });
+  ThreadPool::Shared().Run(
+      2, [](Team& team, int) { EXPECT_TRUE(team.loose()); }, Meetings::kOfThoseThere);
+}
+
+// Every call reads what the one before wrote, in plain memory.
+TEST(ThreadPool, ALooseTeamsCallsFollowEachOther) {
+  const Loosened loosened;
+  constexpr int64_t kCount = 37;
+  for (int threads : {2, 3, 5}) {
+    std::vector<int64_t> first(kCount), second(kCount);
+    int64_t singles = 0;
+    ThreadPool::Shared().Run(
+        threads,
+        [&](Team& team, int member) {
+          for (int step = 0; step < 300; ++step) {
+            team.Each(step % 3 == 0 ? 0 : kCount, 5, [](int64_t, int64_t) {});
+            team.Each(kCount, 3, [&](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) {
+                ASSERT_EQ(second[kCount - 1 - i], step);
+                first[i] = step + 1;
+              }
+            });
+            if (step % 50 == 49 && member == step / 50 % threads) {
+              std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+            int64_t mine = 0;
+            team.EachFromOwn(
+                member, kCount, 2,
+                [&](int64_t begin, int64_t end) {
+                  mine += end - begin;
+                  for (int64_t i = begin; i < end; ++i) {
+                    ASSERT_EQ(first[kCount - 1 - i], step + 1);
+                    second[i] = -1;
+                  }
+                },
+                [&] {
+                  ASSERT_GT(mine, 0);
+                  mine = 0;
+                });
+            ASSERT_EQ(mine, 0) << "what is not finished";
+            team.Single([&] { ++singles; });
+            team.EachFromOwn(member, kCount, 1, [&](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) {
+                ASSERT_EQ(second[i], -1);
+                second[i] = step + 1;
+              }
+            });
+            if (step % 100 == 99) team.Barrier();
+          }
+        },
+        Meetings::kOfThoseThere);
+    EXPECT_EQ(singles, 300);
+    EXPECT_EQ(second, std::vector<int64_t>(kCount, 300));
+  }
+}
+
+TEST(ThreadPool, ALooseTeamDoesNotWaitForAMemberWithoutWork) {
+  const Loosened loosened;
+  std::atomic<int64_t> done{0};
+  ThreadPool::Shared().Run(
+      2,
+      [&](Team& team, int member) {
+        if (member == 1) {
+          while (done.load() < 300) std::this_thread::yield();
+        }
+        for (int step = 0; step < 100; ++step) {
+          team.Each(1, 1, [&](int64_t, int64_t) { ++done; });
+          team.EachFromOwn(member, 1, 1, [&](int64_t, int64_t) { ++done; });
+          team.Single([&] { ++done; });
+        }
+      },
+      Meetings::kOfThoseThere);
+  EXPECT_EQ(done.load(), 300);
+}
+
+TEST(ThreadPool, ALooseTeamsBarrierMeetsAll) {
+  const Loosened loosened;
+  std::vector<int64_t> values(3, 0);
+  ThreadPool::Shared().Run(
+      3,
+      [&](Team& team, int member) {
+        for (int step = 1; step <= 100; ++step) {
+          team.Each(2, 1, [](int64_t, int64_t) {});
+          values[member] = step;
+          team.Barrier();
+          for (int64_t value : values) ASSERT_EQ(value, step);
+          team.Barrier();
+        }
+      },
+      Meetings::kOfThoseThere);
+}
+
+TEST(ThreadPool, TeamsWhoseMembersWaitLongBecomeLoose) {
+  bool loose = false;
+  for (int i = 0; i < 3; ++i) {
+    ThreadPool::Shared().Run(
+        2,
+        [&](Team& team, int member) {
+          if (member == 0) loose = team.loose();
+          if (member == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          team.Barrier();
+        },
+        Meetings::kOfThoseThere);
+  }
+  EXPECT_TRUE(loose);
+}
+
 TEST(ThreadPool, RegionsOfSeveralCallersDoNotOverlap) {
   int inside = 0;  // plain memory on purpose
   int64_t total = 0;
