@@ -9,11 +9,11 @@ public enum CacheType {
   F32(1),
   /** The default. */
   F16(2),
-  /** As many bytes as {@link #F16}, with the range of {@link #F32} and fewer digits. */
-  BF16(6),
   INT8(3),
   INT4(4),
-  INT2(5);
+  INT2(5),
+  /** As many bytes as {@link #F16}, with the range of {@link #F32} and fewer digits. */
+  BF16(6);
 
   private final int code;
 
