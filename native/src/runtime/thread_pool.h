@@ -33,8 +33,8 @@ enum class Meetings {
 class Team {
  public:
   int size() const { return size_; }
-  // A loose team waits for work, not for members: Each, EachFromOwn and Single end when all that
-  // they share out is done, and a member that was not running meanwhile passes over them when it
+  // A loose team waits for work, not for members: Each and EachFromOwn end when all that they
+  // share out is done, and a member that was not running meanwhile passes over them when it
   // comes. So between calls it may read only what no later call of the region writes.
   bool loose() const { return loose_; }
   // Meets all members. Memory written before is visible after.
@@ -88,11 +88,6 @@ class Team {
     }
     if (done > 0) finish();
     End(done, pieces.count);
-  }
-  // fn() on one member, the first to come, then a barrier.
-  template <typename Fn>
-  void Single(Fn&& fn) {
-    Each(1, 1, [&](int64_t, int64_t) { fn(); });
   }
 
  private:

@@ -188,12 +188,12 @@ TEST(ThreadPool, EachFromOwnMissesNothingOverManyRegions) {
   }
 }
 
-TEST(ThreadPool, SingleRunsOnOneMemberAndItsWritesAreSeenByAll) {
+TEST(ThreadPool, WhatOneMemberWritesInACallIsSeenByAll) {
   for (int threads : {1, 2, 6}) {
     int64_t value = 0;
     ThreadPool::Shared().Run(threads, [&](Team& team, int) {
       for (int step = 1; step <= 200; ++step) {
-        team.Single([&] { ++value; });
+        team.Each(1, 1, [&](int64_t, int64_t) { ++value; });
         ASSERT_EQ(value, step);
         team.Each(10, 1, [&](int64_t, int64_t) {});
       }
@@ -249,7 +249,7 @@ TEST(ThreadPool, ALooseTeamsCallsFollowEachOther) {
                   mine = 0;
                 });
             ASSERT_EQ(mine, 0) << "what is not finished";
-            team.Single([&] { ++singles; });
+            team.Each(1, 1, [&](int64_t, int64_t) { ++singles; });
             team.EachFromOwn(member, kCount, 1, [&](int64_t begin, int64_t end) {
               for (int64_t i = begin; i < end; ++i) {
                 ASSERT_EQ(second[i], -1);
@@ -277,7 +277,7 @@ TEST(ThreadPool, ALooseTeamDoesNotWaitForAMemberWithoutWork) {
         for (int step = 0; step < 100; ++step) {
           team.Each(1, 1, [&](int64_t, int64_t) { ++done; });
           team.EachFromOwn(member, 1, 1, [&](int64_t, int64_t) { ++done; });
-          team.Single([&] { ++done; });
+          team.Each(1, 1, [&](int64_t, int64_t) { ++done; });
         }
       },
       Meetings::kOfThoseThere);
@@ -324,9 +324,9 @@ TEST(ThreadPool, RegionsOfSeveralCallersDoNotOverlap) {
     callers.emplace_back([&, c] {
       for (int i = 0; i < 100; ++i) {
         ThreadPool::Shared().Run(2 + c % 3, [&](Team& team, int) {
-          team.Single([&] { EXPECT_EQ(++inside, 1); });
+          team.Each(1, 1, [&](int64_t, int64_t) { EXPECT_EQ(++inside, 1); });
           team.Each(8, 1, [&](int64_t, int64_t) {});
-          team.Single([&] {
+          team.Each(1, 1, [&](int64_t, int64_t) {
             --inside;
             ++total;
           });
@@ -445,7 +445,7 @@ TEST(ThreadPool, MoreThreadsThanCoresDoNotCollapse) {
   const auto begin = std::chrono::steady_clock::now();
   int64_t steps = 0;
   ThreadPool::Shared().Run(threads, [&](Team& team, int) {
-    for (int i = 0; i < 200; ++i) team.Single([&] { ++steps; });
+    for (int i = 0; i < 200; ++i) team.Each(1, 1, [&](int64_t, int64_t) { ++steps; });
   });
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   EXPECT_EQ(steps, 200);

@@ -93,7 +93,7 @@ TEST(GpuAppendBytes, WritesTheBytesThatTheHostWrites) {
       for (const int32_t group : {32, 64}) {
         CacheOptions options = Of(type, turn % 2 == 0 ? 40 : 0, turn % 3 == 0 ? 0 : 3);
         options.group = group;
-        if (turn % 4 == 3) options.rope = kTypes[turn / 4 % 5];
+        if (turn % 4 == 3) options.rope = kTypes[static_cast<size_t>(turn / 4) % std::size(kTypes)];
         ASSERT_NO_FATAL_FAILURE(CompareBytes(layout, options, turn++));
         if (HasFailure()) return;
       }

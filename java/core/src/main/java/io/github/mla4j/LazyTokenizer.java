@@ -53,7 +53,11 @@ final class LazyTokenizer {
       prepared = true;
       Thread builder = new Thread(this::build, "mla-tokenizer");
       builder.setDaemon(true);
-      builder.start();
+      try {
+        builder.start();
+      } catch (OutOfMemoryError e) {
+        // No more threads: the first text builds it.
+      }
     }
   }
 
