@@ -83,6 +83,7 @@ class Emulator::Block {
     const uint8_t* b;
     bool b_is_transposed;  // its rows are columns of the product
     int step;
+    MmaFloat of;
     int64_t group;
   };
   struct Fiber {

@@ -20,7 +20,11 @@ struct Matrix {
     for (int i = 0; i < rows * of; ++i) {
       values.push_back(static_cast<float>(small(random)));
       halves.push_back(FloatToHalf(values.back()));
+      bfloats.push_back(FloatToBfloat16(values.back()));
     }
+  }
+  const uint16_t* Of(MmaFloat of) const {
+    return of == MmaFloat::kHalf ? halves.data() : bfloats.data();
   }
   float At(int row, int column) const {
     return values[static_cast<size_t>(row * columns + column)];
@@ -28,7 +32,7 @@ struct Matrix {
 
   int columns;
   std::vector<float> values;
-  std::vector<uint16_t> halves;
+  std::vector<uint16_t> halves, bfloats;
 };
 
 struct ProductArgs {
@@ -38,6 +42,7 @@ struct ProductArgs {
   float* d;  // [16][8]
 };
 
+template <MmaFloat kFloat>
 void Product(ProductArgs args) {
   WaitForEarlier();
   constexpr int kStride = 24;  // halves; 48 bytes
@@ -55,19 +60,19 @@ void Product(ProductArgs args) {
     LoadMatrices(right, b + Lane() % 8 * kStride + Lane() / 8 % 2 * 8);
   }
   float d[4] = {1, 1, 1, 1};
-  Mma(d, left, {right[0], right[1]});
+  Mma<kFloat>(d, left, {right[0], right[1]});
   for (int i = 0; i < 4; ++i) {
     args.d[(Lane() / 4 + i / 2 * 8) * 8 + Lane() % 4 * 2 + i % 2] = d[i];
   }
 }
-TEST(EmulatorMatrices, AreMultipliedAsTheFragmentsAreDefined) {
+template <MmaFloat kFloat>
+void CompareProducts() {
   const Matrix a(16, 16, 3), b(8, 16, 4), turned(16, 8, 5);
   for (const bool transposed : {false, true}) {
     Emulator gpu(Emulator::Order::kShuffled);
     std::vector<float> d(128);
-    Launch(gpu, {1}, 32, 32 * 48, Product,
-           ProductArgs{a.halves.data(), transposed ? turned.halves.data() : b.halves.data(),
-                       transposed, d.data()});
+    Launch(gpu, {1}, 32, 32 * 48, Product<kFloat>,
+           ProductArgs{a.Of(kFloat), (transposed ? turned : b).Of(kFloat), transposed, d.data()});
     for (int i = 0; i < 16; ++i) {
       for (int j = 0; j < 8; ++j) {
         float sum = 1;
@@ -77,6 +82,10 @@ TEST(EmulatorMatrices, AreMultipliedAsTheFragmentsAreDefined) {
       }
     }
   }
+}
+TEST(EmulatorMatrices, AreMultipliedAsTheFragmentsAreDefined) {
+  CompareProducts<MmaFloat::kHalf>();
+  CompareProducts<MmaFloat::kBfloat>();
 }
 
 // --- groups ---
@@ -180,6 +189,7 @@ struct SharedProductArgs {
   float* rows;        // [64][64]: a, in registers, times b
 };
 
+template <MmaFloat kFloat>
 void SharedProducts(SharedProductArgs args) {
   WaitForEarlier();
   constexpr int kBytes = 64 * kRowBytes;
@@ -195,9 +205,9 @@ void SharedProducts(SharedProductArgs args) {
   float shared[8][4] = {}, narrow[2][4] = {}, rows[8][4] = {};
   BeginGroupMmas();
   for (int step = 0; step < 4; ++step) {
-    GroupMmaShared(shared, left, b, step);
-    GroupMmaShared(narrow, left, b, step);
-    GroupMmaRows(rows, a[step], b, step);
+    GroupMmaShared<kFloat>(shared, left, b, step);
+    GroupMmaShared<kFloat>(narrow, left, b, step);
+    GroupMmaRows<kFloat>(rows, a[step], b, step);
   }
   CommitGroupMmas();
   WaitGroupMmas<0>();
@@ -206,14 +216,15 @@ void SharedProducts(SharedProductArgs args) {
   StoreProduct(rows, args.rows);
 }
 
-TEST(EmulatorMatrices, OfGroupsInSharedMemory) {
+template <MmaFloat kFloat>
+void CompareSharedProducts() {
   const Matrix a(64, 64, 3), b(64, 64, 4);
   for (const Emulator::Order order : kOrders) {
     Emulator gpu(order);
     std::vector<float> shared(64 * 64), narrow(64 * 16), rows(64 * 64);
-    Launch(gpu, {1}, 128, 2 * 64 * kRowBytes, SharedProducts,
-           SharedProductArgs{a.halves.data(), b.halves.data(), shared.data(), narrow.data(),
-                             rows.data()});
+    Launch(
+        gpu, {1}, 128, 2 * 64 * kRowBytes, SharedProducts<kFloat>,
+        SharedProductArgs{a.Of(kFloat), b.Of(kFloat), shared.data(), narrow.data(), rows.data()});
     for (int i = 0; i < 64; ++i) {
       for (int j = 0; j < 64; ++j) {
         float by_row = 0, by_column = 0;
@@ -229,6 +240,11 @@ TEST(EmulatorMatrices, OfGroupsInSharedMemory) {
       }
     }
   }
+}
+
+TEST(EmulatorMatrices, OfGroupsInSharedMemory) {
+  CompareSharedProducts<MmaFloat::kHalf>();
+  CompareSharedProducts<MmaFloat::kBfloat>();
 }
 
 }  // namespace

@@ -7,20 +7,23 @@
 namespace mla {
 namespace {
 
-float HalfOf(uint32_t pair, int which) {
-  return HalfToFloat(static_cast<uint16_t>(pair >> (16 * which)));
+float ValueOf(uint16_t bits, MmaFloat of) {
+  return of == MmaFloat::kHalf ? HalfToFloat(bits) : Bfloat16ToFloat(bits);
+}
+float OneOf(uint32_t pair, int which, MmaFloat of) {
+  return ValueOf(static_cast<uint16_t>(pair >> (16 * which)), of);
 }
 
 }  // namespace
 
-void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+void Emulator::Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], MmaFloat of) {
   struct Fragment {
     float a[4][2];
     float b[2][2];
   };
   Fragment own;
-  for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = HalfOf(a[i / 2], i % 2);
-  for (int i = 0; i < 4; ++i) own.b[i / 2][i % 2] = HalfOf(b[i / 2], i % 2);
+  for (int i = 0; i < 8; ++i) own.a[i / 2][i % 2] = OneOf(a[i / 2], i % 2, of);
+  for (int i = 0; i < 4; ++i) own.b[i / 2][i % 2] = OneOf(b[i / 2], i % 2, of);
   const Fragment* lanes = Exchange(own);
   const int lane = Thread().index % kWarp;
   for (int i = 0; i < 4; ++i) {
@@ -58,14 +61,14 @@ void Emulator::LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed)
 
 namespace {
 
-// A half of a matrix in shared memory: rows of 128 bytes whose pieces of 16 change places.
+// A number of a matrix in shared memory: rows of 128 bytes whose pieces of 16 change places.
 const uint8_t* SwizzledAt(const uint8_t* rows, int row, int column) {
   return rows + row * 128 + ((column / 8) ^ row % 8) * 16 + column % 8 * 2;
 }
-float SwizzledHalf(const uint8_t* rows, int row, int column) {
-  uint16_t half;
-  std::memcpy(&half, SwizzledAt(rows, row, column), 2);
-  return HalfToFloat(half);
+float SwizzledOne(const uint8_t* rows, int row, int column, MmaFloat of) {
+  uint16_t bits;
+  std::memcpy(&bits, SwizzledAt(rows, row, column), 2);
+  return ValueOf(bits, of);
 }
 
 }  // namespace
@@ -105,23 +108,28 @@ void Emulator::Block::AddMma(PendingMma mma, int b_rows) {
 }
 
 void Emulator::GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
-  Block::running->AddMma({d, 16, a, nullptr, static_cast<const uint8_t*>(b), true, step, 0}, 128);
+  Block::running->AddMma(
+      {d, 16, a, nullptr, static_cast<const uint8_t*>(b), true, step, MmaFloat::kHalf, 0}, 128);
 }
 
-void Emulator::GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step) {
+void Emulator::GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step,
+                              MmaFloat of) {
   Block::running->AddMma({d, 8, nullptr, static_cast<const uint8_t*>(a),
-                          static_cast<const uint8_t*>(b), true, step, 0},
+                          static_cast<const uint8_t*>(b), true, step, of, 0},
                          64);
 }
 
-void Emulator::GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step) {
+void Emulator::GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step,
+                              MmaFloat of) {
   Block::running->AddMma({d, 2, nullptr, static_cast<const uint8_t*>(a),
-                          static_cast<const uint8_t*>(b), true, step, 0},
+                          static_cast<const uint8_t*>(b), true, step, of, 0},
                          16);
 }
 
-void Emulator::GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step) {
-  Block::running->AddMma({d, 8, a, nullptr, static_cast<const uint8_t*>(b), false, step, 0}, 64);
+void Emulator::GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step,
+                            MmaFloat of) {
+  Block::running->AddMma({d, 8, a, nullptr, static_cast<const uint8_t*>(b), false, step, of, 0},
+                         64);
 }
 
 void Emulator::BeginGroupMmas() { Block::running->current().mmas_begun = true; }
@@ -144,7 +152,7 @@ void Emulator::WaitGroupMmas(int newest) {
     };
     Fragment own = {};
     for (int i = 0; i < 8 && mma.a != nullptr; ++i) {
-      own.a[i / 2][i % 2] = HalfOf(mma.a[i / 2], i % 2);
+      own.a[i / 2][i % 2] = OneOf(mma.a[i / 2], i % 2, mma.of);
     }
     const Fragment* lanes = Exchange(own) + g * 4;
     float a[2][16];
@@ -152,15 +160,15 @@ void Emulator::WaitGroupMmas(int newest) {
       const int lower = i / 16, k = i % 16;
       const int row = thread.state.index % 128 / kWarp * 16 + lower * 8 + g;
       a[lower][k] = mma.a != nullptr ? lanes[k % 8 / 2].a[lower + k / 8 * 2][k % 2]
-                                     : SwizzledHalf(mma.a_rows, row, mma.step * 16 + k);
+                                     : SwizzledOne(mma.a_rows, row, mma.step * 16 + k, mma.of);
     }
     for (int i = 0; i < mma.tiles * 2; ++i) {
       const int column = i / 2 * 8 + 2 * t + i % 2;
       float sums[2] = {};
       for (int k = 0; k < 16; ++k) {
         const int at = mma.step * 16 + k;
-        const float b =
-            mma.b_is_transposed ? SwizzledHalf(mma.b, column, at) : SwizzledHalf(mma.b, at, column);
+        const float b = mma.b_is_transposed ? SwizzledOne(mma.b, column, at, mma.of)
+                                            : SwizzledOne(mma.b, at, column, mma.of);
         for (int lower = 0; lower < 2; ++lower) sums[lower] += a[lower][k] * b;
       }
       for (int lower = 0; lower < 2; ++lower) mma.d[i / 2][lower * 2 + i % 2] += sums[lower];

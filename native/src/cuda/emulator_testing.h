@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cuda/gpu_stream.h"
+#include "cuda/mma_float.h"
 
 namespace mla {
 
@@ -81,7 +82,7 @@ class Emulator final : public GpuStream {
     static_assert(sizeof(T) <= kSlotBytes);
     return static_cast<const T*>(ExchangeBytes(&value, sizeof(T)));
   }
-  static void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+  static void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], MmaFloat of);
   static void LoadMatrices(uint32_t (&to)[4], const void* row, bool transposed);
   static void CopyAsync(void* shared, const void* global, int bytes);
   static void CommitCopies();
@@ -95,9 +96,10 @@ class Emulator final : public GpuStream {
   static void ArriveAfterCopies(uint64_t* barrier);
   static void WaitTurn(uint64_t* barrier, int parity);
   static void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step);
-  static void GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step);
-  static void GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step);
-  static void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step);
+  static void GroupMmaShared(float (&d)[8][4], const void* a, const void* b, int step, MmaFloat of);
+  static void GroupMmaShared(float (&d)[2][4], const void* a, const void* b, int step, MmaFloat of);
+  static void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], const void* b, int step,
+                           MmaFloat of);
   static void BeginGroupMmas();
   static void CommitGroupMmas();
   static void WaitGroupMmas(int newest);

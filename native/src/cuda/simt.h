@@ -17,6 +17,7 @@
 
 #include "cuda/both.h"
 #include "cuda/gpu_stream.h"
+#include "cuda/mma_float.h"
 
 #if defined(__CUDACC__)
 #define MLA_GPU cuda

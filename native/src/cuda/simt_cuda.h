@@ -97,6 +97,18 @@ MLA_DEVICE uint32_t MulAddHalves(uint32_t a, uint32_t b, uint32_t c) {
   return *reinterpret_cast<const uint32_t*>(&sum);
 }
 
+// The same of bf16.
+MLA_DEVICE uint32_t PackBfloats(float low, float high) {
+  const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&both);
+}
+MLA_DEVICE uint32_t MulAddBfloats(uint32_t a, uint32_t b, uint32_t c) {
+  const __nv_bfloat162 sum = __hfma2(*reinterpret_cast<const __nv_bfloat162*>(&a),
+                                     *reinterpret_cast<const __nv_bfloat162*>(&b),
+                                     *reinterpret_cast<const __nv_bfloat162*>(&c));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+
 // Byte i of the result is the one that digit i (of 16) of `digits` names: 0 to 3 of a, 4 to 7 of b.
 MLA_DEVICE uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   return __byte_perm(a, b, digits);
@@ -206,19 +218,31 @@ MLA_DEVICE void Prefetch(const uint8_t* from, int64_t bytes) {
 #endif
 }
 
-// Warp: d += a · b, of 16 x 16 and 16 x 8 halves in the fragments of mma.m16n8k16. With g = lane /
-// 4 and t = lane % 4: a[0..3] hold columns 2t, 2t + 1 of rows g, g + 8, and columns 2t + 8, 2t + 9
-// of the same; b[0..1] rows 2t, 2t + 1 and 2t + 8, 2t + 9 of column g; d[0..3] columns 2t, 2t + 1
-// of row g, then of row g + 8.
+// What PTX calls matrices of them.
+template <MmaFloat kFloat>
+struct MmaName {
+  static constexpr char kOf[] = "f16";
+};
+template <>
+struct MmaName<MmaFloat::kBfloat> {
+  static constexpr char kOf[] = "bf16";
+};
+
+// Warp: d += a · b, of 16 x 16 and 16 x 8 halves in the fragments of mma.m16n8k16, or bf16. With g
+// = lane / 4 and t = lane % 4: a[0..3] hold columns 2t, 2t + 1 of rows g, g + 8, and columns 2t +
+// 8, 2t + 9 of the same; b[0..1] rows 2t, 2t + 1 and 2t + 8, 2t + 9 of column g; d[0..3] columns
+// 2t, 2t + 1 of row g, then of row g + 8.
+template <MmaFloat kFloat = MmaFloat::kHalf>
 MLA_DEVICE void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "mma.sync.aligned.m16n8k16.row.col.f32.%10.%10.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]),
+        "C"(MmaName<kFloat>::kOf));
 }
 
-// The same with nothing to add to.
+// The same of halves, with nothing to add to.
 MLA_DEVICE void MmaOf(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
@@ -410,20 +434,22 @@ MLA_DEVICE void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* 
   __trap();
 #endif
 }
-// The same of 64 x 64 products, whose right matrix is 64 rows of 64 halves at a shared address, as
-// above. GroupMmaShared: the left one, too, and rows of the right one are columns of the product;
-// of both, columns from 16 `step` on. GroupMmaRows: the left one in registers, the right one its
-// rows from 16 `step` on. Between begin and wait no d must be written by other means, not one that
-// is yet to be added to either, or all products of the kernel wait for each other; ptxas says so.
+// The same of 64 x 64 products of halves or bf16, whose right matrix is 64 rows of 64 of them at a
+// shared address, as above. GroupMmaShared: the left one, too, and rows of the right one are
+// columns of the product; of both, columns from 16 `step` on. GroupMmaRows: the left one in
+// registers, the right one its rows from 16 `step` on. Between begin and wait no d must be written
+// by other means, not one that is yet to be added to either, or all products of the kernel wait for
+// each other; ptxas says so.
 MLA_DEVICE uint64_t GroupMatrix(int at) {
   return (at & 0x3ffff) >> 4 | uint64_t{1024 >> 4} << 16 | uint64_t{1024 >> 4} << 32 |
          uint64_t{1} << 62;
 }
+template <MmaFloat kFloat = MmaFloat::kHalf>
 MLA_DEVICE void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.b32 add, %34, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.%35.%35 "
       "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
       "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, add, 1, 1, 0, 0;\n}"
       : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
@@ -432,30 +458,34 @@ MLA_DEVICE void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
         "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
         "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
         "+f"(d[7][2]), "+f"(d[7][3])
-      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1));
+      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1),
+        "C"(MmaName<kFloat>::kOf));
 #else
   __trap();
 #endif
 }
 // The same of 16 rows of the right one: 64 x 16 products.
+template <MmaFloat kFloat = MmaFloat::kHalf>
 MLA_DEVICE void GroupMmaShared(float (&d)[2][4], int a, int b, int step) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.b32 add, %10, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 "
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.%11.%11 "
       "{%0, %1, %2, %3, %4, %5, %6, %7}, %8, %9, add, 1, 1, 0, 0;\n}"
       : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
         "+f"(d[1][2]), "+f"(d[1][3])
-      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1));
+      : "l"(GroupMatrix(a + step * 32)), "l"(GroupMatrix(b + step * 32)), "r"(1),
+        "C"(MmaName<kFloat>::kOf));
 #else
   __trap();
 #endif
 }
+template <MmaFloat kFloat = MmaFloat::kHalf>
 MLA_DEVICE void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, int step) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.%38.%38 "
       "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
       "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, "
       "add, 1, 1, 1;\n}"
@@ -465,7 +495,8 @@ MLA_DEVICE void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, in
         "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
         "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
         "+f"(d[7][2]), "+f"(d[7][3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(GroupMatrix(b + step * 2048)), "r"(1));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(GroupMatrix(b + step * 2048)), "r"(1),
+        "C"(MmaName<kFloat>::kOf));
 #else
   __trap();
 #endif

@@ -79,6 +79,18 @@ inline uint32_t MulAddHalves(uint32_t a, uint32_t b, uint32_t c) {
                     std::fma(HighHalf(a), HighHalf(b), HighHalf(c)));
 }
 
+inline uint32_t PackBfloats(float low, float high) {
+  return FloatToBfloat16(low) | static_cast<uint32_t>(FloatToBfloat16(high)) << 16;
+}
+inline float LowBfloat(uint32_t pair) { return Bfloat16ToFloat(static_cast<uint16_t>(pair)); }
+inline float HighBfloat(uint32_t pair) {
+  return Bfloat16ToFloat(static_cast<uint16_t>(pair >> 16));
+}
+inline uint32_t MulAddBfloats(uint32_t a, uint32_t b, uint32_t c) {
+  return PackBfloats(std::fma(LowBfloat(a), LowBfloat(b), LowBfloat(c)),
+                     std::fma(HighBfloat(a), HighBfloat(b), HighBfloat(c)));
+}
+
 inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t digits) {
   const uint64_t both = a | uint64_t{b} << 32;
   uint32_t result = 0;
@@ -128,12 +140,13 @@ inline void LoadWeight(bool wanted, const uint32_t* from, uint32_t* to) {
 }
 inline void Prefetch(const uint8_t*, int64_t) {}
 
-inline void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  Emulator::Mma(d, a, b);
+template <MmaFloat kFloat = MmaFloat::kHalf>
+void Mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  Emulator::Mma(d, a, b, kFloat);
 }
 inline void MmaOf(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   for (float& x : d) x = 0.0f;
-  Emulator::Mma(d, a, b);
+  Emulator::Mma(d, a, b, MmaFloat::kHalf);
 }
 inline void LoadMatrices(uint32_t (&to)[4], const void* row) {
   Emulator::LoadMatrices(to, row, false);
@@ -192,14 +205,17 @@ constexpr bool kHasGroupMma = true;
 inline void GroupMma(float (&d)[16][4], const uint32_t (&a)[4], const void* b, int step) {
   Emulator::GroupMma(d, a, b, step);
 }
-inline void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
-  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step);
+template <MmaFloat kFloat = MmaFloat::kHalf>
+void GroupMmaShared(float (&d)[8][4], int a, int b, int step) {
+  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step, kFloat);
 }
-inline void GroupMmaShared(float (&d)[2][4], int a, int b, int step) {
-  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step);
+template <MmaFloat kFloat = MmaFloat::kHalf>
+void GroupMmaShared(float (&d)[2][4], int a, int b, int step) {
+  Emulator::GroupMmaShared(d, SharedMemory() + a, SharedMemory() + b, step, kFloat);
 }
-inline void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, int step) {
-  Emulator::GroupMmaRows(d, a, SharedMemory() + b, step);
+template <MmaFloat kFloat = MmaFloat::kHalf>
+void GroupMmaRows(float (&d)[8][4], const uint32_t (&a)[4], int b, int step) {
+  Emulator::GroupMmaRows(d, a, SharedMemory() + b, step, kFloat);
 }
 template <int kRegisters>
 void TakeRegisters() {}

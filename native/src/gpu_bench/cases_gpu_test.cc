@@ -115,7 +115,8 @@ TEST(GpuBenchCases, AModelIsComparedWithTheCpus) {
     other.scale *= 1.2f;
     tested::Launch(gpu, other);
   };
-  for (const Parity& p : compare(broken, {Of(CacheType::kF16), Of(CacheType::kInt4)})) {
+  for (const Parity& p :
+       compare(broken, {Of(CacheType::kF16), Of(CacheType::kBf16), Of(CacheType::kInt4)})) {
     EXPECT_FALSE(p.ok()) << told(p);
   }
 }

@@ -75,7 +75,9 @@ double SameTop(const std::vector<float>& a, const std::vector<float>& b, size_t 
 
 bool Parity::ok() const {
   const double depth = std::sqrt(layers / 2.0);
-  if (IsFloat(cache.latent)) {
+  // bf16 is further off by itself: SmolLM2's conversion by 0.054 on the CPU, where kMostError says
+  // 0.039.
+  if (cache.latent == CacheType::kF32 || cache.latent == CacheType::kF16) {
     return difference < kMostDifference * depth && gpu_error < kMostError * depth;
   }
   return gpu_error < kErrorRatio * most_cpu_error + kMostError * depth &&

@@ -23,6 +23,9 @@ constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
 constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
                                 CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
+// Which the kernels for one latent have.
+constexpr CacheType kLatentTypes[] = {CacheType::kF16, CacheType::kInt8, CacheType::kInt4,
+                                      CacheType::kInt2, CacheType::kBf16};
 
 // Sequences of one layer side by side, and what a launch is told of them.
 class Batch {
@@ -180,6 +183,8 @@ std::string Describe(const LayerLayout& layout, const Options& options,
 // Of results against the formula: halves of 11 bits of rows, queries and weights, whose errors add
 // up at random; one of the largest of thousands.
 constexpr double kMost = 4e-3, kRootMeanSquare = 5e-4;
+// bf16 have 8 of these bits.
+double UnitOf(const GpuAttentionPlan& plan) { return plan.sizes().bfloats != 0 ? 8 : 1; }
 
 void CompareOn(TestGpu& gpu, const LayerLayout& layout, const Options& options,
                const std::vector<int32_t>& firsts, uint32_t seed, Errors* errors) {
@@ -193,7 +198,8 @@ void CompareOn(TestGpu& gpu, const LayerLayout& layout, const Options& options,
       for (const float x : actual[i]) ASSERT_EQ(x, Problem::kUnwritten) << what;
       continue;
     }
-    ASSERT_NO_FATAL_FAILURE(errors->Add(actual[i], batch.problems[i]->Reference(nullptr), what));
+    ASSERT_NO_FATAL_FAILURE(
+        errors->Add(actual[i], batch.problems[i]->Reference(nullptr), what, UnitOf(*batch.plan)));
   }
 }
 
@@ -243,14 +249,14 @@ TEST(GpuAttention, OneLatentOfAnyRankAgreesWithTheFormula) {
   for (uint32_t seed = 200; seed < 290; ++seed) {
     std::mt19937 random(seed);
     Options options;
-    options.type = kTypes[1 + seed % 4];
+    options.type = kLatentTypes[seed % std::size(kLatentTypes)];
     // Float rows of other lengths go to the other kernel.
     const int32_t by = Pick<int32_t>(random, {1, 8, 8, 8});
     const int32_t rank =
         by * Pick<int32_t>(random, by == 1 ? std::vector<int32_t>{1, 31, 33, 100, 515}
                                            : std::vector<int32_t>{1, 4, 11, 16, 17, 32, 65, 90});
     const int32_t rope_dim = Pick<int32_t>(random, {0, 8, 16, 32, 64, 104});
-    if (options.type != CacheType::kF16 && seed % 3 > 0) {
+    if (!IsFloat(options.type) && seed % 3 > 0) {
       options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
     }
     const LayerLayout layout =
@@ -279,8 +285,8 @@ TEST(GpuAttention, LongLatentsAndManyHeadsAgreeWithTheFormula) {
   for (uint32_t seed = 300; seed < 372; ++seed) {
     std::mt19937 random(seed);
     Options options;
-    options.type = kTypes[1 + seed % 4];
-    const bool packed = options.type != CacheType::kF16;
+    options.type = kLatentTypes[seed % std::size(kLatentTypes)];
+    const bool packed = !IsFloat(options.type);
     if (packed && seed % 3 > 0) {
       options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
     }
@@ -326,11 +332,12 @@ TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
     int32_t heads, latent;
     bool groups;  // of warps, of many columns or few
   };
-  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
     for (const Shape& shape : {Shape{9, 88, false}, Shape{33, 88, true}, Shape{9, 264, true}}) {
       const bool groups = shape.groups && !(shape.heads <= kFewGroupColumns && HasMinima(type));
-      // Of groups' packed rows, scores have the errors of halves besides.
-      const float strongest = groups && type != CacheType::kF16 ? 5.0f : 8.0f;
+      // Of groups' packed rows, scores have the errors of halves besides; those of bf16 are large
+      // themselves.
+      const float strongest = type == CacheType::kBf16 || (groups && !IsFloat(type)) ? 5.0f : 8.0f;
       for (const float by : {0.3f, 3.0f, strongest}) {
         Options options;
         options.type = type;
@@ -344,11 +351,78 @@ TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
         for (const auto& problem : batch.problems) problem->params.scale *= by;
         const auto actual = batch.Run();
         for (size_t k = 0; k < actual.size(); ++k) {
-          ASSERT_NO_FATAL_FAILURE(
-              errors.Add(actual[k], batch.problems[k]->Reference(nullptr), std::to_string(by)));
+          ASSERT_NO_FATAL_FAILURE(errors.Add(actual[k], batch.problems[k]->Reference(nullptr),
+                                             std::to_string(by), UnitOf(*batch.plan)));
         }
       }
     }
+  }
+}
+
+// By every kernel that has rows of bf16.
+struct Bf16Shape {
+  Kind kind;
+  int32_t heads, latent;
+};
+constexpr Bf16Shape kBf16Shapes[] = {{Kind::kJoint, 9, 88},
+                                     {Kind::kJoint, 33, 88},
+                                     {Kind::kJoint, 9, 264},
+                                     {Kind::kPlain, 3, 40},
+                                     {Kind::kJoint, 3, 90}};
+
+class Bf16Batch {
+ public:
+  Bf16Batch(const Bf16Shape& shape, float by, const std::vector<int32_t>& firsts)
+      : gpu_(Emulator::Order::kShuffled), by_(by) {
+    gpu_.set_shared_bytes(227 << 10);
+    Options options;
+    options.type = CacheType::kBf16;
+    options.latent_by = by;
+    batch_ = std::make_unique<Batch>(MakeLayout(shape.kind, 1, shape.heads, 1, 0, shape.latent, 40),
+                                     options, firsts, 3, gpu_);
+    EXPECT_EQ(batch_->plan->latent() != nullptr,
+              shape.kind == Kind::kJoint && shape.latent % 8 == 0);
+    EXPECT_NE(batch_->plan->sizes().bfloats, 0);
+    batch_->call.scale /= by;
+    for (const auto& problem : batch_->problems) problem->params.scale /= by;
+  }
+
+  // Of `unit` times what rows of halves are held to.
+  void Compare(double unit, Errors* errors) {
+    const auto actual = batch_->Run();
+    for (size_t k = 0; k < actual.size(); ++k) {
+      const Problem& problem = *batch_->problems[k];
+      errors->Add(Shrunk(actual[k]), Shrunk(problem.Reference(nullptr)),
+                  std::to_string(problem.layout.heads) + " heads of " +
+                      std::to_string(problem.layout.latent),
+                  unit);
+    }
+  }
+
+ private:
+  std::vector<float> Shrunk(std::vector<float> of) const {
+    for (float& x : of) x /= x == Problem::kUnwritten ? 1 : by_;
+    return of;
+  }
+
+  TestGpu gpu_;
+  const float by_;
+  std::unique_ptr<Batch> batch_;
+};
+
+// Rows and their means, of one split and of many.
+TEST(GpuAttention, RowsOfBf16MayBeBeyondHalves) {
+  Errors errors(kMost);
+  for (const Bf16Shape& shape : kBf16Shapes) {
+    ASSERT_NO_FATAL_FAILURE(Bf16Batch(shape, 0x1p40f, {900, 20}).Compare(8, &errors));
+  }
+}
+
+// However coarse its weight is.
+TEST(GpuAttention, OfOneTokenOfBf16IsWhatItIs) {
+  Errors errors(1e-6);
+  for (const Bf16Shape& shape : kBf16Shapes) {
+    ASSERT_NO_FATAL_FAILURE(Bf16Batch(shape, 1, {0}).Compare(1, &errors));
   }
 }
 
@@ -383,7 +457,7 @@ TEST(GpuAttention, OfModelsShapes) {
   int turn = 0;
   for (const Shape& s : {Shape{32, 1, 32, 16, 1024}, Shape{3, 3, 1, 32, 88},
                          Shape{1, 16, 1, 64, 512}, Shape{1, 128, 1, 64, 512}}) {
-    for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+    for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
       Options options;
       options.type = type;
       options.residual = 20;
@@ -431,7 +505,7 @@ TEST(GpuAttention, AContextMayBeVeryLong) {
 // A block's tiles are more than a warp's lanes have pages of.
 TEST(GpuAttention, ALatentsContextMayBeVeryLong) {
   Errors errors(kMost);
-  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
     Options options;
     options.type = type;
     options.residual = 128;
@@ -447,7 +521,7 @@ TEST(GpuAttention, ALatentsContextMayBeVeryLong) {
 }
 
 TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
-  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
     const LayerLayout layout = MakeLayout(Kind::kJoint, 3, 3, 1, 32, 88, 0);
     Options options;
     options.type = type;
@@ -468,7 +542,7 @@ TEST(GpuAttention, ASequenceDependsNeitherOnTheOthersNorOnTheBucket) {
 
 // Of groups of warps, on how many there are alone.
 TEST(GpuAttention, AGroupsSequenceDependsNeitherOnTheOthersLengthsNorOnTheBucket) {
-  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
     const LayerLayout layout = MakeLayout(Kind::kJoint, 1, 40, 1, 32, 88, 0);
     Options options;
     options.type = type;

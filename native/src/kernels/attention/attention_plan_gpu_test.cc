@@ -29,7 +29,8 @@ TEST(GpuAttentionPlan, OneLatentHasAKernelOfItsOwn) {
   EXPECT_TRUE(is_latent(joint(1, 89), CacheType::kInt2, 0));
   EXPECT_FALSE(is_latent(joint(1, 89), CacheType::kInt2, 128)) << "float rows between units";
   EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kF32, 0));
-  EXPECT_FALSE(is_latent(joint(1, 88), CacheType::kBf16, 0));
+  EXPECT_TRUE(is_latent(joint(1, 88), CacheType::kBf16, 128)) << "which has no window";
+  EXPECT_FALSE(is_latent(joint(1, 89), CacheType::kBf16, 0));
   EXPECT_FALSE(is_latent(joint(2, 88), CacheType::kF16, 0)) << "rotary rows of heads";
   EXPECT_FALSE(is_latent(joint(1, 1032), CacheType::kInt4, 0)) << "more than its sums hold";
   EXPECT_FALSE(is_latent(MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16), CacheType::kF16, 0));
@@ -55,6 +56,8 @@ TEST(GpuAttentionPlan, GroupsOfWarpsHaveLongLatentsAndManyHeads) {
   EXPECT_EQ(group(33, 256, CacheType::kF16).columns, 64);
   EXPECT_EQ(group(16, 264, CacheType::kF16).values, 5);
   EXPECT_EQ(group(16, 264, CacheType::kF16).columns, 16);
+  EXPECT_EQ(group(16, 264, CacheType::kBf16).columns, 16);
+  EXPECT_EQ(group(16, 264, CacheType::kBf16).stages, 0);
   EXPECT_EQ(group(17, 512, CacheType::kF16).columns, 64);
   EXPECT_EQ(group(16, 520, CacheType::kF16).values, 0) << "more than registers hold";
   EXPECT_EQ(group(16, 264, CacheType::kInt8).stages, 2);
@@ -94,6 +97,36 @@ TEST(GpuAttentionPlan, SplitsOfLongSmallTilesFillTheProcessors) {
   EXPECT_EQ(plan.value().MostSplits(1, 8192, 0), 6);
   EXPECT_EQ(plan.value().MostSplits(3, 8192, 0), 2);
   EXPECT_EQ(plan.value().MostSplits(1, 64, 0), 1) << "no split is shorter than two tiles";
+}
+
+TEST(GpuAttentionPlan, RowsThatAreAllBf16StayThat) {
+  const TestGpu gpu;
+  const auto plan = [&](const LayerLayout& layout, CacheType latent, CacheType rope) {
+    CacheOptions options = Of(latent);
+    options.rope = rope;
+    auto made = GpuAttentionPlan::Create(layout, options, 1, gpu);
+    EXPECT_TRUE(made.ok());
+    return std::move(made.value());
+  };
+  constexpr CacheType kBf16 = CacheType::kBf16, kF16 = CacheType::kF16, kInt8 = CacheType::kInt8;
+  for (const LayerLayout& layout :
+       {MakeLayout(Kind::kJoint, 2, 4, 1, 8, 88, 0), MakeLayout(Kind::kPlain, 2, 4, 2, 8, 0, 16)}) {
+    const bool joint = layout.segments.size() == 1;
+    const GpuAttentionPlan all = plan(layout, kBf16, kBf16);
+    EXPECT_NE(all.sizes().bfloats, 0);
+    EXPECT_EQ(all.latent() != nullptr, joint);
+    if (!joint) {
+      EXPECT_EQ(all.variant().rows, GpuRows::kBfloats);
+    }
+    for (const auto& [latent, rope] :
+         {std::pair{kBf16, kF16}, {kF16, kBf16}, {kBf16, kInt8}, {kInt8, kBf16}}) {
+      const GpuAttentionPlan mixed = plan(layout, latent, rope);
+      EXPECT_EQ(mixed.sizes().bfloats, 0);
+      EXPECT_EQ(mixed.latent(), nullptr) << "bf16 beside other rows";
+      const bool packed = latent == kInt8 || rope == kInt8;
+      EXPECT_EQ(mixed.variant().rows, packed ? GpuRows::kPacked : GpuRows::kHalves);
+    }
+  }
 }
 
 TEST(GpuAttentionPlan, LongerContextsHaveNoFewerSplits) {

@@ -98,6 +98,7 @@ struct Options {
   int32_t sink = 0;
   bool fine = true;      // weights of 15 bits for all types
   int32_t outlier = -1;  // position of a token whose latent is a thousand times as large
+  float latent_by = 1;   // what all are multiplied with
   std::optional<CacheType> rope_type;  // where it is not the latent's
 
   CacheOptions Cache() const {
@@ -232,6 +233,7 @@ class Problem {
     const int64_t rope = int64_t{layout.rope_groups} * layout.rope_dim;
     const std::vector<float> keys = Normal(random_, n * rope);
     std::vector<float> latents = Normal(random_, int64_t{n} * layout.latent);
+    for (float& x : latents) x *= options.latent_by;
     for (int32_t i = 0; at <= options.outlier && options.outlier < at + n && i < layout.latent;
          ++i) {
       latents[static_cast<size_t>(int64_t{options.outlier - at} * layout.latent + i)] *= 1000.0f;

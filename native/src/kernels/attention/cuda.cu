@@ -36,11 +36,12 @@ struct Blocks {
   static constexpr int kCount = kThreads * kRegisters > 32768 ? 1 : 65536 / (kThreads * kRegisters);
 };
 
-// Grid: tasks, groups of splits, sequences. kPacked: some rows are; else all are floats.
-template <int kWarps, int kTiles, int kStrips, bool kPacked>
+// Grid: tasks, groups of splits, sequences.
+template <int kWarps, int kTiles, int kStrips, GpuRows kRows>
 MLA_KERNEL_OF((Blocks<kWarps, kTiles, kStrips>::kThreads),
               (Blocks<kWarps, kTiles, kStrips>::kCount))
 void Attend(const AttendArgs a) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   constexpr int kColumns = kTiles * 8;
   const Shared s = PlaceShared<kPacked>(a.sizes, kColumns);
   const int32_t* from = a.call.tables + a.call.tables[BlockX()];
@@ -62,7 +63,7 @@ void Attend(const AttendArgs a) {
   const GpuTask& task = s.the_task();
   const int begin = split * work.tiles_a_split;
   const int end = begin + work.tiles_a_split < work.total ? begin + work.tiles_a_split : work.total;
-  LoadQueries<kPacked>(a, s, kColumns, sequence);
+  LoadQueries<kRows>(a, s, kColumns, sequence);
   // Pieces come in their order, tile by tile; this is the next one to be asked for.
   struct {
     int tile, piece, slot;
@@ -131,25 +132,25 @@ void Attend(const AttendArgs a) {
       if (p < form.score_pieces) {
         const int pitch = QueryPitch(a.sizes.query_pitch, kPacked);
         if (form.tokens == 16) {
-          ScorePiece<kWarps, kTiles, 1, kPacked>(s, pitch, piece, view, p == 0);
+          ScorePiece<kWarps, kTiles, 1, kRows>(s, pitch, piece, view, p == 0);
         } else {
-          ScorePiece<kWarps, kTiles, 2, kPacked>(s, pitch, piece, view, p == 0);
+          ScorePiece<kWarps, kTiles, 2, kRows>(s, pitch, piece, view, p == 0);
         }
         if (p + 1 < form.score_pieces) continue;
         SyncBlock();
-        Weigh<kWarps, kTiles, kPacked>(a, s, work, tile, piece, memory, form.tokens);
+        Weigh<kWarps, kTiles, kRows>(a, s, work, tile, piece, memory, form.tokens);
         SyncBlock();
         Rescale(s, &sums);
       }
       if (piece.value_end > piece.value_begin) {
-        SumPiece<kWarps, kPacked>(s, piece, view, &sums);
+        SumPiece<kWarps, kRows>(s, piece, view, &sums);
       }
     } while (++p < pieces);
   }
   WaitCopies<0>();
   SyncBlock();
   if constexpr (kPacked) ChangeType(CacheType::kF16, &sums);
-  Finish<kWarps, kPacked>(a, s, work, split, sums);
+  Finish<kWarps, kRows>(a, s, work, split, sums);
 }
 
 MLA_KERNEL void Merge(const AttendArgs a) {
@@ -170,8 +171,12 @@ MLA_KERNEL void PrepareQueries(const AttendArgs a) {
   const int query = row / a.sizes.heads, head = row % a.sizes.heads;
   uint8_t* to = PreparedQuery(a, sequence, query, head);
   uint32_t* sums = reinterpret_cast<uint32_t*>(to + a.sizes.query_pitch * 16);
-  PrepareQuery(a, sequence, query, head, to, sums,
-               reinterpret_cast<float*>(sums + a.sizes.query_pitch / 4));
+  float* factor = reinterpret_cast<float*>(sums + a.sizes.query_pitch / 4);
+  if (a.sizes.bfloats != 0) {
+    PrepareQuery<MmaFloat::kBfloat>(a, sequence, query, head, to, sums, factor);
+  } else {
+    PrepareQuery<MmaFloat::kHalf>(a, sequence, query, head, to, sums, factor);
+  }
 }
 
 // Whether the plan's variant is this one.
@@ -186,10 +191,16 @@ bool LaunchVariant(GpuStream& stream, const AttendArgs& args) {
   const auto launch = [&](auto kernel) {
     Launch(stream, grid, variant.threads(), plan.shared_bytes(), kernel, args);
   };
-  if (variant.packed) {
-    launch(Attend<kWarps, kColumns / 8, kStrips, true>);
-  } else {
-    launch(Attend<kWarps, kColumns / 8, kStrips, false>);
+  switch (variant.rows) {
+    case GpuRows::kPacked:
+      launch(Attend<kWarps, kColumns / 8, kStrips, GpuRows::kPacked>);
+      break;
+    case GpuRows::kHalves:
+      launch(Attend<kWarps, kColumns / 8, kStrips, GpuRows::kHalves>);
+      break;
+    case GpuRows::kBfloats:
+      launch(Attend<kWarps, kColumns / 8, kStrips, GpuRows::kBfloats>);
+      break;
   }
   return true;
 }

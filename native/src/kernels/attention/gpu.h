@@ -10,6 +10,10 @@
 // a power of two before that, so that they never overflow; weights below 2^-24 of the largest lose
 // more, where there is one latent (gpu_latent_kernel.h) those below 2^-10: 2^-21 of the largest at
 // most. Float32 rows are rounded and end at 65504 as those of an f16 cache do.
+//
+// Where all rows are bf16, they, queries and weights meet as bf16, whose range is float32's, each
+// rounded by 2^-9 of itself at most, and splits' means are not rounded. Beside other rows bf16 ones
+// become halves as float32 ones do.
 #ifndef MLA_KERNELS_ATTENTION_GPU_H_
 #define MLA_KERNELS_ATTENTION_GPU_H_
 

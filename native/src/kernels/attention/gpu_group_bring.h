@@ -15,7 +15,7 @@ namespace mla::MLA_GPU {
 template <int kStrips, bool kFew, CacheType kType>
 struct GroupTiles {
   using Block = GroupBlock<kFew>;
-  static constexpr bool kPacked = kType != CacheType::kF16;
+  static constexpr bool kPacked = !IsFloat(kType);
 
   const Block& block;
 

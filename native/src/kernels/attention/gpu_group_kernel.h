@@ -1,7 +1,8 @@
 // Flash decoding of a latent that is key and value of all heads, by groups of four warps that
 // multiply matrices in shared memory (simt.h's GroupMma*): compute capability 9.0, for long latents
 // or many heads. Up to 64 pairs of head and query are a product's rows, padded where there are
-// fewer; a tile is a page, of which a block has two in shared memory as halves (gpu_group_rows.h).
+// fewer; a tile is a page, of which a block has two in shared memory as halves or bf16
+// (gpu_group_rows.h).
 //
 // The first group scores a tile, weighs the scores and sums half of the latent's strips; the second
 // one sums the others, with weights through shared memory; the rest brings tiles, which where rows
@@ -15,20 +16,22 @@
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_group.h"
 #include "kernels/attention/gpu_group_block.h"
 #include "kernels/attention/gpu_group_bring.h"
 #include "kernels/attention/gpu_group_weights.h"
 #include "kernels/attention/gpu_group_work.h"
+#include "kernels/attention/gpu_partial.h"
 #include "kernels/attention/gpu_sums.h"
 
 namespace mla::MLA_GPU {
 
-// Sums of kStrips strips of values a group; kFew: columns are few.
-template <int kStrips, bool kFew>
+// Sums of kStrips strips of values a group; kFew: columns are few; kFloat: what rows are.
+template <int kStrips, bool kFew, MmaFloat kFloat>
 struct GroupSums {
   using Block = GroupBlock<kFew>;
-  using Weights = GroupWeights<kFew>;
+  using Weights = GroupWeights<kFew, kFloat>;
   using Sums = float[kStrips][8][4];
 
   const Block& block;
@@ -56,7 +59,7 @@ struct GroupSums {
       const int strip = first + k < last ? first + k : last;
       MLA_UNROLL
       for (int step = 0; step < Weights::kSteps; ++step) {
-        GroupMmaRows(sums[k], weights[step], slot + strip * kGroupStripBytes, step);
+        GroupMmaRows<kFloat>(sums[k], weights[step], slot + strip * kGroupStripBytes, step);
       }
     }
     CommitGroupMmas();
@@ -132,17 +135,16 @@ struct GroupSums {
       const float total = Weights{block}.TotalOf(c);
       const float by = total == 0.0f ? 0.0f : 1.0f / total;
       float* out = nullptr;
-      uint32_t* means = nullptr;
+      float* row = nullptr;
       if (block.work.splits == 1) {
         out = call.out + BlockZ() * call.out_sequence + column.query * call.out_query +
               column.head * call.out_head;
       } else {
-        float* row = PartialRow(block.attend(), BlockZ(), split, column.query, column.head);
+        row = PartialRow(block.attend(), BlockZ(), split, column.query, column.head);
         if (first == 0 && t == 0) {
           row[0] = block.s.references[c];
           row[1] = total;
         }
-        means = reinterpret_cast<uint32_t*>(row + 4);
       }
       MLA_UNROLL
       for (int i = 0; i < kStrips; ++i) {
@@ -155,7 +157,7 @@ struct GroupSums {
           if (out != nullptr) {
             StoreTwo(out + element, x, y, length - element);
           } else {
-            means[element / 2] = PackHalves(x, y);
+            StoreTwoMeans<kFloat>(row, element, x, y);
           }
         }
       }
@@ -168,7 +170,7 @@ struct GroupRegisters {
   int multiply, bring;
 };
 constexpr GroupRegisters RegistersOf(CacheType type) {
-  return type == CacheType::kF16 ? GroupRegisters{216, 72} : GroupRegisters{208, 88};
+  return IsFloat(type) ? GroupRegisters{216, 72} : GroupRegisters{208, 88};
 }
 
 template <int kStrips, bool kFew, CacheType kType>
@@ -207,7 +209,7 @@ MLA_DEVICE void AttendAsGroups(const GroupArgs& a) {
   } else {
     TakeRegisters<kRegisters.multiply>();
     block.BringQueries();
-    const GroupSums<kStrips, kFew> sums = {block};
+    const GroupSums<kStrips, kFew, FloatOf(kType)> sums = {block};
     if (group == 0) {
       sums.ScoreAndSum(split);
     } else {

@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_group_block.h"
 #include "kernels/attention/gpu_query.h"
 
@@ -24,7 +25,8 @@ struct GroupChange {
   float by[2];
 };
 
-template <bool kFew>
+// kFloat: what rows are.
+template <bool kFew, MmaFloat kFloat>
 struct GroupWeights {
   using Block = GroupBlock<kFew>;
   using Change = GroupChange;
@@ -48,9 +50,9 @@ struct GroupWeights {
       MLA_UNROLL
       for (int step = 0; step < 4; ++step) {
         if constexpr (kFew) {
-          GroupMmaShared(scores, at, query, step);
+          GroupMmaShared<kFloat>(scores, at, query, step);
         } else {
-          GroupMmaShared(scores, query, at, step);
+          GroupMmaShared<kFloat>(scores, query, at, step);
         }
       }
     }
@@ -100,10 +102,10 @@ struct GroupWeights {
       row->total[h] *= change.by[h];
       MLA_UNROLL
       for (int e = 0; e < 8; ++e) {
-        const float first = Exp2(scores[e][2 * h] - base);
-        const float second = Exp2(scores[e][2 * h + 1] - base);
+        float first = Exp2(scores[e][2 * h] - base);
+        float second = Exp2(scores[e][2 * h + 1] - base);
+        weights[e / 2][e % 2 * 2 + h] = PackWeights<kFloat>(&first, &second);
         row->total[h] += first + second;
-        weights[e / 2][e % 2 * 2 + h] = PackHalves(first, second);
       }
     }
     change.any = AnyLane(change.any);
@@ -151,7 +153,7 @@ struct GroupWeights {
     ArriveTurn(&block.s.state->read);
     return change;
   }
-  // Few columns' weights lie token by token, [16 columns] halves each.
+  // Few columns' weights lie token by token, [16 columns] each.
   MLA_DEVICE int FewWeightsAt(int step) const {
     const int matrix = Lane() / 8, token = step * 16 + matrix / 2 * 8 + Lane() % 8;
     return block.s.weights + token * 32 + matrix % 2 * 16;
@@ -213,11 +215,12 @@ struct GroupWeights {
           const float reference = columns->reference[n][j];
           const float base = reference == -Infinity() ? 0.0f : reference - kBelow;
           weights[j] = Exp2(scores[n][2 * half + j] - base);
-          columns->total[n][j] += weights[j];
         }
         const int token = warp * 16 + half * 8 + g;
         StoreShared(block.s.weights + token * 32 + n * 16 + t * 4,
-                    PackHalves(weights[0], weights[1]));
+                    PackWeights<kFloat>(&weights[0], &weights[1]));
+        MLA_UNROLL
+        for (int j = 0; j < 2; ++j) columns->total[n][j] += weights[j];
       }
     }
     ArriveTurn(&block.s.state->weighed);

@@ -14,7 +14,7 @@ namespace mla {
 
 // A row in a page and in a slot of shared memory, whose tiles are a page's tokens.
 struct GpuLatentArray {
-  int32_t type;    // CacheType: f16 or packed
+  int32_t type;    // CacheType: f16, bf16 or packed
   int32_t strips;  // of 32 elements; 0: there is no such row
   int32_t last;    // the element at which its last unit begins
   int32_t source;  // bytes in the page

@@ -18,12 +18,14 @@
 
 #include "cuda/simt.h"
 #include "kernels/attention/gpu.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_latent.h"
 #include "kernels/attention/gpu_latent_query.h"
 #include "kernels/attention/gpu_latent_rows.h"
 #include "kernels/attention/gpu_latent_scores.h"
 #include "kernels/attention/gpu_latent_sums.h"
 #include "kernels/attention/gpu_latent_work.h"
+#include "kernels/attention/gpu_partial.h"
 #include "kernels/attention/gpu_query.h"
 #include "kernels/attention/gpu_sums.h"
 
@@ -34,7 +36,8 @@ struct LatentKernel {
   static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kColumns = kHeads * 16;
   static constexpr int kEights = 8 / kWarps;  // of a tile's tokens that a warp scores
-  static constexpr bool kPacked = kType != CacheType::kF16;
+  static constexpr bool kPacked = !IsFloat(kType);
+  static constexpr MmaFloat kFloat = FloatOf(kType);
   static constexpr int kBlocks = GpuLatentShape{kWarps, kHeads, kValueTiles}.blocks();
   using Sums = LatentSums<kHeads, kValueTiles>;
 
@@ -82,8 +85,8 @@ struct LatentKernel {
     const int rope_strips = form.rope.strips;
     if constexpr (!kPacked) {
       const int token = WarpIndex() * (kEights * 8);
-      if (rope_strips > 0) ScoreFloatRows(queries, form.rope, slot, 0, token, scores);
-      ScoreFloatRows(queries, form.latent, slot, rope_strips, token, scores);
+      if (rope_strips > 0) ScoreFloatRows<kFloat>(queries, form.rope, slot, 0, token, scores);
+      ScoreFloatRows<kFloat>(queries, form.latent, slot, rope_strips, token, scores);
     } else {
       const CacheType rope = static_cast<CacheType>(form.rope.type);
       if (rope == kType) {
@@ -183,14 +186,16 @@ struct LatentKernel {
         for (int e = 0; e < kEights; ++e) {
           MLA_UNROLL
           for (int j = 0; j < 2; ++j) each[e][j] = Exp2(scores.rest[m][e][2 * h + j] - base);
-          total[m][h] += each[e][0] + each[e][1];
         }
         MLA_UNROLL
         for (int e = 0; e < kEights; ++e) {
           // Of neighbouring tokens.
-          weights[m][e][h] = kPacked && kEights == 2 ? PackHalves(each[0][e], each[1][e])
-                                                     : PackHalves(each[e][0], each[e][1]);
+          weights[m][e][h] = kPacked && kEights == 2
+                                 ? PackWeights<kFloat>(&each[0][e], &each[1][e])
+                                 : PackWeights<kFloat>(&each[e][0], &each[e][1]);
         }
+        MLA_UNROLL
+        for (int e = 0; e < kEights; ++e) total[m][h] += each[e][0] + each[e][1];
       }
     }
     StoreWeights(weights);
@@ -237,9 +242,11 @@ struct LatentKernel {
         for (int j = 0; j < 2; ++j) sums->minima[m][2 * h + j] *= earlier;
         sums->total[m][h] = sums->total[m][h] * earlier + total[m][h] * mine;
         sums->reference[m][h] = now;
-        const uint32_t two = PackHalves(mine, mine);
+        const uint32_t two = PackFloats<kFloat>(mine, mine);
         MLA_UNROLL
-        for (int e = 0; e < kEights; ++e) weights[m][e][h] = MulAddHalves(weights[m][e][h], two, 0);
+        for (int e = 0; e < kEights; ++e) {
+          weights[m][e][h] = MulFloats<kFloat>(weights[m][e][h], two);
+        }
       }
     }
     StoreWeights(weights);
@@ -290,7 +297,7 @@ struct LatentKernel {
         const LatentTile tile = tile_at(next);
         const GpuLatentForm& form = FormOf<kWindow>(tile);
         BringArray<kThreads>(form.rope, tile, page, next_slot);
-        if constexpr (kRows == CacheType::kF16) {
+        if constexpr (IsFloat(kRows)) {
           BringFloats<kThreads>(form.latent, tile, page, next_slot);
         } else {
           BringPacked<kThreads>(form.latent, tile, page, next_slot, kLatentPitch<kRows>);
@@ -304,9 +311,9 @@ struct LatentKernel {
     MLA_UNROLL_BY(1)
     for (int i = 1; i < slots; ++i) bring();
     if (load_queries) {
-      LoadLatentQueries<kPacked, HasMinima(kType)>(attend(), args.latent.forms[kRowsForm],
-                                                   Queries(), s.the_columns, kColumns,
-                                                   work.sequence, s.queries, s.sums, s.factors);
+      LoadLatentQueries<kFloat, kPacked, HasMinima(kType)>(
+          attend(), args.latent.forms[kRowsForm], Queries(), s.the_columns, kColumns, work.sequence,
+          s.queries, s.sums, s.factors);
     }
     Sums sums;
     Begin(&sums);
@@ -419,7 +426,7 @@ struct LatentKernel {
             minimum = group % 2 == 0 ? even : odd;
           }
           EightFloats eight;
-          if constexpr (kRows == CacheType::kF16) {
+          if constexpr (IsFloat(kRows)) {
             eight = GatherEight(*sums, m, h, part);
           } else {
             eight = LatentEight<kRows>(*sums, m, h, part, minimum);
@@ -469,10 +476,7 @@ struct LatentKernel {
     const int length = attend().sizes.value_length;
     if (element >= length) return;
     if (out == nullptr) {
-      Quad quad;
-      MLA_UNROLL
-      for (int i = 0; i < 4; ++i) quad.word[i] = PackHalves(eight.of[2 * i], eight.of[2 * i + 1]);
-      *reinterpret_cast<Quad*>(row + 4 + element / 2) = quad;
+      StoreEightMeans<kFloat>(row, element, eight);
       return;
     }
     MLA_UNROLL

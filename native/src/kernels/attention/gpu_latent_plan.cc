@@ -25,9 +25,12 @@ bool OneLatent(const LayerLayout& layout) {
 
 bool IsKnown(const RowArray& row, CacheType latent) {
   const CacheType type = row.format.type;
-  if (type == CacheType::kF32 || type == CacheType::kBf16) return false;
-  if (type == CacheType::kF16) return row.format.length % kUnitElements == 0;
-  return type == latent || (type == CacheType::kInt8 && latent != CacheType::kF16);
+  if (type == CacheType::kF32) return false;
+  if (IsFloat(type)) {
+    const bool bfloats = latent == CacheType::kBf16;
+    return (type == CacheType::kBf16) == bfloats && row.format.length % kUnitElements == 0;
+  }
+  return type == latent || (type == CacheType::kInt8 && !IsFloat(latent));
 }
 
 GpuLatentShape ShapeOf(int32_t columns, int32_t length, CacheType type) {
@@ -148,14 +151,14 @@ class Planner {
     sizes.values = CeilDiv(length_, kGroupElements);
     sizes.strips = sizes.values + CeilDiv(layout_.rope_dim, kGroupElements);
     const auto fills = [](const GpuLatentArray& array) {
-      const bool packed = static_cast<CacheType>(array.type) != CacheType::kF16;
+      const bool packed = !IsFloat(static_cast<CacheType>(array.type));
       return array.strips == 0 || (packed ? array.strips % 2 : array.chunks % 8) == 0;
     };
     for (const GpuLatentForm& form : plan_.latent.forms) {
       if (!fills(form.rope) || !fills(form.latent)) sizes.clear = 1;
     }
     // A thread that unpacks has registers for one strip of 32 rotary elements, of every second.
-    const bool packed = static_cast<CacheType>(of.latent.type) != CacheType::kF16;
+    const bool packed = !IsFloat(static_cast<CacheType>(of.latent.type));
     const bool rope_fits =
         !packed || static_cast<CacheType>(of.rope.type) == CacheType::kF16 || of.rope.strips <= 2;
     if (sizes.values > kGroupValueStrips || !rope_fits ||
@@ -189,6 +192,7 @@ class Planner {
     sizes.sink = options_.sink;
     sizes.value_length = length_;
     sizes.rope_length = layout_.rope_dim;
+    sizes.bfloats = options_.latent == CacheType::kBf16;
     plan_.latent.query_strips = rows().rope.strips + rows().latent.strips;
     plan_.latent.sum_blocks =
         HasMinima(options_.latent) ? CeilDiv(RopeSums(rows()) + rows().latent.strips, 16) : 0;

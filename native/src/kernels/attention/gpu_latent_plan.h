@@ -24,8 +24,8 @@ struct GpuLatentPlan {
 };
 
 // Nothing where another kernel has to: heads with segments or rotary rows of their own, keys that
-// are not values, key scalars, float rows that are f32 or no multiple of eight elements, values of
-// more than 1,024, or rows too long for the stream's shared memory.
+// are not values, key scalars, float rows that are f32 or no multiple of eight elements, bf16
+// beside other rows, values of more than 1,024, or rows too long for the stream's shared memory.
 std::optional<GpuLatentPlan> PlanLatent(const LayerLayout& layout, const CacheOptions& options,
                                         int32_t queries, const GpuStream& stream);
 

@@ -93,7 +93,7 @@ class LatentQueryWriter {
 
 // Whole block, a warp a column. Behind a barrier after which `sums` are zeros; all is there behind
 // the next one.
-template <bool kUnits, bool kSums>
+template <MmaFloat kFloat, bool kUnits, bool kSums>
 MLA_DEVICE void LoadLatentQueries(const AttendArgs& a, const GpuLatentForm& rows,
                                   const LatentQueries& queries, const GpuColumn* columns, int count,
                                   int sequence, uint8_t* units, uint8_t* sums, float* factors) {
@@ -109,7 +109,7 @@ MLA_DEVICE void LoadLatentQueries(const AttendArgs& a, const GpuLatentForm& rows
       for (int i = Lane(); i < queries.strips * 16; i += kWarp) store(i, 0);
       if (Lane() == 0) factors[c] = 0.0f;
     } else if (a.sizes.prepared == 0) {
-      PrepareQueryTo(a, sequence, column.query, column.head, store, store_sum, factors + c);
+      PrepareQueryTo<kFloat>(a, sequence, column.query, column.head, store, store_sum, factors + c);
     } else {
       const uint8_t* from = PreparedQuery(a, sequence, column.query, column.head);
       constexpr int kAtOnce = 4;

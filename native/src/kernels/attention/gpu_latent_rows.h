@@ -1,5 +1,5 @@
 // How a tile, a page's tokens of the latent and the rotary rows, comes into shared memory: packed
-// as it is, floats as halves, by all threads of a block.
+// or 16-bit floats, as it is, by all threads of a block.
 #ifndef MLA_KERNELS_ATTENTION_GPU_LATENT_ROWS_H_
 #define MLA_KERNELS_ATTENTION_GPU_LATENT_ROWS_H_
 
@@ -112,7 +112,7 @@ template <int kThreads>
 MLA_DEVICE void BringArray(const GpuLatentArray& array, const LatentTile& tile, const uint8_t* page,
                            int slot) {
   if (array.strips == 0) return;
-  if (static_cast<CacheType>(array.type) == CacheType::kF16) {
+  if (IsFloat(static_cast<CacheType>(array.type))) {
     BringFloats<kThreads>(array, tile, page, slot);
   } else {
     BringPacked<kThreads>(array, tile, page, slot, array.pitch);

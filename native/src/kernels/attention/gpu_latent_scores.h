@@ -215,7 +215,7 @@ MLA_DEVICE void ScoreLatentMinima(const LatentQueries& queries, const GpuLatentF
 }
 
 // Floats, with queries in Mma's order.
-template <int kStrips, int kHeads, int kEights>
+template <MmaFloat kFloat, int kStrips, int kHeads, int kEights>
 MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentArray& array,
                                  int rows, int first, int query,
                                  LatentScores<kHeads, kEights>* scores) {
@@ -241,14 +241,14 @@ MLA_DEVICE void ScoreFloatStrips(const LatentQueries& queries, const GpuLatentAr
         if constexpr (kHeads > 1) heads[i][step] = LoadQueryStep(queries, query, m, i, step);
         MLA_UNROLL
         for (int e = 0; e < kEights; ++e) {
-          Mma(step == 0 ? scores->fields[m][e] : scores->rest[m][e], heads[i][step].word,
-              {tokens[i][e][2 * step], tokens[i][e][2 * step + 1]});
+          Mma<kFloat>(step == 0 ? scores->fields[m][e] : scores->rest[m][e], heads[i][step].word,
+                      {tokens[i][e][2 * step], tokens[i][e][2 * step + 1]});
         }
       }
     }
   }
 }
-template <int kHeads, int kEights>
+template <MmaFloat kFloat, int kHeads, int kEights>
 MLA_DEVICE void ScoreFloatRows(const LatentQueries& queries, const GpuLatentArray& array, int slot,
                                int strip, int token, LatentScores<kHeads, kEights>* scores) {
   constexpr int kAtOnce = StripsAtOnce(kHeads * kEights);
@@ -257,13 +257,13 @@ MLA_DEVICE void ScoreFloatRows(const LatentQueries& queries, const GpuLatentArra
   int i = 0;
   MLA_UNROLL_BY(1)
   for (; i + kAtOnce <= array.strips; i += kAtOnce) {
-    ScoreFloatStrips<kAtOnce>(queries, array, rows, i, query, scores);
+    ScoreFloatStrips<kFloat, kAtOnce>(queries, array, rows, i, query, scores);
     query += kAtOnce * 2 * kFragment;
   }
   if constexpr (kAtOnce > 1) {
     MLA_UNROLL_BY(1)
     for (; i < array.strips; ++i) {
-      ScoreFloatStrips<1>(queries, array, rows, i, query, scores);
+      ScoreFloatStrips<kFloat, 1>(queries, array, rows, i, query, scores);
       query += 2 * kFragment;
     }
   }

@@ -10,9 +10,11 @@
 
 #include "cache/row_format.h"
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_fragments.h"
 #include "kernels/attention/gpu_latent.h"
 #include "kernels/attention/gpu_latent_query.h"
+#include "kernels/attention/gpu_partial.h"
 
 namespace mla::MLA_GPU {
 
@@ -82,7 +84,7 @@ MLA_DEVICE void LoadLatentWeights(int weights, int step, Quad (&by)[kHeads]) {
 // Adds a tile's of rows of floats. `element`: the warp's first, of the row. Products of elements
 // beyond the row's end are of some of its other ones: nobody wants them. kWoven: weights are as
 // those of packed rows.
-template <bool kWoven, int kHeads, int kValueTiles>
+template <MmaFloat kFloat, bool kWoven, int kHeads, int kValueTiles>
 MLA_DEVICE void SumLatentFloats(const GpuLatentArray& array, int slot, int weights, int element,
                                 LatentSums<kHeads, kValueTiles>* sums) {
   constexpr int kSixteens = kValueTiles / 2;
@@ -106,8 +108,8 @@ MLA_DEVICE void SumLatentFloats(const GpuLatentArray& array, int slot, int weigh
       LoadMatricesTransposed(values, rows[i] + step * 16 * array.pitch);
       MLA_UNROLL
       for (int m = 0; m < kHeads; ++m) {
-        Mma(sums->of[m][2 * i], by[m].word, {values[0], values[1]});
-        Mma(sums->of[m][2 * i + 1], by[m].word, {values[2], values[3]});
+        Mma<kFloat>(sums->of[m][2 * i], by[m].word, {values[0], values[1]});
+        Mma<kFloat>(sums->of[m][2 * i + 1], by[m].word, {values[2], values[3]});
       }
     }
   }
@@ -166,8 +168,8 @@ MLA_DEVICE void SumPackedLatent(const GpuLatentArray& array, int slot, int weigh
 template <CacheType kType, bool kPackedKernel, int kHeads, int kValueTiles>
 MLA_DEVICE void SumLatent(const GpuLatentArray& array, int slot, int weights, int element,
                           LatentSums<kHeads, kValueTiles>* sums) {
-  if constexpr (kType == CacheType::kF16) {
-    SumLatentFloats<kPackedKernel>(array, slot, weights, element, sums);
+  if constexpr (IsFloat(kType)) {
+    SumLatentFloats<FloatOf(kType), kPackedKernel>(array, slot, weights, element, sums);
   } else if (element + kValueTiles * 8 <= array.strips * kPartElements) {
     SumPackedLatent<kType, true>(array, slot, weights, element, sums);
   } else {
@@ -187,11 +189,6 @@ MLA_DEVICE float LatentUnit(int element) {
   const float low = later ? 0x1p20f : 0x1p24f;
   return high ? low / static_cast<float>(1 << Fields<kType>::kBits) : low;
 }
-
-// Eight neighbouring elements, from `element` on.
-struct EightFloats {
-  float of[8];
-};
 
 // Of part `part`, row g (half 0) or g + 8 of sixteen `m`.
 template <CacheType kType, int kHeads, int kValueTiles>

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "cuda/simt.h"
-#include "kernels/attention/gpu_sums.h"
+#include "kernels/attention/gpu_partial.h"
 #include "kernels/attention/gpu_work.h"
 
 namespace mla::MLA_GPU {
@@ -49,12 +49,12 @@ MLA_DEVICE void MergeSplits(const AttendArgs& a, const SplitsOf& splits_of) {
   if (element < length) {
     MLA_UNROLL_BY(4)
     for (int i = WarpIndex(); i < splits; i += kMergeWarps) {
-      const Quad means = LoadQuad(PartialRow(a, sequence, i, query, head) + 4 + element / 2);
+      const float* row = PartialRow(a, sequence, i, query, head);
+      const EightFloats means = a.sizes.bfloats != 0
+                                    ? LoadEightMeans<MmaFloat::kBfloat>(row, element)
+                                    : LoadEightMeans<MmaFloat::kHalf>(row, element);
       MLA_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        mine[2 * j] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j]));
-        mine[2 * j + 1] += shares[i] * HalfToFloat(static_cast<uint16_t>(means.word[j] >> 16));
-      }
+      for (int j = 0; j < kUnitElements; ++j) mine[j] += shares[i] * means.of[j];
     }
   }
   float* to = sums + WarpIndex() * kMergeElements + Lane() * kUnitElements;

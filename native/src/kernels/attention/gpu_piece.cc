@@ -81,10 +81,11 @@ GpuTileArray GpuPieceBuilder::Add(const RowArray& row, int32_t begin, int32_t en
     array.pitch = (lines | 1) * kUnitBytes;
     array.step = tokens_ * array.pitch;
     const bool aligned = row.values % kUnitBytes == 0 && format.stride % kUnitBytes == 0;
-    run.kind = format.type == CacheType::kF32    ? kFloats
-               : format.type == CacheType::kBf16 ? kBfloats
-               : aligned                         ? kUnits
-                                                 : kHalves;
+    const bool as_it_is = (format.type == CacheType::kBf16) == (rows_ == GpuRows::kBfloats);
+    run.kind = format.type == CacheType::kF32 ? kFloats
+               : !as_it_is                    ? kBfloats
+               : aligned                      ? kUnits
+                                              : kHalves;
     run.source = static_cast<int32_t>(row.values + begin * FloatBytes(format.type));
     run.source_row = static_cast<int32_t>(format.stride);
     run.to = row_bytes_;

@@ -12,8 +12,8 @@ namespace mla {
 
 class GpuPieceBuilder {
  public:
-  // Of tiles of so many tokens.
-  explicit GpuPieceBuilder(int32_t tokens) : tokens_(tokens) {}
+  // Of tiles of so many tokens, of a layer with such rows.
+  GpuPieceBuilder(int32_t tokens, GpuRows rows) : tokens_(tokens), rows_(rows) {}
 
   // Elements [begin, end) of a row, begin at a strip's beginning.
   GpuTileArray Add(const RowArray& row, int32_t begin, int32_t end);
@@ -36,6 +36,7 @@ class GpuPieceBuilder {
   void AddRun(GpuTileRun run);
 
   const int32_t tokens_;
+  const GpuRows rows_;
   int32_t row_bytes_ = 0, numbers_ = 0;
   std::vector<GpuTileRun> runs_;  // `to` of scalars and numbers is within these
 };

@@ -11,7 +11,7 @@ TEST(GpuPieceBuilder, ARowHasRoomForItsEights) {
   for (const CacheType type : {CacheType::kInt8, CacheType::kInt4, CacheType::kInt2}) {
     for (int32_t length = 1; length <= 200; ++length) {
       const RowFormat format = MakeRowFormat(type, length, 32);
-      GpuPieceBuilder builder(64);
+      GpuPieceBuilder builder(64, GpuRows::kPacked);
       const GpuTileArray row = builder.Add({format, 0, 0}, 0, length);
       const GpuTileArray next = builder.Add({format, 0, 0}, 0, length);
       const int32_t last = row.Eight(length + 100) + kUnitElements - 1;

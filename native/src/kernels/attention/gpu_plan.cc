@@ -71,10 +71,10 @@ class Planner {
   }
 
   GpuAttentionVariant VariantFor(int32_t columns) const {
-    const bool packed = rows_.packed();
-    if (columns <= 32 && longest_value_ <= 4 * kValueStrip) return {4, columns, 1, packed};
-    if (columns > 32 || longest_value_ <= 8 * kValueStrip) return {8, columns, 1, packed};
-    return {8, columns, 2, packed};
+    const GpuRows rows = rows_.rows();
+    if (columns <= 32 && longest_value_ <= 4 * kValueStrip) return {4, columns, 1, rows};
+    if (columns > 32 || longest_value_ <= 8 * kValueStrip) return {8, columns, 1, rows};
+    return {8, columns, 2, rows};
   }
 
   int32_t ScoreBytes(int32_t tokens) const {
@@ -140,6 +140,7 @@ class Planner {
     constexpr int32_t kMostDirect = 24;
     sizes.prepared =
         variant.columns * sizes.query_pitch * kUnitElements > kMostDirect * variant.threads();
+    sizes.bfloats = rows_.rows() == GpuRows::kBfloats;
     sizes.bulk = stream_.has_bulk_copies();
     sizes.slots = slots;
     int32_t form_tokens[kRowForms] = {tokens, tokens, tokens};

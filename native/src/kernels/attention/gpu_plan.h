@@ -28,7 +28,7 @@ struct GpuAttentionVariant {
   int32_t warps;    // of a block
   int32_t columns;  // pairs of head and query that it has
   int32_t strips;   // of values that a warp sums
-  bool packed;      // some rows are
+  GpuRows rows;
 
   constexpr int32_t threads() const { return warps * 32; }
   constexpr int32_t value_length() const { return warps * strips * kValueStrip; }
@@ -54,6 +54,7 @@ struct GpuAttentionSizes {
   int32_t query_pitch;  // units of eight halves a column
   int32_t prepared;     // whether queries become halves once for all splits
   int32_t rope_length;
+  int32_t bfloats;      // whether all rows are, and so queries and weights
   int32_t bulk;         // whether tiles come in bulk
   int32_t score_bytes;  // of a tile's scores
   // Tokens of a split at least; beyond so many splits, where there are such, of longer ones.
@@ -73,9 +74,11 @@ struct GpuAttentionSizes {
   constexpr int32_t query_bytes() const {
     return query_pitch * 16 + (query_pitch + 4 + 15) / 16 * 16;
   }
-  // A split's result: maximum, total, two unused, then weighted means as halves, each of which is
-  // 2^-12 of itself off at most.
-  constexpr int32_t partial_floats() const { return 4 + (value_length + 7) / 8 * 4; }
+  // A split's result (gpu_partial.h): four numbers, then weighted means, whole eights of halves or
+  // floats.
+  constexpr int32_t partial_floats() const {
+    return 4 + (value_length + 7) / 8 * (bfloats != 0 ? 8 : 4);
+  }
 };
 
 class GpuAttentionPlan {

@@ -1,11 +1,12 @@
-// How a query becomes halves, once for all splits, and in what powers of two scores and weights
-// are.
+// How a query becomes halves or bf16, once for all splits, and in what powers of two scores and
+// weights are.
 #ifndef MLA_KERNELS_ATTENTION_GPU_QUERY_H_
 #define MLA_KERNELS_ATTENTION_GPU_QUERY_H_
 
 #include <cstdint>
 
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_work.h"
 
 namespace mla::MLA_GPU {
@@ -60,11 +61,11 @@ struct QueryRow {
   }
 };
 
-// One warp: halves of the query times a power of two that brings its largest element to 1 .. 2, and
+// One warp: the query times a power of two that brings its largest element to 1 .. 2, rounded, and
 // the inverse of that. A query with a NaN or an infinity keeps it. `store` is called with each two
 // elements by their number, `store_sum` for every 32 elements with their number and their sum in
 // two halves: what it is, and in the upper one what that lacks.
-template <bool kAligned, typename Store, typename StoreSum>
+template <MmaFloat kFloat, bool kAligned, typename Store, typename StoreSum>
 MLA_DEVICE float LoadQueryTo(const QueryRow& row, int elements, const Store& store,
                              const StoreSum& store_sum) {
   float largest = 0.0f;
@@ -87,10 +88,10 @@ MLA_DEVICE float LoadQueryTo(const QueryRow& row, int elements, const Store& sto
     float sum = 0.0f;
     MLA_UNROLL
     for (int i = 0; i < 2; ++i) {
-      const uint32_t pair = PackHalves(four.of[2 * i] * inverse, four.of[2 * i + 1] * inverse);
+      const uint32_t pair =
+          PackFloats<kFloat>(four.of[2 * i] * inverse, four.of[2 * i + 1] * inverse);
       if (e < elements) store(e / 2 + i, pair);
-      sum +=
-          HalfToFloat(static_cast<uint16_t>(pair)) + HalfToFloat(static_cast<uint16_t>(pair >> 16));
+      sum += LowFloat<kFloat>(pair) + HighFloat<kFloat>(pair);
     }
     sum = SumOver(sum, kScoreStrip / 4);
     if (e < elements && e % kScoreStrip == 0) {
@@ -103,25 +104,22 @@ MLA_DEVICE float LoadQueryTo(const QueryRow& row, int elements, const Store& sto
   return FloatOfBits(exponent << 23);
 }
 
-// The same to memory; `sums` may be null.
+// The same as halves to memory, without sums.
 template <bool kAligned>
-MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to, uint32_t* sums) {
-  return LoadQueryTo<kAligned>(
-      row, elements, [&](int i, uint32_t pair) { to[i] = pair; },
-      [&](int strip, uint32_t sum) {
-        if (sums != nullptr) sums[strip] = sum;
-      });
+MLA_DEVICE float LoadQuery(const QueryRow& row, int elements, uint32_t* to) {
+  return LoadQueryTo<MmaFloat::kHalf, kAligned>(
+      row, elements, [&](int i, uint32_t pair) { to[i] = pair; }, [](int, uint32_t) {});
 }
 
-// A prepared query in the workspace: [query_pitch] units of halves, [query_pitch / 4] sums of its
-// strips, and the factor that makes a product with it a score, in powers of two.
+// A prepared query in the workspace: [query_pitch] units of eight elements, [query_pitch / 4] sums
+// of its strips, and the factor that makes a product with it a score, in powers of two.
 MLA_DEVICE uint8_t* PreparedQuery(const AttendArgs& a, int sequence, int query, int head) {
   const int64_t row = (int64_t{sequence} * a.sizes.queries + query) * a.sizes.heads + head;
   return static_cast<uint8_t*>(a.call.workspace) + a.query_begin + row * a.sizes.query_bytes();
 }
 
-// One warp: a query's halves, sums and factor to where they are wanted (LoadQueryTo).
-template <typename Store, typename StoreSum>
+// One warp: a query's elements, sums and factor to where they are wanted (LoadQueryTo).
+template <MmaFloat kFloat, typename Store, typename StoreSum>
 MLA_DEVICE void PrepareQueryTo(const AttendArgs& a, int sequence, int query, int head,
                                const Store& store, const StoreSum& store_sum, float* factor) {
   const GpuAttention& call = a.call;
@@ -138,15 +136,16 @@ MLA_DEVICE void PrepareQueryTo(const AttendArgs& a, int sequence, int query, int
                  head * call.q_latent_head;
   }
   const int elements = a.sizes.query_pitch * kUnitElements;
-  const float by = row.aligned() ? LoadQueryTo<true>(row, elements, store, store_sum)
-                                 : LoadQueryTo<false>(row, elements, store, store_sum);
+  const float by = row.aligned() ? LoadQueryTo<kFloat, true>(row, elements, store, store_sum)
+                                 : LoadQueryTo<kFloat, false>(row, elements, store, store_sum);
   if (Lane() == 0) *factor = by * (call.scale * kLog2E);
 }
+template <MmaFloat kFloat>
 MLA_DEVICE void PrepareQuery(const AttendArgs& a, int sequence, int query, int head, uint8_t* to,
                              uint32_t* sums, float* factor) {
-  uint32_t* halves = reinterpret_cast<uint32_t*>(to);
-  PrepareQueryTo(
-      a, sequence, query, head, [&](int i, uint32_t pair) { halves[i] = pair; },
+  uint32_t* pairs = reinterpret_cast<uint32_t*>(to);
+  PrepareQueryTo<kFloat>(
+      a, sequence, query, head, [&](int i, uint32_t pair) { pairs[i] = pair; },
       [&](int strip, uint32_t sum) { sums[strip] = sum; }, factor);
 }
 

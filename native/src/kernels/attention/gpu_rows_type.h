@@ -16,6 +16,8 @@ void WithRowsType(const GpuLatentSizes& sizes, const Call& call) {
       return call.template operator()<CacheType::kInt4>();
     case CacheType::kInt2:
       return call.template operator()<CacheType::kInt2>();
+    case CacheType::kBf16:
+      return call.template operator()<CacheType::kBf16>();
     default:
       return call.template operator()<CacheType::kF16>();
   }

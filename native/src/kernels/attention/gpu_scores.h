@@ -7,6 +7,7 @@
 
 #include "cache/row_format.h"
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_fragments.h"
 #include "kernels/attention/gpu_shared.h"
 #include "kernels/attention/gpu_tables.h"
@@ -44,7 +45,7 @@ MLA_DEVICE void FitQuery(Quad* query) {
 }
 
 // Where no rows are packed: matrices as they lie.
-template <int kTiles, int kProducts>
+template <MmaFloat kFloat, int kTiles, int kProducts>
 MLA_DEVICE void ScoreFloats(const ScoreBlock& block, const GpuTileArray& array,
                             const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
   const int matrix = Lane() / 8, row = Lane() % 8;
@@ -76,8 +77,8 @@ MLA_DEVICE void ScoreFloats(const ScoreBlock& block, const GpuTileArray& array,
       }
       MLA_UNROLL
       for (int m = 0; m < kProducts; ++m) {
-        Mma(scores[m][n], rows[m][0], {query[0], query[1]});
-        Mma(scores[m][n], rows[m][1], {query[2], query[3]});
+        Mma<kFloat>(scores[m][n], rows[m][0], {query[0], query[1]});
+        Mma<kFloat>(scores[m][n], rows[m][1], {query[2], query[3]});
       }
     }
   }
@@ -182,13 +183,14 @@ MLA_DEVICE void ScoreMinima(const ScoreBlock& block, const GpuTileArray& array,
 }
 
 // All of a range.
-template <CacheType kType, bool kPacked, int kTiles, int kProducts>
+template <CacheType kType, GpuRows kRows, int kTiles, int kProducts>
 MLA_DEVICE void ScoreRange(const ScoreBlock& block, const GpuTileArray& array,
                            const StripRange& range, float (&scores)[kProducts][kTiles][4]) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   if constexpr (kPacked) {
     ScoreStrips<kType, kTiles, kProducts>(block, array, range, scores);
   } else {
-    ScoreFloats<kTiles, kProducts>(block, array, range, scores);
+    ScoreFloats<FloatOf(kRows), kTiles, kProducts>(block, array, range, scores);
   }
   if constexpr (kPacked && HasMinima(kType)) {
     ScoreMinima<kType, kTiles>(block, array, range, scores);
@@ -196,16 +198,17 @@ MLA_DEVICE void ScoreRange(const ScoreBlock& block, const GpuTileArray& array,
 }
 
 // Every step-th strip of a piece from `strip` on, rotary ones first.
-template <int kTiles, int kProducts, bool kPacked>
+template <int kTiles, int kProducts, GpuRows kRows>
 MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const ScoreBlock& block,
                           int strip, int step, float (&scores)[kProducts][kTiles][4]) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   const int strips = task.rope_strips(), all_rope = strips * task.rope_groups;
   if (strip < all_rope) {
     const GpuTileArray rope = piece.rope;
     const int end = piece.score_end < all_rope ? piece.score_end : all_rope;
     const StripRange range = {strip, end, step, strips, task.rope_groups > 1, 0};
     WithType<kProducts, kPacked>(rope, [&](auto type) {
-      ScoreRange<decltype(type)::value, kPacked, kTiles, kProducts>(block, rope, range, scores);
+      ScoreRange<decltype(type)::value, kRows, kTiles, kProducts>(block, rope, range, scores);
     });
     strip += (end - strip + step - 1) & -step;  // a power of two
   }
@@ -213,7 +216,7 @@ MLA_DEVICE void ScoreRows(const GpuTask& task, const GpuTilePiece& piece, const 
   const GpuTileArray key = piece.key;
   const StripRange range = {strip - all_rope, piece.score_end - all_rope, step, 0, false, strips};
   WithType<kProducts, kPacked>(key, [&](auto type) {
-    ScoreRange<decltype(type)::value, kPacked, kTiles, kProducts>(block, key, range, scores);
+    ScoreRange<decltype(type)::value, kRows, kTiles, kProducts>(block, key, range, scores);
   });
 }
 
@@ -252,9 +255,10 @@ MLA_DEVICE void StoreScores(const float (&scores)[kProducts][4], float* to, int 
 }
 
 // Whole block: a piece's part of the products of a tile, added to what is there but for the first.
-template <int kWarps, int kTiles, int kProducts, bool kPacked>
+template <int kWarps, int kTiles, int kProducts, GpuRows kRows>
 MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece& piece,
                            const TileView& tile, bool first) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   constexpr int kAtOnce = ScoreTiles(kTiles, kPacked);
   const int warp = WarpIndex();
   const GpuScoreSplit split = SplitScores(kWarps, kTiles, tile.tokens, kPacked);
@@ -274,8 +278,8 @@ MLA_DEVICE void ScorePiece(const Shared& s, int query_pitch, const GpuTilePiece&
                                 query_pitch,
                                 s.query_sums + column * (query_pitch / 4)};
       float scores[kProducts][kAtOnce][4] = {};
-      ScoreRows<kAtOnce, kProducts, kPacked>(s.the_task(), piece, block, piece.score_begin + strips,
-                                             split.strip_groups, scores);
+      ScoreRows<kAtOnce, kProducts, kRows>(s.the_task(), piece, block, piece.score_begin + strips,
+                                           split.strip_groups, scores);
       float* to = s.scores + (strips * kTiles * 8 + column) * pitch + token;
       MLA_UNROLL
       for (int n = 0; n < kAtOnce; ++n) {

@@ -1,4 +1,4 @@
-// A block's shared memory: its task's tables, queries as halves, tiles, scores, weights and the
+// A block's shared memory: its task's tables, queries, tiles, scores, weights and the
 // state of the softmax.
 #ifndef MLA_KERNELS_ATTENTION_GPU_SHARED_H_
 #define MLA_KERNELS_ATTENTION_GPU_SHARED_H_
@@ -63,8 +63,9 @@ MLA_DEVICE Shared PlaceShared(const GpuAttentionSizes& sizes, int columns) {
 }
 
 // Whole block, a warp a column: queries, as a group of copies where they are prepared.
-template <bool kPacked>
+template <GpuRows kRows>
 MLA_DEVICE void LoadQueries(const AttendArgs& a, const Shared& s, int columns, int sequence) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   const int sum_words = a.sizes.query_pitch / 4;
   MLA_UNROLL_BY(1)
   for (int c = WarpIndex(); c < columns; c += BlockThreads() / kWarp) {
@@ -78,7 +79,7 @@ MLA_DEVICE void LoadQueries(const AttendArgs& a, const Shared& s, int columns, i
       continue;
     }
     if (a.sizes.prepared == 0) {
-      PrepareQuery(a, sequence, column.query, column.head, to, sums, s.factors + c);
+      PrepareQuery<FloatOf(kRows)>(a, sequence, column.query, column.head, to, sums, s.factors + c);
       continue;
     }
     const uint8_t* from = PreparedQuery(a, sequence, column.query, column.head);

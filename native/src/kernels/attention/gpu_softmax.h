@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_scores.h"
 #include "kernels/attention/gpu_shared.h"
 #include "kernels/attention/gpu_tables.h"
@@ -15,9 +16,10 @@ namespace mla::MLA_GPU {
 
 // Whole block, kLanes lanes a column, four tokens each: scores of a tile to weights; maxima,
 // totals, and what earlier sums are to be multiplied with.
-template <int kWarps, int kTiles, bool kPacked, int kLanes>
+template <int kWarps, int kTiles, GpuRows kRows, int kLanes>
 MLA_DEVICE void WeighColumns(const AttendArgs& a, const Shared& s, const Work& work,
                              const Tile& tile, const GpuTilePiece& piece, const uint8_t* slot) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   constexpr int kTokens = kLanes * 4, kPitch = kTokens + 4, kColumns = kTiles * 8;
   constexpr int kAtOnce = kWarp / kLanes;
   constexpr int kGroups = SplitScores(kWarps, kTiles, kTokens, kPacked).strip_groups;
@@ -60,8 +62,8 @@ MLA_DEVICE void WeighColumns(const AttendArgs& a, const Shared& s, const Work& w
     MLA_UNROLL
     for (int i = 0; i < 4; ++i) weight[i] = Exp2(x[i] - base);
     uint32_t* to = reinterpret_cast<uint32_t*>(s.weights + c * WeightPitch(kPacked) + token);
-    to[0] = PackHalves(weight[0], weight[1]);
-    to[1] = PackHalves(weight[2], weight[3]);
+    to[0] = PackWeights<FloatOf(kRows)>(&weight[0], &weight[1]);
+    to[1] = PackWeights<FloatOf(kRows)>(&weight[2], &weight[3]);
     const float total = SumOver(weight[0] + weight[1] + (weight[2] + weight[3]), kLanes);
     SyncWarp();  // all have read the maximum, which shuffles alone do not say
     if (part == 0) {
@@ -73,15 +75,15 @@ MLA_DEVICE void WeighColumns(const AttendArgs& a, const Shared& s, const Work& w
   }
 }
 
-template <int kWarps, int kTiles, bool kPacked>
+template <int kWarps, int kTiles, GpuRows kRows>
 MLA_DEVICE void Weigh(const AttendArgs& a, const Shared& s, const Work& work, const Tile& tile,
                       const GpuTilePiece& piece, const uint8_t* slot, int tokens) {
   if (tokens == 64) {
-    WeighColumns<kWarps, kTiles, kPacked, 16>(a, s, work, tile, piece, slot);
+    WeighColumns<kWarps, kTiles, kRows, 16>(a, s, work, tile, piece, slot);
   } else if (tokens == 32) {
-    WeighColumns<kWarps, kTiles, kPacked, 8>(a, s, work, tile, piece, slot);
+    WeighColumns<kWarps, kTiles, kRows, 8>(a, s, work, tile, piece, slot);
   } else {
-    WeighColumns<kWarps, kTiles, kPacked, 4>(a, s, work, tile, piece, slot);
+    WeighColumns<kWarps, kTiles, kRows, 4>(a, s, work, tile, piece, slot);
   }
 }
 

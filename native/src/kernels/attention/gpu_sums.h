@@ -7,7 +7,9 @@
 
 #include "cache/row_format.h"
 #include "cuda/simt.h"
+#include "kernels/attention/gpu_floats.h"
 #include "kernels/attention/gpu_fragments.h"
+#include "kernels/attention/gpu_partial.h"
 #include "kernels/attention/gpu_shared.h"
 #include "kernels/attention/gpu_tables.h"
 #include "kernels/attention/gpu_work.h"
@@ -124,9 +126,10 @@ MLA_DEVICE void SumMinima(const MinimaPlace& place, int token, const FourHalves 
 }
 
 // Of the warp's strips, that are kStrips at most, as far as they are in [begin, end).
-template <CacheType kType, bool kPacked, int kWarps, int kTiles, int kStrips>
+template <CacheType kType, GpuRows kRows, int kWarps, int kTiles, int kStrips>
 MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileArray& array,
                           int begin, int end, Sums<kTiles, kStrips>* sums) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   const int warp = WarpIndex();
   const WeightPlace<kPacked> place(s.weights);
   MinimaPlace minima = {};
@@ -159,7 +162,7 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
           const FourHalves by = rows[i].Weigh(weights[n], part, token);
           MLA_UNROLL
           for (int m = 2 * part; m < 2 * part + 2; ++m) {
-            Mma(sums->of[i][m][n], fragments.a[m], {by.word[0], by.word[1]});
+            Mma<FloatOf(kRows)>(sums->of[i][m][n], fragments.a[m], {by.word[0], by.word[1]});
           }
         }
       }
@@ -168,26 +171,18 @@ MLA_DEVICE void SumStrips(const Shared& s, const TileView& tile, const GpuTileAr
   }
 }
 
-template <int kWarps, bool kPacked, int kTiles, int kStrips>
+template <int kWarps, GpuRows kRows, int kTiles, int kStrips>
 MLA_DEVICE void SumPiece(const Shared& s, const GpuTilePiece& piece, const TileView& tile,
                          Sums<kTiles, kStrips>* sums) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   const GpuTileArray value = piece.value;
   WithType<2, kPacked>(value, [&](auto type) {
     constexpr CacheType kType = decltype(type)::value;
     if constexpr (kPacked) ChangeType(kType == CacheType::kInt8 ? CacheType::kF16 : kType, sums);
-    SumStrips<kType, kPacked, kWarps>(s, tile, value, piece.value_begin, piece.value_end, sums);
+    SumStrips<kType, kRows, kWarps>(s, tile, value, piece.value_begin, piece.value_end, sums);
   });
 }
 
-MLA_DEVICE float* PartialRow(const AttendArgs& a, int sequence, int split, int query, int head) {
-  const int64_t row =
-      ((int64_t{sequence} * a.splits + split) * a.sizes.queries + query) * a.sizes.heads + head;
-  return static_cast<float*>(a.call.workspace) + row * a.sizes.partial_floats();
-}
-
-struct alignas(8) TwoFloats {
-  float of[2];
-};
 MLA_DEVICE void StoreTwo(float* to, float first, float second, int n) {
   if (n >= 2 && reinterpret_cast<uintptr_t>(to) % 8 == 0) {
     *reinterpret_cast<TwoFloats*>(to) = {first, second};
@@ -197,9 +192,12 @@ MLA_DEVICE void StoreTwo(float* to, float first, float second, int n) {
   if (n >= 2) to[1] = second;
 }
 
-// A lane's means of a strip and a column. Whole units are written, which the merge reads.
-template <bool kPacked, typename Mean>
-MLA_DEVICE void StoreMeans(const Mean& mean, int first, int length, float* out, uint16_t* partial) {
+// A lane's means of a strip and a column: results from `out` on, or elements of a split's row from
+// `begin` on, of which whole units are written, which the merge reads.
+template <GpuRows kRows, typename Mean>
+MLA_DEVICE void StoreMeans(const Mean& mean, int first, int length, float* out, float* row,
+                           int begin) {
+  constexpr bool kPacked = kRows == GpuRows::kPacked;
   MLA_UNROLL
   for (int pair = 0; pair < 4; ++pair) {
     // Packed rows' products have neighbours in twos.
@@ -207,19 +205,18 @@ MLA_DEVICE void StoreMeans(const Mean& mean, int first, int length, float* out, 
     if constexpr (kPacked) {
       const int element = first + SumElement<true>(m, half);
       if (element / kUnitElements * kUnitElements >= length) continue;
-      if (partial == nullptr) {
+      if (row == nullptr) {
         StoreTwo(out + element, mean(m, half), mean(m + 1, half), length - element);
       } else {
-        reinterpret_cast<uint32_t*>(partial)[element / 2] =
-            PackHalves(mean(m, half), mean(m + 1, half));
+        StoreTwoMeans<FloatOf(kRows)>(row, begin + element, mean(m, half), mean(m + 1, half));
       }
     } else {
       MLA_UNROLL
       for (int upper = 0; upper < 2; ++upper) {
         const int element = first + SumElement<false>(m, upper);
         if (element / kUnitElements * kUnitElements >= length) continue;
-        if (partial != nullptr) {
-          partial[element] = FloatToHalf(mean(m, upper));
+        if (row != nullptr) {
+          StoreMean<FloatOf(kRows)>(row, begin + element, mean(m, upper));
         } else if (element < length) {
           out[element] = mean(m, upper);
         }
@@ -229,7 +226,7 @@ MLA_DEVICE void StoreMeans(const Mean& mean, int first, int length, float* out, 
 }
 
 // Weighted means, to where they belong: of a sequence with one split these are the results.
-template <int kWarps, bool kPacked, int kTiles, int kStrips>
+template <int kWarps, GpuRows kRows, int kTiles, int kStrips>
 MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, int split,
                        const Sums<kTiles, kStrips>& sums) {
   const GpuTask& task = s.the_task();
@@ -246,23 +243,22 @@ MLA_DEVICE void Finish(const AttendArgs& a, const Shared& s, const Work& work, i
       const float total = s.totals[c];
       const float by = total == 0.0f ? 0.0f : 1.0f / total;  // zero: a split that saw nothing
       float* out = nullptr;
-      uint16_t* partial = nullptr;
+      float* row = nullptr;
       if (work.splits == 1) {
         out = call.out + work.sequence * call.out_sequence + column.query * call.out_query +
               column.head * call.out_head + task.value_begin;
       } else {
-        float* row = PartialRow(a, work.sequence, split, column.query, column.head);
+        row = PartialRow(a, work.sequence, split, column.query, column.head);
         if (warp == 0 && g == 0 && task.value_begin == 0) {
           row[0] = s.maxima[c];
           row[1] = total;
         }
-        partial = reinterpret_cast<uint16_t*>(row + 4) + task.value_begin;
       }
       MLA_UNROLL
       for (int i = 0; i < kStrips; ++i) {
         const auto mean = [&](int m, int half) { return sums.of[i][m][n][2 * half + j] * by; };
-        StoreMeans<kPacked>(mean, (warp + kWarps * i) * kValueStrip, task.value_length, out,
-                            partial);
+        StoreMeans<kRows>(mean, (warp + kWarps * i) * kValueStrip, task.value_length, out, row,
+                          task.value_begin);
       }
     }
   }

@@ -51,13 +51,17 @@ static_assert(kMostSlots * (kTileBytes + 8) <= kSlotStateBytes);
 // Where a row comes from: CacheView's pages.
 enum GpuRowForm : int32_t { kRowsForm, kExactForm, kFirstForm, kRowForms };
 
+// What a layer's rows are to a kernel: some are packed, and others become halves; all are floats
+// that do; or all are bf16.
+enum class GpuRows { kPacked, kHalves, kBfloats };
+
 // What of a page goes to shared memory in one way, 16 bytes (a chunk) at a time.
 enum GpuRunKind : int32_t {
   kBlocks,   // rows are lines: what a page's tokens have of a packed row's block, 4 bytes each
   kScalars,  // lines of key scalars, 4 bytes a token, of the page of rows in any form
   kNumbers,  // lines of packed rows' numbers, 2 bytes a token; zeros of tokens not asked for
-  kUnits,    // rows are tokens, a chunk eight halves; zeros of tokens not asked for
-  kHalves,   // the same of halves at no 16-byte boundary
+  kUnits,    // rows are tokens, a chunk eight 16-bit floats; zeros of tokens not asked for
+  kHalves,   // the same at no 16-byte boundary
   kBfloats,  // the same of bf16, which become halves
   kFloats    // the same of f32, which become halves
 };

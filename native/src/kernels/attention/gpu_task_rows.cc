@@ -24,9 +24,14 @@ GpuTaskRows::GpuTaskRows(const LayerLayout& layout, const CacheOptions& options)
       options_(WindowOptions(options)),
       places_{PlaceRows(options, layout), PlaceExactRows(options, layout, kPageTokens),
               PlaceExactRows(options, layout, options_.sink)} {
+  bool packed = false, bfloats = true;
   for (const auto* rows : {&places_[kRowsForm].rope, &places_[kRowsForm].latent}) {
-    for (const RowArray& row : *rows) packed_ = packed_ || row.format.packed();
+    for (const RowArray& row : *rows) {
+      packed = packed || row.format.packed();
+      bfloats = bfloats && row.format.type == CacheType::kBf16;
+    }
   }
+  rows_ = packed ? GpuRows::kPacked : bfloats ? GpuRows::kBfloats : GpuRows::kHalves;
 }
 
 bool GpuTaskRows::Has(GpuRowForm form) const {
@@ -67,7 +72,7 @@ void GpuTaskRows::AddScalars(const GpuTaskHeads& task, GpuPieceBuilder* builder)
 GpuPieceBuilder GpuTaskRows::Whole(const GpuTaskHeads& task, GpuRowForm form,
                                    int32_t tokens) const {
   const Rows rows = RowsOf(task, form);
-  GpuPieceBuilder builder(tokens);
+  GpuPieceBuilder builder(tokens, rows_);
   GpuTilePiece& piece = builder.piece;
   AddRope(rows, &builder);
   AddScalars(task, &builder);
@@ -88,17 +93,18 @@ std::vector<GpuPieceBuilder> GpuTaskRows::Pieces(const GpuTaskHeads& task, GpuRo
   const Rows rows = RowsOf(task, form);
   // How many elements of a row fit beside `taken` bytes, in whole strips.
   const auto room = [&](const RowArray& row, int32_t taken) {
-    GpuPieceBuilder one(tokens);
+    GpuPieceBuilder one(tokens, rows_);
     one.Add(row, 0, kValueStrip);
     constexpr int32_t kBetween = 256;  // what alignment may take
     return (bytes - taken - kBetween) / one.Bytes() * kValueStrip;
   };
-  std::vector<GpuPieceBuilder> pieces(1, GpuPieceBuilder(tokens));
+  std::vector<GpuPieceBuilder> pieces(1, GpuPieceBuilder(tokens, rows_));
   AddRope(rows, &pieces[0]);
   for (int32_t begin = 0; begin < rows.key_length();) {
     int32_t most = begin == 0 ? room(*rows.key, pieces[0].Bytes()) : 0;
     if (most < kValueStrip && pieces.back().piece.score_end > 0) {
-      pieces.emplace_back(tokens).piece.score_begin = rows.rope_strips() + begin / kScoreStrip;
+      pieces.emplace_back(tokens, rows_).piece.score_begin =
+          rows.rope_strips() + begin / kScoreStrip;
     }
     if (most < kValueStrip) most = std::max(room(*rows.key, 0), kValueStrip);
     const int32_t end = std::min(rows.key_length(), begin + most);
@@ -112,7 +118,7 @@ std::vector<GpuPieceBuilder> GpuTaskRows::Pieces(const GpuTaskHeads& task, GpuRo
   const int32_t most = std::max(room(*rows.value, 0), kValueStrip);
   for (int32_t begin = 0; begin < task.value_length; begin += most) {
     const int32_t end = std::min(task.value_length, begin + most);
-    GpuPieceBuilder& builder = pieces.emplace_back(tokens);
+    GpuPieceBuilder& builder = pieces.emplace_back(tokens, rows_);
     const GpuTileArray array =
         builder.Add(*rows.value, task.value_begin + begin, task.value_begin + end);
     builder.piece.value = GpuPieceBuilder::From(*rows.value, array, -begin);

@@ -19,7 +19,8 @@ class GpuTaskRows {
 
   // Whether the cache has rows of that form.
   bool Has(GpuRowForm form) const;
-  bool packed() const { return packed_; }
+  GpuRows rows() const { return rows_; }
+  bool packed() const { return rows_ == GpuRows::kPacked; }
   const CacheOptions& options() const { return options_; }
   const PagePlaces& places(GpuRowForm form) const { return places_[form]; }
 
@@ -43,7 +44,7 @@ class GpuTaskRows {
   const LayerLayout& layout_;
   const CacheOptions options_;  // as they are in effect
   const PagePlaces places_[kRowForms];
-  bool packed_ = false;
+  GpuRows rows_ = GpuRows::kHalves;
 };
 
 }  // namespace mla

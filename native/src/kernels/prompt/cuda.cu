@@ -102,8 +102,8 @@ MLA_DEVICE void LoadPromptQueries(const PromptArgs& a, const PromptShared& s,
     }
     uint32_t* to = reinterpret_cast<uint32_t*>(s.queries + r * s.key_pitch * 16);
     const int elements = a.sizes.key_elements;
-    const float factor = row.aligned() ? LoadQuery<true>(row, elements, to, nullptr)
-                                       : LoadQuery<false>(row, elements, to, nullptr);
+    const float factor =
+        row.aligned() ? LoadQuery<true>(row, elements, to) : LoadQuery<false>(row, elements, to);
     if (Lane() == 0) s.factors[r] = factor * (a.call.scale * kLog2E);
   }
 }
