@@ -145,6 +145,7 @@ Status Emulator::Synchronize() {
 void Emulator::Launch(Call call) {
   Check(call, shared_bytes());
   Do([this, call = std::move(call)] {
+    const NotTheKernels ours;  // what becomes of `own`, behind the launch that is under way, too
     // A launch may begin while the one before it runs, but not before that one has all it waits
     // for.
     const uint64_t* begun = &began_[launches_ % 2];
