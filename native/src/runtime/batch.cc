@@ -96,28 +96,31 @@ void Batch::Begin(Turn& turn) {
   row_turns_.push_back(&turn);
 }
 
-// Each session that has no token yet takes its logits and draws from them. Large vocabularies make
-// this worth sharing.
+// Each session that has no token yet takes its logits and draws from them, while they are in a
+// cache. Large vocabularies make this worth sharing.
 void Batch::Choose(std::span<Turn> turns) {
   const Profile::Alone alone(profile_.get(), Operation::kSampling);
+  const auto choose = [](Turn& turn) {
+    if (turn.session == nullptr || !turn.status.ok() || turn.token >= 0) return;
+    try {
+      Result<int32_t> token = turn.session->EndNext(&turn.log_probability);
+      turn.status = token.status();
+      if (token.ok()) turn.token = token.value();
+    } catch (const std::bad_alloc&) {  // a region lets no exception out
+      turn.status = Status(MLA_OUT_OF_MEMORY, "out of memory");
+    }
+  };
   const auto region = [&](Team& team, int) {
     team.Each(static_cast<int64_t>(rows_.size()), 1, [&](int64_t i, int64_t) {
       const float* logits = rows_[static_cast<size_t>(i)].logits;
       if (logits == nullptr) return;
-      Session& session = *row_turns_[static_cast<size_t>(i)]->session;
-      std::copy_n(logits, session.vocabulary_, session.logits_.begin());
+      Turn& turn = *row_turns_[static_cast<size_t>(i)];
+      std::copy_n(logits, turn.session->vocabulary_, turn.session->logits_.begin());
+      choose(turn);
     });
-    team.Each(static_cast<int64_t>(turns.size()), 1, [&](int64_t i, int64_t) {
-      Turn& turn = turns[static_cast<size_t>(i)];
-      if (turn.session == nullptr || !turn.status.ok() || turn.token >= 0) return;
-      try {
-        Result<int32_t> token = turn.session->EndNext(&turn.log_probability);
-        turn.status = token.status();
-        if (token.ok()) turn.token = token.value();
-      } catch (const std::bad_alloc&) {  // a region lets no exception out
-        turn.status = Status(MLA_OUT_OF_MEMORY, "out of memory");
-      }
-    });
+    // Those that had their logits before.
+    team.Each(static_cast<int64_t>(turns.size()), 1,
+              [&](int64_t i, int64_t) { choose(turns[static_cast<size_t>(i)]); });
   };
   const int32_t useful = static_cast<int32_t>(turns.size());
   ThreadPool::Shared().Run(std::min(options_.threads, useful), std::ref(region),

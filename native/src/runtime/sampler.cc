@@ -79,27 +79,24 @@ Result<int32_t> Sampler::Choose(const float* logits, const int32_t* recent, int6
                   "the model's logits are all -infinity: there is no token to choose");
   }
   const float* scores = logits;
-  float best = own.best;
+  LogitScan scan = own;
   if (Adjusts()) {
     Adjust(logits, recent, count);
     scores = adjusted_.data();
-    const LogitScan adjusted = ScanLogits(scores, vocabulary_);
-    if (adjusted.bad >= 0) {
+    scan = ScanLogits(scores, vocabulary_);
+    if (scan.bad >= 0) {
       return Status(MLA_INVALID_ARGUMENT, "the bias or penalty of token " +
-                                              std::to_string(adjusted.bad) +
+                                              std::to_string(scan.bad) +
                                               " makes its logit infinite, expected smaller values");
     }
-    if (adjusted.best == -kInfinity) {
+    if (scan.best == -kInfinity) {
       return Status(
           MLA_INVALID_ARGUMENT,
           "the logit bias bans every token that the model allows: there is none to choose");
     }
-    best = adjusted.best;
   }
   const int32_t token =
-      options_.temperature == 0
-          ? static_cast<int32_t>(std::find(scores, scores + vocabulary_, best) - scores)
-          : Draw(scores, best);
+      options_.temperature == 0 ? static_cast<int32_t>(scan.best_at) : Draw(scores, scan.best);
   if (log_probability != nullptr) {
     *log_probability = static_cast<float>(logits[token] - LogSumExp(logits, vocabulary_, own.best));
   }

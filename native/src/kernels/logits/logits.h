@@ -10,7 +10,10 @@
 namespace mla {
 
 struct LogitScan {
-  float best;   // the largest, -infinity where there is no other; meaningless with a bad one
+  // The largest, -infinity where there is no other, and the first that is it; meaningless with a
+  // bad one.
+  float best;
+  int64_t best_at;
   int64_t bad;  // the first that is NaN or +infinity, or -1
 };
 LogitScan ScanLogits(const float* logits, int64_t n);

@@ -40,7 +40,9 @@ TEST(Logits, AgreeWithDoubleOverAllSizes) {
       logits[static_cast<size_t>(n / 2)] = -kInf;  // of a token that is not allowed
       if (n == 1) logits[0] = -2;
       const LogitScan scan = kernels.scan(logits.data(), n);
-      EXPECT_EQ(scan.best, *std::max_element(logits.begin(), logits.end()));
+      const auto best = std::max_element(logits.begin(), logits.end());
+      EXPECT_EQ(scan.best, *best);
+      EXPECT_EQ(scan.best_at, best - logits.begin());
       EXPECT_EQ(scan.bad, -1);
       for (float scale : {1.0f, 0.3f, 7.0f}) {
         double sum = 0;
@@ -53,6 +55,18 @@ TEST(Logits, AgreeWithDoubleOverAllSizes) {
       double sum = 0;
       for (float logit : logits) sum += std::exp(static_cast<double>(logit));
       EXPECT_NEAR(LogSumExp(logits.data(), n, scan.best), std::log(sum), 1e-6);
+    }
+  }
+}
+
+TEST(Logits, ScanFindsTheFirstOfTheLargestWhereverTheyAre) {
+  for (Isa isa : SupportedIsas()) {
+    for (int32_t n : {1, 70, 4096, 9001}) {
+      for (int32_t at = 0; at < n; at += 1 + at / 7) {
+        std::vector<float> logits = RandomLogits(n, 1);
+        for (int32_t i = at; i < n; i += 977) logits[static_cast<size_t>(i)] = 100;
+        EXPECT_EQ(GetLogitKernels(isa).scan(logits.data(), n).best_at, at) << IsaName(isa);
+      }
     }
   }
 }

@@ -17,31 +17,48 @@ namespace {
 constexpr int kLanes = 64;
 constexpr float kInfinity = __builtin_inff();
 
-LogitScan Scan(const float* logits, int64_t n) {
+// The largest of a run, and whether any is bad, besides `any`.
+float ScanRun(const float* logits, int64_t n, int32_t* any) {
   float best[kLanes];
   int32_t bad[kLanes] = {};
   for (float& lane : best) lane = -kInfinity;
-  const int64_t whole = n / kLanes * kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
     for (int j = 0; j < kLanes; ++j) {
       const float x = logits[i + j];
       best[j] = x > best[j] ? x : best[j];
       bad[j] |= x < kInfinity ? 0 : 1;
     }
   }
-  for (int64_t i = whole; i < n; ++i) {
+  for (; i < n; ++i) {
     best[0] = logits[i] > best[0] ? logits[i] : best[0];
     bad[0] |= logits[i] < kInfinity ? 0 : 1;
   }
-  LogitScan scan{-kInfinity, -1};
-  int32_t any = 0;
+  float largest = -kInfinity;
   for (int j = 0; j < kLanes; ++j) {
-    scan.best = best[j] > scan.best ? best[j] : scan.best;
-    any |= bad[j];
+    largest = best[j] > largest ? best[j] : largest;
+    *any |= bad[j];
   }
-  for (int64_t i = 0; any != 0 && scan.bad < 0; ++i) {
-    if (!(logits[i] < kInfinity)) scan.bad = i;
+  return largest;
+}
+
+LogitScan Scan(const float* logits, int64_t n) {
+  // Only in a run whose largest is the largest so far is it looked for.
+  constexpr int64_t kRun = 64 * kLanes;
+  LogitScan scan{-kInfinity, 0, -1};
+  int32_t any = 0;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const float largest = ScanRun(logits + begin, n - begin < kRun ? n - begin : kRun, &any);
+    if (largest > scan.best) {
+      scan.best = largest;
+      scan.best_at = begin;
+    }
   }
+  if (any != 0) {
+    for (scan.bad = 0; logits[scan.bad] < kInfinity;) ++scan.bad;
+    return scan;
+  }
+  while (scan.best_at < n && logits[scan.best_at] != scan.best) ++scan.best_at;
   return scan;
 }
 
