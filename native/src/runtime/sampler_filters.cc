@@ -15,6 +15,16 @@ constexpr int32_t kHeapTopK = 1024;
 
 }  // namespace
 
+template <typename Call>
+void SamplerFilters::ForLarge(int32_t begin, const float* least, const Call& call) const {
+  int64_t run = begin / kLogitRun * kLogitRun;
+  while ((run = FindRun(logits_, n_, run, *least)) < n_) {
+    const int32_t end = static_cast<int32_t>(std::min<int64_t>(run + kLogitRun, n_));
+    for (int32_t i = std::max(begin, static_cast<int32_t>(run)); i < end; ++i) call(i);
+    run += kLogitRun;
+  }
+}
+
 void SamplerFilters::Start(const float* logits, int32_t n) {
   logits_ = logits;
   tokens_ = nullptr;
@@ -34,15 +44,30 @@ SamplerFilters::Ranked SamplerFilters::LastOfTopK(int32_t k) {
   }
   for (int32_t i = 0; i < k; ++i) ranking_.push_back({logits_[i], Token(i)});
   std::make_heap(ranking_.begin(), ranking_.end(), Better());  // the front is the worst kept
-  float worst = ranking_.front().logit;
-  for (int32_t i = k; i < n_; ++i) {
-    if (logits_[i] <= worst) continue;  // of equal ones the later token ranks below
+  // Of equal ones the later token ranks below.
+  const auto above = [](float worst) {
+    return std::nextafter(worst, std::numeric_limits<float>::infinity());
+  };
+  float least = above(ranking_.front().logit);
+  ForLarge(k, &least, [&](int32_t i) {
+    if (logits_[i] < least) return;
     std::pop_heap(ranking_.begin(), ranking_.end(), Better());
     ranking_.back() = {logits_[i], Token(i)};
     std::push_heap(ranking_.begin(), ranking_.end(), Better());
-    worst = ranking_.front().logit;
-  }
+    least = above(ranking_.front().logit);
+  });
   return ranking_.front();
+}
+
+SamplerFilters::Ranking SamplerFilters::RankFrom(float least) {
+  // Never smaller again: what is added would be cleared each time.
+  ranking_.resize(std::max(ranking_.size(), static_cast<size_t>(n_)));
+  Ranked* end = ranking_.data();
+  ForLarge(0, &least, [&](int32_t i) {
+    *end = {logits_[i], Token(i)};
+    end += logits_[i] >= least ? 1 : 0;
+  });
+  return {ranking_.data(), end};
 }
 
 void SamplerFilters::KeepTopP(float p, float best) {
@@ -51,19 +76,22 @@ void SamplerFilters::KeepTopP(float p, float best) {
   // of that leaves room for rounding.
   const double least = std::log(0.5 * (1.0 - p) * total / n_);
   const float floor = best + static_cast<float>(std::min(0.0, least));
-  ranking_.clear();
-  for (int32_t i = 0; i < n_; ++i) {
-    if (logits_[i] >= floor) ranking_.push_back({logits_[i], Token(i)});
-  }
-  std::make_heap(ranking_.begin(), ranking_.end(), Worse());  // the front is the best
+  // Mostly those near the best are enough; they are a prefix, too.
+  constexpr float kNear = 8;
+  constexpr double kMoreThanRounding = 1 + 1e-9;
+  Ranking ranking = RankFrom(std::max(floor, best - kNear));
+  double near = 0;
+  for (const Ranked& candidate : ranking) near += ExpNonPositive(candidate.logit - best);
+  if (near < p * total * kMoreThanRounding) ranking = RankFrom(floor);
+  std::make_heap(ranking.begin(), ranking.end(), Worse());  // the front is the best
   double mass = 0;
   Ranked last;
   do {
-    last = ranking_.front();
+    last = ranking.front();
     mass += ExpNonPositive(last.logit - best);
-    std::pop_heap(ranking_.begin(), ranking_.end(), Worse());
-    ranking_.pop_back();
-  } while (mass < p * total && !ranking_.empty());
+    std::pop_heap(ranking.begin(), ranking.end(), Worse());
+    ranking = ranking.first(ranking.size() - 1);
+  } while (mass < p * total && !ranking.empty());
   DropWorseThan(last);
 }
 
@@ -75,12 +103,12 @@ void SamplerFilters::DropWorseThan(Ranked last) {
   kept_logits_.resize(std::max<size_t>(kept_logits_.size(), n_));
   kept_tokens_.resize(kept_logits_.size());
   int32_t kept = 0;
-  for (int32_t i = 0; i < n_; ++i) {
+  ForLarge(0, &last.logit, [&](int32_t i) {
     const Ranked candidate{logits_[i], Token(i)};
     kept_logits_[kept] = candidate.logit;
     kept_tokens_[kept] = candidate.token;
     kept += Better()(last, candidate) ? 0 : 1;
-  }
+  });
   logits_ = kept_logits_.data();
   tokens_ = kept_tokens_.data();
   n_ = kept;

@@ -5,6 +5,7 @@
 #define MLA_RUNTIME_SAMPLER_FILTERS_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace mla {
@@ -41,8 +42,15 @@ class SamplerFilters {
     bool operator()(const Ranked& a, const Ranked& b) const { return Better()(b, a); }
   };
 
+  // Calls with every candidate that is in a run (kLogitRun) with one of *least or more, which the
+  // call may raise.
+  template <typename Call>
+  void ForLarge(int32_t begin, const float* least, const Call& call) const;
   int32_t Token(int32_t i) const { return tokens_ == nullptr ? i : tokens_[i]; }
   Ranked LastOfTopK(int32_t k);
+  // The candidates with a logit of `least` or more, by ascending token; in ranking_.
+  using Ranking = std::span<Ranked>;
+  Ranking RankFrom(float least);
   void DropWorseThan(Ranked last);
 
   // The candidates by ascending token; tokens_ null: candidate i is token i.

@@ -117,6 +117,25 @@ TEST(Sampler, EveryFilterAndTheirCombinationsDrawAsTheReference) {
   }
 }
 
+// Of flat distributions of many tokens a nucleus has some whose logits are far below the best.
+TEST(Sampler, AWideNucleusDrawsAsTheReference) {
+  const std::vector<float> logits = RandomLogits(20000, 11, 2.5f);
+  const float best = *std::max_element(logits.begin(), logits.end());
+  double near = 0, all = 0;
+  for (const float logit : logits) {
+    all += std::exp(logit - best);
+    if (logit > best - 8) near += std::exp(logit - best);
+  }
+  ASSERT_LT(near, 0.99 * all);
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SamplerOptions options;
+    options.temperature = 2;
+    options.top_p = 0.99f;
+    options.seed = seed;
+    ExpectDrawsAsReference(options, logits, {});
+  }
+}
+
 TEST(Sampler, PenaltyAndBiasComeFirst) {
   const std::vector<int32_t> recent{5, 9, 5, 0, 44, 17, 17, 3};
   const std::vector<float> logits = RandomLogits(60, 12, 2);

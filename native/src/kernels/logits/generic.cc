@@ -3,6 +3,6 @@
 
 namespace mla {
 
-const LogitKernels kLogitsGeneric = {Scan, SumOfExp};
+const LogitKernels kLogitsGeneric = {Scan, FindRunOf, SumOfExp};
 
 }  // namespace mla

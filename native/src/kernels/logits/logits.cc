@@ -25,6 +25,11 @@ LogitScan ScanLogits(const float* logits, int64_t n) {
   return kernels.scan(logits, n);
 }
 
+int64_t FindRun(const float* logits, int64_t n, int64_t begin, float least) {
+  static const LogitKernels& kernels = GetLogitKernels(ChosenIsa().isa);
+  return kernels.find_run(logits, n, begin, least);
+}
+
 double SumExp(const float* logits, int64_t n, float best, float scale) {
   static const LogitKernels& kernels = GetLogitKernels(ChosenIsa().isa);
   return kernels.sum_exp(logits, n, best, scale);

@@ -1,5 +1,5 @@
-// What choosing a token asks of a vocabulary's logits: their largest, whether all are numbers, and
-// ln Σ exp.
+// What choosing a token asks of a vocabulary's logits: their largest, whether all are numbers, ln Σ
+// exp, and where those are that are large.
 #ifndef MLA_KERNELS_LOGITS_LOGITS_H_
 #define MLA_KERNELS_LOGITS_LOGITS_H_
 
@@ -18,6 +18,12 @@ struct LogitScan {
 };
 LogitScan ScanLogits(const float* logits, int64_t n);
 
+// Of the runs of kLogitRun logits, the last of which may be shorter: where the first one begins,
+// from `begin` on, a run's beginning, that has a logit of `least` or more; n or more where there is
+// none.
+inline constexpr int64_t kLogitRun = 64;
+int64_t FindRun(const float* logits, int64_t n, int64_t begin, float least);
+
 // Σ exp((logits[i] - best) * scale); best is their largest and finite, scale positive and finite.
 double SumExp(const float* logits, int64_t n, float best, float scale);
 
@@ -26,6 +32,7 @@ double LogSumExp(const float* logits, int64_t n, float best);
 
 struct LogitKernels {
   LogitScan (*scan)(const float* logits, int64_t n);
+  int64_t (*find_run)(const float* logits, int64_t n, int64_t begin, float least);
   double (*sum_exp)(const float* logits, int64_t n, float best, float scale);
 };
 // Never null for a supported ISA.

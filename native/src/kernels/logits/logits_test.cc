@@ -71,6 +71,25 @@ TEST(Logits, ScanFindsTheFirstOfTheLargestWhereverTheyAre) {
   }
 }
 
+TEST(Logits, RunsWithALargeOneAreFound) {
+  for (Isa isa : SupportedIsas()) {
+    for (int64_t n : {1, 63, 64, 65, 200, 1000}) {
+      std::vector<float> logits(static_cast<size_t>(n), 1.0f);
+      const LogitKernels& kernels = GetLogitKernels(isa);
+      EXPECT_EQ(kernels.find_run(logits.data(), n, 0, 1.0f), 0) << IsaName(isa);
+      EXPECT_GE(kernels.find_run(logits.data(), n, 0, 1.1f), n) << IsaName(isa);
+      for (int64_t at = 0; at < n; ++at) {
+        logits[static_cast<size_t>(at)] = 2.0f;
+        const int64_t run = at / kLogitRun * kLogitRun;
+        EXPECT_EQ(kernels.find_run(logits.data(), n, 0, 2.0f), run) << IsaName(isa);
+        EXPECT_EQ(kernels.find_run(logits.data(), n, run, 2.0f), run) << IsaName(isa);
+        EXPECT_GE(kernels.find_run(logits.data(), n, run + kLogitRun, 2.0f), n) << IsaName(isa);
+        logits[static_cast<size_t>(at)] = -kInf;
+      }
+    }
+  }
+}
+
 TEST(Logits, ScanFindsTheFirstBadOneWhereverItIs) {
   for (Isa isa : SupportedIsas()) {
     for (int32_t n : {1, 16, 64, 200}) {

@@ -62,6 +62,19 @@ LogitScan Scan(const float* logits, int64_t n) {
   return scan;
 }
 
+int64_t FindRunOf(const float* logits, int64_t n, int64_t begin, float least) {
+  static_assert(kLanes == kLogitRun, "a run is what the loop over lanes sees");
+  for (; begin + kLanes <= n; begin += kLanes) {
+    int32_t any = 0;
+    for (int j = 0; j < kLanes; ++j) any |= logits[begin + j] >= least ? 1 : 0;
+    if (any != 0) return begin;
+  }
+  for (int64_t i = begin; i < n; ++i) {
+    if (logits[i] >= least) return begin;
+  }
+  return n;
+}
+
 double SumOfExp(const float* logits, int64_t n, float best, float scale) {
   double total = 0;
   // Short runs in float, their sums in double: the error does not grow with the vocabulary.

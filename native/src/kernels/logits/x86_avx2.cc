@@ -3,6 +3,6 @@
 
 namespace mla {
 
-const LogitKernels kLogitsAvx2 = {Scan, SumOfExp};
+const LogitKernels kLogitsAvx2 = {Scan, FindRunOf, SumOfExp};
 
 }  // namespace mla

@@ -3,6 +3,6 @@
 
 namespace mla {
 
-const LogitKernels kLogitsAvx512 = {Scan, SumOfExp};
+const LogitKernels kLogitsAvx512 = {Scan, FindRunOf, SumOfExp};
 
 }  // namespace mla
