@@ -46,15 +46,20 @@ MLA_DEVICE void MergeSplits(const AttendArgs& a, const SplitsOf& splits_of) {
   SyncBlock();
   const int element = first + Lane() * kUnitElements;
   float mine[kUnitElements] = {};
-  if (element < length) {
+  // A loop for either, whose loads are under way together.
+  const auto add = [&](auto load) {
     MLA_UNROLL_BY(4)
     for (int i = WarpIndex(); i < splits; i += kMergeWarps) {
-      const float* row = PartialRow(a, sequence, i, query, head);
-      const EightFloats means = a.sizes.bfloats != 0
-                                    ? LoadEightMeans<MmaFloat::kBfloat>(row, element)
-                                    : LoadEightMeans<MmaFloat::kHalf>(row, element);
+      const EightFloats means = load(PartialRow(a, sequence, i, query, head));
       MLA_UNROLL
       for (int j = 0; j < kUnitElements; ++j) mine[j] += shares[i] * means.of[j];
+    }
+  };
+  if (element < length) {
+    if (a.sizes.bfloats != 0) {
+      add([&](const float* row) { return LoadEightMeans<MmaFloat::kBfloat>(row, element); });
+    } else {
+      add([&](const float* row) { return LoadEightMeans<MmaFloat::kHalf>(row, element); });
     }
   }
   float* to = sums + WarpIndex() * kMergeElements + Lane() * kUnitElements;
