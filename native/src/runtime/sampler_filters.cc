@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "kernels/logits/exponential.h"
 #include "kernels/logits/logits.h"
@@ -70,29 +72,71 @@ SamplerFilters::Ranking SamplerFilters::RankFrom(float least) {
   return {ranking_.data(), end};
 }
 
+// A ranking cut into bands by logit, the best first, of which only one has to be put in order.
+class SamplerFilters::Bands {
+ public:
+  // `least`: no logit is below it.
+  Bands(Ranking ranking, float least, float best)
+      : ranking_(ranking),
+        best_(best),
+        scale_(best > least ? static_cast<float>(kBands) / (best - least) : 0.0f) {
+    for (const Ranked& one : ranking) masses_[BandOf(one)] += ExpNonPositive(one.logit - best);
+  }
+
+  double mass() const { return std::accumulate(std::begin(masses_), std::end(masses_), 0.0); }
+
+  // Of the shortest prefix with so much of the mass, or of all.
+  Ranked LastOf(double wanted) const {
+    int last = 0;  // band that is not empty
+    double before = 0, mass = 0;
+    for (int b = 0; b < kBands && mass < wanted; ++b) {
+      if (masses_[b] == 0) continue;
+      last = b;
+      before = mass;
+      mass += masses_[b];
+    }
+    const auto end = std::partition(ranking_.begin(), ranking_.end(),
+                                    [&](const Ranked& one) { return BandOf(one) == last; });
+    Ranking band = ranking_.first(static_cast<size_t>(end - ranking_.begin()));
+    std::make_heap(band.begin(), band.end(), Worse());  // the front is the best
+    Ranked one;
+    do {
+      one = band.front();
+      before += ExpNonPositive(one.logit - best_);
+      std::pop_heap(band.begin(), band.end(), Worse());
+      band = band.first(band.size() - 1);
+    } while (before < wanted && !band.empty());
+    return one;
+  }
+
+ private:
+  static constexpr int kBands = 256;
+
+  int BandOf(const Ranked& one) const {
+    return std::min(kBands - 1, static_cast<int>((best_ - one.logit) * scale_));
+  }
+
+  Ranking ranking_;
+  float best_, scale_;
+  double masses_[kBands] = {};
+};
+
 void SamplerFilters::KeepTopP(float p, float best) {
   const double total = SumExp(logits_, n_, best, 1);
   // n tokens with less than (1 - p) / n each sum to less than 1 - p, so the prefix lies above; half
   // of that leaves room for rounding.
   const double least = std::log(0.5 * (1.0 - p) * total / n_);
   const float floor = best + static_cast<float>(std::min(0.0, least));
+  const double wanted = p * total;
   // Mostly those near the best are enough; they are a prefix, too.
   constexpr float kNear = 8;
   constexpr double kMoreThanRounding = 1 + 1e-9;
-  Ranking ranking = RankFrom(std::max(floor, best - kNear));
-  double near = 0;
-  for (const Ranked& candidate : ranking) near += ExpNonPositive(candidate.logit - best);
-  if (near < p * total * kMoreThanRounding) ranking = RankFrom(floor);
-  std::make_heap(ranking.begin(), ranking.end(), Worse());  // the front is the best
-  double mass = 0;
-  Ranked last;
-  do {
-    last = ranking.front();
-    mass += ExpNonPositive(last.logit - best);
-    std::pop_heap(ranking.begin(), ranking.end(), Worse());
-    ranking = ranking.first(ranking.size() - 1);
-  } while (mass < p * total && !ranking.empty());
-  DropWorseThan(last);
+  const float near = std::max(floor, best - kNear);
+  Bands bands(RankFrom(near), near, best);
+  if (bands.mass() < wanted * kMoreThanRounding && near > floor) {
+    bands = Bands(RankFrom(floor), floor, best);
+  }
+  DropWorseThan(bands.LastOf(wanted));
 }
 
 void SamplerFilters::KeepMinP(float min_p, float best) {

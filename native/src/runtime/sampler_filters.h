@@ -51,6 +51,7 @@ class SamplerFilters {
   // The candidates with a logit of `least` or more, by ascending token; in ranking_.
   using Ranking = std::span<Ranked>;
   Ranking RankFrom(float least);
+  class Bands;
   void DropWorseThan(Ranked last);
 
   // The candidates by ascending token; tokens_ null: candidate i is token i.
