@@ -1,7 +1,8 @@
-// How a tile, a page's tokens of the latent and the rotary rows, becomes matrices of halves in a
-// slot of shared memory, as groups of warps multiply them: for every 64 elements [64 tokens][128
-// bytes], of whose pieces of 16 bytes number i of token r lies at i ^ r % 8. Floats come as they
-// are; of packed rows every element is unpacked once: w = scale * u + minimum, rounded to a half.
+// How a tile, a page's tokens of the latent and the rotary rows, becomes matrices of halves or bf16
+// in a slot of shared memory, as groups of warps multiply them: for every 64 elements [64
+// tokens][128 bytes], of whose pieces of 16 bytes number i of token r lies at i ^ r % 8. Floats
+// come as they are; of packed rows every element is unpacked once: w = scale * u + minimum, rounded
+// to a half.
 #ifndef MLA_KERNELS_ATTENTION_GPU_GROUP_ROWS_H_
 #define MLA_KERNELS_ATTENTION_GPU_GROUP_ROWS_H_
 

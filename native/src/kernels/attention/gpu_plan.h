@@ -51,8 +51,8 @@ struct GpuAttentionSizes {
   int32_t value_length;  // the longest
   int32_t slots, slot_bytes;
   int32_t task_bytes;   // the longest task's integers
-  int32_t query_pitch;  // units of eight halves a column
-  int32_t prepared;     // whether queries become halves once for all splits
+  int32_t query_pitch;  // units of eight elements a column
+  int32_t prepared;     // whether queries are rounded once for all splits
   int32_t rope_length;
   int32_t bfloats;      // whether all rows are, and so queries and weights
   int32_t bulk;         // whether tiles come in bulk
