@@ -28,9 +28,9 @@ struct Parity {
   double top1;  // the part of the tokens after which both have the same likeliest one
 
   // By what graph/decoder_gpu_test.cc demands of two layers; errors of layers add up at random.
-  // Caches in f32 and f16 are rounded to halves on their way, which moves no logit far. Quantized
-  // ones and bf16 are rounded alike on both, but an element beside a border falls to either side:
-  // both are as far from what they would be without.
+  // Float caches are rounded to 16 bits on their way, which moves no logit far, of bf16 not much
+  // farther than on the CPU. Quantized ones are rounded alike on both, but an element beside a
+  // border falls to either side: both are as far from what they would be without.
   bool ok() const;
 };
 

@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cache/cache_testing.h"
 #include "cuda/gpu_testing.h"
+#include "kernels/attention/attention_batch_testing.h"
 #include "kernels/attention/attention_testing.h"
 #include "kernels/attention/errors_testing.h"
 #include "kernels/attention/gpu.h"
@@ -23,185 +22,6 @@ constexpr Kind kKinds[] = {Kind::kPlain,   Kind::kJoint,     Kind::kSplit,
                            Kind::kOnlyKey, Kind::kOnlyValue, Kind::kNone};
 constexpr CacheType kTypes[] = {CacheType::kF32,  CacheType::kF16,  CacheType::kInt8,
                                 CacheType::kInt4, CacheType::kInt2, CacheType::kBf16};
-// Which the kernels for one latent have.
-constexpr CacheType kLatentTypes[] = {CacheType::kF16, CacheType::kInt8, CacheType::kInt4,
-                                      CacheType::kInt2, CacheType::kBf16};
-
-// Sequences of one layer side by side, and what a launch is told of them.
-class Batch {
- public:
-  // One sequence for each of `firsts`, the position of its first query; below zero: none.
-  Batch(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
-        uint32_t seed, GpuStream& gpu)
-      : positions(firsts), gpu_(gpu), aligned_(seed % 2 == 1) {
-    for (size_t i = 0; i < firsts.size(); ++i) {
-      Options of = options;
-      of.first = std::max(0, firsts[i]);
-      problems.push_back(
-          std::make_unique<Problem>(layout, of, seed + 1000 * static_cast<uint32_t>(i)));
-    }
-    auto made = GpuAttentionPlan::Create(layout, options.Cache(), options.queries, gpu);
-    if (!made.ok()) {
-      ADD_FAILURE() << made.status().message();
-      std::abort();
-    }
-    plan = std::make_unique<GpuAttentionPlan>(std::move(made.value()));
-    Describe(options);
-  }
-
-  // [sequences] of the problems' outputs.
-  std::vector<std::vector<float>> Run() {
-    Prepare();
-    tested::Launch(gpu_, call);
-    return Outputs();
-  }
-  // What a launch reads, output and workspace anew.
-  void Prepare() {
-    positions_ = DeviceArray<int32_t>(gpu_, positions);
-    call.positions = positions_.data();
-    if (!q_rope.empty()) call.q_rope = (rope_ = {gpu_, q_rope}).data();
-    if (!q_latent.empty()) call.q_latent = (latent_ = {gpu_, q_latent}).data();
-    const int64_t outputs = static_cast<int64_t>(problems.size()) * problems[0]->out_size();
-    out_ = {gpu_, std::vector<float>(static_cast<size_t>(outputs), Problem::kUnwritten)};
-    call.out = out_.data();
-    const int64_t bytes = plan->WorkspaceBytes(call.sequences, call.bucket, call.window);
-    const std::vector<uint8_t> nan(static_cast<size_t>(bytes), 0xff);
-    call.workspace = (workspace_ = {gpu_, nan}).data();
-  }
-  // Of a launch that was recorded.
-  void WritePositions() { positions_.Write(positions); }
-  std::vector<std::vector<float>> Outputs() const {
-    const std::vector<float> all = out_.Read();
-    std::vector<std::vector<float>> outs;
-    for (auto from = all.begin(); from != all.end(); from += problems[0]->out_size()) {
-      outs.emplace_back(from, from + problems[0]->out_size());
-    }
-    return outs;
-  }
-
-  std::vector<std::unique_ptr<Problem>> problems;
-  std::vector<int32_t> positions;
-  std::unique_ptr<GpuAttentionPlan> plan;
-  GpuAttention call = {};
-  std::vector<float> q_rope, q_latent;
-
- private:
-  static int32_t PagesOf(const Problem& problem) {
-    const int32_t tokens = problem.options.first + problem.options.queries;
-    return (tokens + kPageTokens - 1) / kPageTokens;
-  }
-
-  // With NaN behind it.
-  static void AppendRow(const float* rows, int64_t at, int64_t length, int64_t stride,
-                        std::vector<float>* to) {
-    if (rows == nullptr) return;
-    to->insert(to->end(), rows + at, rows + at + length);
-    to->resize(to->size() + static_cast<size_t>(stride - length), NAN);
-  }
-
-  void Describe(const Options& options) {
-    const AttentionParams& p = problems[0]->params;
-    call.plan = plan.get();
-    tables_ = {gpu_, plan->tables()};
-    call.tables = tables_.data();
-    call.sequences = static_cast<int32_t>(problems.size());
-    call.bucket = options.queries + *std::max_element(positions.begin(), positions.end());
-    call.window = options.window;
-    call.scale = p.scale;
-    const LayerLayout& l = problems[0]->layout;
-    // As the problems have them, or at 16-byte boundaries.
-    const auto spread = [&](int64_t head) { return aligned_ ? (head + 7) / 4 * 4 : head; };
-    call.q_rope_head = spread(p.q_rope_head_stride);
-    call.q_rope_query = call.q_rope_head * l.heads;
-    call.q_rope_sequence = call.q_rope_query * options.queries;
-    call.q_latent_head = spread(p.q_latent_head_stride);
-    call.q_latent_query = call.q_latent_head * l.heads;
-    call.q_latent_sequence = call.q_latent_query * options.queries;
-    call.out_head = p.out_head_stride;
-    call.out_query = p.out_stride;
-    call.out_sequence = problems[0]->out_size();
-    // The layer is one of several, whose pages are not there.
-    constexpr int32_t kLayers = 3;
-    call.layer = 1;
-    call.places = {kLayers, options.residual > 0 ? 2 * kLayers : kLayers};
-    for (const auto& problem : problems) {
-      const AttentionParams& of = problem->params;
-      const int32_t count = PagesOf(*problem);
-      std::vector<uint8_t*> table(static_cast<size_t>(call.places.Rows(0, count)));
-      const auto set = [&](int64_t at, const uint8_t* page, const PagePlaces& places) {
-        if (page == nullptr) return;
-        pages_.emplace_back(gpu_, page, places.page_bytes);
-        table[static_cast<size_t>(at)] = pages_.back().data();
-      };
-      const CacheOptions cache = options.Cache();
-      const PagePlaces exact = PlaceExactRows(cache, l, kPageTokens);
-      for (int32_t page = 0; page < count; ++page) {
-        set(call.places.Rows(call.layer, page), of.cache->rows.pages[page], PlaceRows(cache, l));
-        if (of.cache->residual == 0) continue;
-        set(call.places.Exact(call.layer, page), of.cache->exact.pages[page], exact);
-      }
-      if (of.cache->sink > 0) {
-        set(call.places.First(call.layer), of.cache->first.pages[0],
-            PlaceExactRows(cache, l, of.cache->sink));
-      }
-      page_tables_.emplace_back(gpu_, table);
-      for (int64_t row = 0; row < int64_t{options.queries} * l.heads; ++row) {
-        AppendRow(of.q_rope, row * of.q_rope_head_stride, of.q_rope_head_stride, call.q_rope_head,
-                  &q_rope);
-        AppendRow(of.q_latent, row * of.q_latent_head_stride, of.q_latent_head_stride,
-                  call.q_latent_head, &q_latent);
-      }
-    }
-    std::vector<uint8_t* const*> tables;
-    for (const DeviceArray<uint8_t*>& table : page_tables_) tables.push_back(table.data());
-    call.pages = (sequences_ = {gpu_, tables}).data();
-  }
-
-  GpuStream& gpu_;
-  const bool aligned_;
-  std::vector<DeviceArray<uint8_t>> pages_;
-  std::vector<DeviceArray<uint8_t*>> page_tables_;
-  DeviceArray<uint8_t* const*> sequences_;
-  DeviceArray<int32_t> positions_, tables_;
-  DeviceArray<float> rope_, latent_, out_;
-  DeviceArray<uint8_t> workspace_;
-};
-
-std::string Describe(const LayerLayout& layout, const Options& options,
-                     const GpuAttentionPlan& plan) {
-  return "type " + std::to_string(static_cast<int>(options.type)) + " group " +
-         std::to_string(options.group) + " heads " + std::to_string(layout.heads) + '/' +
-         std::to_string(layout.kv_heads) + " G " + std::to_string(layout.rope_groups) + " R " +
-         std::to_string(layout.rope_dim) + " C " + std::to_string(layout.latent) + " segments " +
-         std::to_string(layout.segments.size()) + " queries " + std::to_string(options.queries) +
-         " window " + std::to_string(options.window) + " residual " +
-         std::to_string(options.residual) + " sink " + std::to_string(options.sink) + " warps " +
-         std::to_string(plan.variant().warps) + " columns " +
-         std::to_string(plan.variant().columns);
-}
-
-// Of results against the formula: halves of 11 bits of rows, queries and weights, whose errors add
-// up at random; one of the largest of thousands.
-constexpr double kMost = 4e-3, kRootMeanSquare = 5e-4;
-// bf16 have 8 of these bits.
-double UnitOf(const GpuAttentionPlan& plan) { return plan.sizes().bfloats != 0 ? 8 : 1; }
-
-void CompareOn(TestGpu& gpu, const LayerLayout& layout, const Options& options,
-               const std::vector<int32_t>& firsts, uint32_t seed, Errors* errors) {
-  Batch batch(layout, options, firsts, seed, gpu);
-  const std::vector<std::vector<float>> actual = batch.Run();
-  for (size_t i = 0; i < firsts.size(); ++i) {
-    const std::string what = "seed " + std::to_string(seed) + " first " +
-                             std::to_string(firsts[i]) + ' ' +
-                             Describe(layout, options, *batch.plan);
-    if (firsts[i] < 0) {
-      for (const float x : actual[i]) ASSERT_EQ(x, Problem::kUnwritten) << what;
-      continue;
-    }
-    ASSERT_NO_FATAL_FAILURE(
-        errors->Add(actual[i], batch.problems[i]->Reference(nullptr), what, UnitOf(*batch.plan)));
-  }
-}
 
 // Whether tiles come in bulk or not.
 void Compare(const LayerLayout& layout, const Options& options, const std::vector<int32_t>& firsts,
@@ -249,14 +69,14 @@ TEST(GpuAttention, OneLatentOfAnyRankAgreesWithTheFormula) {
   for (uint32_t seed = 200; seed < 290; ++seed) {
     std::mt19937 random(seed);
     Options options;
-    options.type = kLatentTypes[seed % std::size(kLatentTypes)];
+    options.type = kTypes[1 + seed % 4];
     // Float rows of other lengths go to the other kernel.
     const int32_t by = Pick<int32_t>(random, {1, 8, 8, 8});
     const int32_t rank =
         by * Pick<int32_t>(random, by == 1 ? std::vector<int32_t>{1, 31, 33, 100, 515}
                                            : std::vector<int32_t>{1, 4, 11, 16, 17, 32, 65, 90});
     const int32_t rope_dim = Pick<int32_t>(random, {0, 8, 16, 32, 64, 104});
-    if (!IsFloat(options.type) && seed % 3 > 0) {
+    if (options.type != CacheType::kF16 && seed % 3 > 0) {
       options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
     }
     const LayerLayout layout =
@@ -285,8 +105,8 @@ TEST(GpuAttention, LongLatentsAndManyHeadsAgreeWithTheFormula) {
   for (uint32_t seed = 300; seed < 372; ++seed) {
     std::mt19937 random(seed);
     Options options;
-    options.type = kLatentTypes[seed % std::size(kLatentTypes)];
-    const bool packed = !IsFloat(options.type);
+    options.type = kTypes[1 + seed % 4];
+    const bool packed = options.type != CacheType::kF16;
     if (packed && seed % 3 > 0) {
       options.rope_type = seed % 3 == 1 ? CacheType::kInt8 : CacheType::kF16;
     }
@@ -332,12 +152,11 @@ TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
     int32_t heads, latent;
     bool groups;  // of warps, of many columns or few
   };
-  for (const CacheType type : {CacheType::kF16, CacheType::kBf16, CacheType::kInt4}) {
+  for (const CacheType type : {CacheType::kF16, CacheType::kInt4}) {
     for (const Shape& shape : {Shape{9, 88, false}, Shape{33, 88, true}, Shape{9, 264, true}}) {
       const bool groups = shape.groups && !(shape.heads <= kFewGroupColumns && HasMinima(type));
-      // Of groups' packed rows, scores have the errors of halves besides; those of bf16 are large
-      // themselves.
-      const float strongest = type == CacheType::kBf16 || (groups && !IsFloat(type)) ? 5.0f : 8.0f;
+      // Of groups' packed rows, scores have the errors of halves besides.
+      const float strongest = groups && type != CacheType::kF16 ? 5.0f : 8.0f;
       for (const float by : {0.3f, 3.0f, strongest}) {
         Options options;
         options.type = type;
@@ -351,78 +170,11 @@ TEST(GpuAttention, WeightsOfAnyScoresAreRelativeToTheSame) {
         for (const auto& problem : batch.problems) problem->params.scale *= by;
         const auto actual = batch.Run();
         for (size_t k = 0; k < actual.size(); ++k) {
-          ASSERT_NO_FATAL_FAILURE(errors.Add(actual[k], batch.problems[k]->Reference(nullptr),
-                                             std::to_string(by), UnitOf(*batch.plan)));
+          ASSERT_NO_FATAL_FAILURE(
+              errors.Add(actual[k], batch.problems[k]->Reference(nullptr), std::to_string(by)));
         }
       }
     }
-  }
-}
-
-// By every kernel that has rows of bf16.
-struct Bf16Shape {
-  Kind kind;
-  int32_t heads, latent;
-};
-constexpr Bf16Shape kBf16Shapes[] = {{Kind::kJoint, 9, 88},
-                                     {Kind::kJoint, 33, 88},
-                                     {Kind::kJoint, 9, 264},
-                                     {Kind::kPlain, 3, 40},
-                                     {Kind::kJoint, 3, 90}};
-
-class Bf16Batch {
- public:
-  Bf16Batch(const Bf16Shape& shape, float by, const std::vector<int32_t>& firsts)
-      : gpu_(Emulator::Order::kShuffled), by_(by) {
-    gpu_.set_shared_bytes(227 << 10);
-    Options options;
-    options.type = CacheType::kBf16;
-    options.latent_by = by;
-    batch_ = std::make_unique<Batch>(MakeLayout(shape.kind, 1, shape.heads, 1, 0, shape.latent, 40),
-                                     options, firsts, 3, gpu_);
-    EXPECT_EQ(batch_->plan->latent() != nullptr,
-              shape.kind == Kind::kJoint && shape.latent % 8 == 0);
-    EXPECT_NE(batch_->plan->sizes().bfloats, 0);
-    batch_->call.scale /= by;
-    for (const auto& problem : batch_->problems) problem->params.scale /= by;
-  }
-
-  // Of `unit` times what rows of halves are held to.
-  void Compare(double unit, Errors* errors) {
-    const auto actual = batch_->Run();
-    for (size_t k = 0; k < actual.size(); ++k) {
-      const Problem& problem = *batch_->problems[k];
-      errors->Add(Shrunk(actual[k]), Shrunk(problem.Reference(nullptr)),
-                  std::to_string(problem.layout.heads) + " heads of " +
-                      std::to_string(problem.layout.latent),
-                  unit);
-    }
-  }
-
- private:
-  std::vector<float> Shrunk(std::vector<float> of) const {
-    for (float& x : of) x /= x == Problem::kUnwritten ? 1 : by_;
-    return of;
-  }
-
-  TestGpu gpu_;
-  const float by_;
-  std::unique_ptr<Batch> batch_;
-};
-
-// Rows and their means, of one split and of many.
-TEST(GpuAttention, RowsOfBf16MayBeBeyondHalves) {
-  Errors errors(kMost);
-  for (const Bf16Shape& shape : kBf16Shapes) {
-    ASSERT_NO_FATAL_FAILURE(Bf16Batch(shape, 0x1p40f, {900, 20}).Compare(8, &errors));
-  }
-}
-
-// However coarse its weight is.
-TEST(GpuAttention, OfOneTokenOfBf16IsWhatItIs) {
-  Errors errors(1e-6);
-  for (const Bf16Shape& shape : kBf16Shapes) {
-    ASSERT_NO_FATAL_FAILURE(Bf16Batch(shape, 1, {0}).Compare(1, &errors));
   }
 }
 

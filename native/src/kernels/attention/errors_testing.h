@@ -15,12 +15,11 @@ class Errors {
   // No result may be off by more than `most` of 1 and its size.
   explicit Errors(double most) : most_(most) {}
 
-  // `unit`: how much coarser than the bound is meant for the numbers are that were multiplied.
   void Add(const std::vector<float>& actual, const std::vector<float>& expected,
-           const std::string& what, double unit = 1) {
+           const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size());
     for (size_t i = 0; i < actual.size(); ++i) {
-      const double error = (actual[i] - expected[i]) / (1.0 + std::fabs(expected[i])) / unit;
+      const double error = (actual[i] - expected[i]) / (1.0 + std::fabs(expected[i]));
       ASSERT_LE(std::fabs(error), most_)
           << what << " at " << i << ": " << actual[i] << " for " << expected[i];
       squares_ += error * error;
