@@ -40,14 +40,23 @@ std::string Guess(const uint8_t* data, uint64_t size) {
 
 const char* ForeignTypeName(uint32_t type) {
   static constexpr const char* kNames[] = {
-      nullptr,    nullptr,    nullptr,   nullptr, "Q4_2",   "Q4_3",  "Q5_0",  "Q5_1",
-      nullptr,    "Q8_1",     "Q2_K",    "Q3_K",  nullptr,  "Q5_K",  nullptr, "Q8_K",
+      nullptr,    nullptr,    nullptr,   nullptr, "Q4_2",   "Q4_3",  nullptr, nullptr,
+      nullptr,    "Q8_1",     "Q2_K",    "Q3_K",  nullptr,  nullptr, nullptr, "Q8_K",
       "IQ2_XXS",  "IQ2_XS",   "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
       "I8",       "I16",      "I32",     "I64",   "F64",    "IQ1_M", nullptr, "Q4_0_4_4",
       "Q4_0_4_8", "Q4_0_8_8", nullptr,   nullptr, nullptr,  nullptr, nullptr, "MXFP4"};
   if (type == 34) return "TQ1_0";
   if (type == 35) return "TQ2_0";
   return type < std::size(kNames) ? kNames[type] : nullptr;
+}
+
+std::string KnownTypes() {
+  std::string names;
+  for (const Type type : kAllTypes) {
+    if (!names.empty()) names += type == std::end(kAllTypes)[-1] ? " or " : ", ";
+    names += GetTypeTraits(type).name;
+  }
+  return names;
 }
 
 // Reads forward and stops at the first thing that does not fit.
@@ -290,7 +299,7 @@ class Parser {
       return {MLA_UNSUPPORTED,
               name_ + ": " + where_ + " has type " + (known != nullptr ? known : "number") +
                   (known != nullptr ? " (" + Number(type) + ")" : " " + Number(type)) +
-                  ", expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K"};
+                  ", expected " + KnownTypes()};
     }
     if (tensor->dims[0] % traits->block != 0) {
       return Bad(where_ + ": its rows have " + std::to_string(tensor->dims[0]) +

@@ -71,13 +71,10 @@ std::vector<float> Wave(int64_t n) {
   return x;
 }
 
-constexpr Type kAll[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
-                         Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
-
 // Every key and tensor type, keys after tensors, one key replaced.
 void WriteEverything(GgufWriter& w) {
   ExpectOk(SetString(w, "general.architecture", "wrong"));
-  for (Type type : kAll) {
+  for (Type type : kAllTypes) {
     const TypeTraits& traits = GetTypeTraits(type);
     const int64_t dims[] = {traits.block == 1 ? 5 : traits.block * 3, 7, 3};
     ExpectOk(w.BeginTensor(std::string("t.") + traits.name, static_cast<uint32_t>(type), 3, dims));
@@ -128,7 +125,7 @@ void CheckEverything(const GgufFile& file) {
   const uint8_t* p = strings->data;
   EXPECT_EQ(LoadString(p, &p), "");
   EXPECT_EQ(LoadString(p, &p), "h\xc3\xa9");
-  for (Type type : kAll) {
+  for (Type type : kAllTypes) {
     const GgufTensor* tensor = file.FindTensor(std::string("t.") + GetTypeTraits(type).name);
     ASSERT_NE(tensor, nullptr);
     EXPECT_EQ(tensor->type, type);

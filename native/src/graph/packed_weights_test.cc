@@ -21,11 +21,13 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
   std::mt19937 random(1);
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
   std::vector<Matrix> matrices;
-  for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K}) {
+  for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K,
+                    Type::kQ5_0, Type::kQ5_1, Type::kQ5_K}) {
     for (int64_t rows : {1, 16, 50}) matrices.push_back({type, bytes.data(), rows, kCols});
   }
   std::vector<PackedWeights::Together> batches(3);
-  for (size_t i = 0; i < matrices.size(); ++i) batches[i / 7].push_back(&matrices[i]);
+  for (size_t i = 0; i < matrices.size(); ++i)
+    batches[i * 3 / matrices.size()].push_back(&matrices[i]);
   int64_t released = 0, panels = 0;
   PackedWeights packed;
   packed.Pack(batches, 3, [&](const uint8_t* data, int64_t count) {

@@ -20,8 +20,7 @@ class PreparedInput {
   // Bytes for n rows of cols activations in the forms of all `kinds` weights types at once.
   static int64_t Bytes(int64_t n, int64_t cols) {
     int64_t bytes = 0;
-    for (Type type : {Type::kF32, Type::kF16, Type::kBF16, Type::kQ4_0, Type::kQ4_1, Type::kQ8_0,
-                      Type::kQ4_K, Type::kQ6_K}) {
+    for (Type type : kAllTypes) {
       const int64_t need = ActivationBytes(FormFor(type, Activations::kFine), n, cols);
       if (need > bytes) bytes = need;
     }

@@ -11,16 +11,6 @@
 namespace mla {
 namespace {
 
-// Blocks are read and written in place of any alignment: their structs are packed.
-template <class Block>
-const Block* Blocks(const void* src) {
-  return static_cast<const Block*>(src);
-}
-template <class Block>
-Block* Blocks(void* dst) {
-  return static_cast<Block*>(dst);
-}
-
 uint16_t LoadU16(const void* src, int64_t i) {
   uint16_t v;
   std::memcpy(&v, static_cast<const uint8_t*>(src) + i * 2, 2);
@@ -56,39 +46,93 @@ void DequantizeQ4_1(const BlockQ4_1& b, float* y) {
   }
 }
 
+// Bit i of a block's fifth bits, in the place of a field's.
+int Fifth(const uint8_t qh[4], int i) { return (qh[i / 8] >> (i % 8) & 1) << 4; }
+
+void DequantizeQ5_0(const BlockQ5_0& b, float* y) {
+  const float d = HalfToFloat(b.d);
+  for (int i = 0; i < 16; ++i) {
+    y[i] = d * static_cast<float>(((b.qs[i] & 15) | Fifth(b.qh, i)) - 16);
+    y[i + 16] = d * static_cast<float>((b.qs[i] >> 4 | Fifth(b.qh, i + 16)) - 16);
+  }
+}
+
+void DequantizeQ5_1(const BlockQ5_1& b, float* y) {
+  const float d = HalfToFloat(b.d), m = HalfToFloat(b.m);
+  for (int i = 0; i < 16; ++i) {
+    y[i] = d * static_cast<float>((b.qs[i] & 15) | Fifth(b.qh, i)) + m;
+    y[i + 16] = d * static_cast<float>(b.qs[i] >> 4 | Fifth(b.qh, i + 16)) + m;
+  }
+}
+
 void DequantizeQ8_0(const BlockQ8_0& b, float* y) {
   const float d = HalfToFloat(b.d);
   for (int i = 0; i < 32; ++i) y[i] = d * static_cast<float>(b.qs[i]);
 }
 
-// The element of largest magnitude falls on -8, so that the longer side of the range is used.
-void QuantizeQ4_0(const float* x, BlockQ4_0* b) {
+// 32 elements in fields of 0 .. most. The one of largest magnitude falls on the lowest, so that the
+// longer side of the range is used. Returns the scale.
+uint16_t QuantizeAroundZero(const float* x, int most, int* fields) {
   float extreme = 0;
   for (int i = 0; i < 32; ++i) {
     if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
   }
-  const float d = extreme / -8;
+  const float zero = static_cast<float>((most + 1) / 2), d = extreme / -zero;
   const float inverse = Inverse(d);
-  b->d = FloatToHalf(d);
+  for (int i = 0; i < 32; ++i) fields[i] = Truncate(x[i] * inverse + (zero + 0.5f), 0, most);
+  return FloatToHalf(d);
+}
+
+// The same from the least element to the largest; returns the scale.
+uint16_t QuantizeFromMinimum(const float* x, int most, int* fields, uint16_t* minimum) {
+  const float min = *std::min_element(x, x + 32);
+  const float max = *std::max_element(x, x + 32);
+  const float d = (max - min) / static_cast<float>(most);
+  const float inverse = Inverse(d);
+  for (int i = 0; i < 32; ++i) fields[i] = Truncate((x[i] - min) * inverse + 0.5f, 0, most);
+  *minimum = FloatToHalf(min);
+  return FloatToHalf(d);
+}
+
+void StoreNibbles(const int* fields, uint8_t* qs) {
   for (int i = 0; i < 16; ++i) {
-    const int lo = Truncate(x[i] * inverse + 8.5f, 0, 15);
-    const int hi = Truncate(x[i + 16] * inverse + 8.5f, 0, 15);
-    b->qs[i] = static_cast<uint8_t>(lo | hi << 4);
+    qs[i] = static_cast<uint8_t>((fields[i] & 15) | (fields[i + 16] & 15) << 4);
   }
 }
 
+void StoreFifths(const int* fields, uint8_t* qh) {
+  std::fill_n(qh, 4, uint8_t{0});
+  for (int i = 0; i < 32; ++i) qh[i / 8] |= static_cast<uint8_t>(fields[i] >> 4 << (i % 8));
+}
+
+void QuantizeQ4_0(const float* x, BlockQ4_0* b) {
+  int fields[32];
+  b->d = QuantizeAroundZero(x, 15, fields);
+  StoreNibbles(fields, b->qs);
+}
+
 void QuantizeQ4_1(const float* x, BlockQ4_1* b) {
-  const float min = *std::min_element(x, x + 32);
-  const float max = *std::max_element(x, x + 32);
-  const float d = (max - min) / 15;
-  const float inverse = Inverse(d);
-  b->d = FloatToHalf(d);
-  b->m = FloatToHalf(min);
-  for (int i = 0; i < 16; ++i) {
-    const int lo = Truncate((x[i] - min) * inverse + 0.5f, 0, 15);
-    const int hi = Truncate((x[i + 16] - min) * inverse + 0.5f, 0, 15);
-    b->qs[i] = static_cast<uint8_t>(lo | hi << 4);
-  }
+  int fields[32];
+  uint16_t minimum;
+  b->d = QuantizeFromMinimum(x, 15, fields, &minimum);
+  b->m = minimum;
+  StoreNibbles(fields, b->qs);
+}
+
+void QuantizeQ5_0(const float* x, BlockQ5_0* b) {
+  int fields[32];
+  b->d = QuantizeAroundZero(x, 31, fields);
+  StoreNibbles(fields, b->qs);
+  StoreFifths(fields, b->qh);
+}
+
+void QuantizeQ5_1(const float* x, BlockQ5_1* b) {
+  int fields[32];
+  uint16_t minimum;
+  b->d = QuantizeFromMinimum(x, 31, fields, &minimum);
+  b->m = minimum;
+  StoreNibbles(fields, b->qs);
+  StoreFifths(fields, b->qh);
 }
 
 void QuantizeQ8_0(const float* x, BlockQ8_0* b) {
@@ -142,6 +186,23 @@ uint16_t FloatToBfloat16(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+namespace {
+
+// Blocks are read and written in place of any alignment: their structs are packed.
+template <class Block, int kElements>
+void DecodeBlocks(void (*decode)(const Block&, float*), const void* src, float* dst, int64_t n) {
+  const auto* blocks = static_cast<const Block*>(src);
+  for (int64_t i = 0; i < n / kElements; ++i) decode(blocks[i], dst + i * kElements);
+}
+
+template <class Block, int kElements>
+void EncodeBlocks(void (*encode)(const float*, Block*), const float* src, void* dst, int64_t n) {
+  auto* blocks = static_cast<Block*>(dst);
+  for (int64_t i = 0; i < n / kElements; ++i) encode(src + i * kElements, blocks + i);
+}
+
+}  // namespace
+
 void DequantizeRow(Type type, const void* src, float* dst, int64_t n) {
   assert(n % GetTypeTraits(type).block == 0);
   switch (type) {
@@ -155,22 +216,21 @@ void DequantizeRow(Type type, const void* src, float* dst, int64_t n) {
       for (int64_t i = 0; i < n; ++i) dst[i] = Bfloat16ToFloat(LoadU16(src, i));
       return;
     case Type::kQ4_0:
-      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ4_0(Blocks<BlockQ4_0>(src)[i], dst + i * 32);
-      return;
+      return DecodeBlocks<BlockQ4_0, 32>(DequantizeQ4_0, src, dst, n);
     case Type::kQ4_1:
-      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ4_1(Blocks<BlockQ4_1>(src)[i], dst + i * 32);
-      return;
+      return DecodeBlocks<BlockQ4_1, 32>(DequantizeQ4_1, src, dst, n);
+    case Type::kQ5_0:
+      return DecodeBlocks<BlockQ5_0, 32>(DequantizeQ5_0, src, dst, n);
+    case Type::kQ5_1:
+      return DecodeBlocks<BlockQ5_1, 32>(DequantizeQ5_1, src, dst, n);
     case Type::kQ8_0:
-      for (int64_t i = 0; i < n / 32; ++i) DequantizeQ8_0(Blocks<BlockQ8_0>(src)[i], dst + i * 32);
-      return;
+      return DecodeBlocks<BlockQ8_0, 32>(DequantizeQ8_0, src, dst, n);
     case Type::kQ4_K:
-      for (int64_t i = 0; i < n / 256; ++i)
-        DequantizeQ4_K(Blocks<BlockQ4_K>(src)[i], dst + i * 256);
-      return;
+      return DecodeBlocks<BlockQ4_K, 256>(DequantizeQ4_K, src, dst, n);
+    case Type::kQ5_K:
+      return DecodeBlocks<BlockQ5_K, 256>(DequantizeQ5_K, src, dst, n);
     case Type::kQ6_K:
-      for (int64_t i = 0; i < n / 256; ++i)
-        DequantizeQ6_K(Blocks<BlockQ6_K>(src)[i], dst + i * 256);
-      return;
+      return DecodeBlocks<BlockQ6_K, 256>(DequantizeQ6_K, src, dst, n);
   }
 }
 
@@ -187,20 +247,21 @@ void QuantizeRow(Type type, const float* src, void* dst, int64_t n) {
       for (int64_t i = 0; i < n; ++i) StoreU16(dst, i, FloatToBfloat16(src[i]));
       return;
     case Type::kQ4_0:
-      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ4_0(src + i * 32, Blocks<BlockQ4_0>(dst) + i);
-      return;
+      return EncodeBlocks<BlockQ4_0, 32>(QuantizeQ4_0, src, dst, n);
     case Type::kQ4_1:
-      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ4_1(src + i * 32, Blocks<BlockQ4_1>(dst) + i);
-      return;
+      return EncodeBlocks<BlockQ4_1, 32>(QuantizeQ4_1, src, dst, n);
+    case Type::kQ5_0:
+      return EncodeBlocks<BlockQ5_0, 32>(QuantizeQ5_0, src, dst, n);
+    case Type::kQ5_1:
+      return EncodeBlocks<BlockQ5_1, 32>(QuantizeQ5_1, src, dst, n);
     case Type::kQ8_0:
-      for (int64_t i = 0; i < n / 32; ++i) QuantizeQ8_0(src + i * 32, Blocks<BlockQ8_0>(dst) + i);
-      return;
+      return EncodeBlocks<BlockQ8_0, 32>(QuantizeQ8_0, src, dst, n);
     case Type::kQ4_K:
-      for (int64_t i = 0; i < n / 256; ++i) QuantizeQ4_K(src + i * 256, Blocks<BlockQ4_K>(dst) + i);
-      return;
+      return EncodeBlocks<BlockQ4_K, 256>(QuantizeQ4_K, src, dst, n);
+    case Type::kQ5_K:
+      return EncodeBlocks<BlockQ5_K, 256>(QuantizeQ5_K, src, dst, n);
     case Type::kQ6_K:
-      for (int64_t i = 0; i < n / 256; ++i) QuantizeQ6_K(src + i * 256, Blocks<BlockQ6_K>(dst) + i);
-      return;
+      return EncodeBlocks<BlockQ6_K, 256>(QuantizeQ6_K, src, dst, n);
   }
 }
 

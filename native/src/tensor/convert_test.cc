@@ -11,9 +11,6 @@
 namespace mla {
 namespace {
 
-constexpr Type kAll[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
-                         Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
-
 // The golden hashes below were computed by GGUF's own Python implementation from the same bytes.
 struct Random {
   uint32_t state = 12345;
@@ -134,7 +131,10 @@ INSTANTIATE_TEST_SUITE_P(Types, Decode,
                                          Golden{Type::kQ8_0, {0}, 0x731a2740abcd4f04},
                                          Golden{Type::kQ4_0, {0}, 0x13e09741b488ddf6},
                                          Golden{Type::kQ4_1, {0, 2}, 0x0609ac5b66a9045b},
+                                         Golden{Type::kQ5_0, {0}, 0x12a1ac1bf9762c32},
+                                         Golden{Type::kQ5_1, {0, 2}, 0xa87e215eae95ec02},
                                          Golden{Type::kQ4_K, {0, 2}, 0x42228e3c356ff105},
+                                         Golden{Type::kQ5_K, {0, 2}, 0x20db332224caa34c},
                                          Golden{Type::kQ6_K, {208}, 0x8103351963ac0321}),
                          [](const auto& test) { return GetTypeTraits(test.param.type).name; });
 
@@ -158,7 +158,9 @@ INSTANTIATE_TEST_SUITE_P(Types, Encode,
                                          Golden{Type::kBF16, {}, 0xb9c89d604c08a6b9},
                                          Golden{Type::kQ8_0, {}, 0x814187bf3203250c},
                                          Golden{Type::kQ4_0, {}, 0xdbb76d45fc8eec36},
-                                         Golden{Type::kQ4_1, {}, 0xe43ecc436706891d}),
+                                         Golden{Type::kQ4_1, {}, 0xe43ecc436706891d},
+                                         Golden{Type::kQ5_0, {}, 0xcf147e4373cc04ad},
+                                         Golden{Type::kQ5_1, {}, 0x9aab0ca85d026adf}),
                          [](const auto& test) { return GetTypeTraits(test.param.type).name; });
 
 TEST(Convert, ErrorIsWhatTheBitsAllow) {
@@ -169,18 +171,23 @@ TEST(Convert, ErrorIsWhatTheBitsAllow) {
   EXPECT_LT(RelativeRmse(Type::kQ8_0, x), 6e-3);
   EXPECT_LT(RelativeRmse(Type::kQ4_0, x), 0.1);
   EXPECT_LT(RelativeRmse(Type::kQ4_1, x), 0.09);
+  EXPECT_LT(RelativeRmse(Type::kQ5_0, x), 0.05);
+  EXPECT_LT(RelativeRmse(Type::kQ5_1, x), 0.045);
   EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.0687);
+  EXPECT_LT(RelativeRmse(Type::kQ5_K, x), 0.0344);
   EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.0170);
 }
 
 TEST(Convert, ValuesOnTheGridSurvive) {
   std::vector<float> x(256);
-  for (Type type : kAll) {
-    for (int i = 0; i < 256; ++i) x[static_cast<size_t>(i)] = static_cast<float>(i * 7 % 16 - 8);
-    if (type == Type::kQ4_K || type == Type::kQ6_K) {
+  for (Type type : kAllTypes) {
+    const bool five_bits = type == Type::kQ5_0 || type == Type::kQ5_1 || type == Type::kQ5_K;
+    const int levels = five_bits ? 32 : 16;
+    for (int i = 0; i < 256; ++i) {
+      x[static_cast<size_t>(i)] = static_cast<float>(i * 7 % levels - levels / 2);
+    }
+    if (GetTypeTraits(type).block == 256 || type == Type::kQ8_0) {
       EXPECT_LT(RelativeRmse(type, x), 5e-3) << GetTypeTraits(type).name;
-    } else if (type == Type::kQ8_0) {
-      EXPECT_LT(RelativeRmse(type, x), 5e-3);
     } else {
       EXPECT_EQ(RelativeRmse(type, x), 0) << GetTypeTraits(type).name;
     }
@@ -201,7 +208,7 @@ TEST(Convert, AwkwardBlocksStayFinite) {
   for (size_t i = 0; i < 256; ++i)
     cases.back()[i] *= std::pow(10.0f, static_cast<float>(i / 32) - 4);
   for (size_t c = 0; c < cases.size(); ++c) {
-    for (Type type : kAll) {
+    for (Type type : kAllTypes) {
       std::vector<uint8_t> packed(static_cast<size_t>(RowBytes(type, 256)));
       std::vector<float> y(256);
       QuantizeRow(type, cases[c].data(), packed.data(), 256);
@@ -225,7 +232,7 @@ TEST(Convert, NotANumberAndInfinityAreTakenWithoutHarm) {
     if (std::isnan(poison)) {
       EXPECT_EQ(first.qs[5], -127);  // the same everywhere
     }
-    for (Type type : kAll) {
+    for (Type type : kAllTypes) {
       std::vector<uint8_t> packed(static_cast<size_t>(RowBytes(type, 512)));
       QuantizeRow(type, x.data(), packed.data(), 512);
       DequantizeRow(type, packed.data(), y.data(), 512);
@@ -235,7 +242,7 @@ TEST(Convert, NotANumberAndInfinityAreTakenWithoutHarm) {
 }
 
 TEST(Types, OnlyKnownOnesHaveTraits) {
-  for (Type type : kAll) ASSERT_NE(FindTypeTraits(static_cast<uint32_t>(type)), nullptr);
+  for (Type type : kAllTypes) ASSERT_NE(FindTypeTraits(static_cast<uint32_t>(type)), nullptr);
   for (uint32_t type : {4u, 5u, 10u, 29u, 31u, 0xffffffffu})
     EXPECT_EQ(FindTypeTraits(type), nullptr);
   EXPECT_EQ(RowBytes(Type::kQ6_K, 512), 420);

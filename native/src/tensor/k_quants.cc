@@ -22,19 +22,18 @@ inline float RoundClamped(float x, float lo, float hi) {
   return Round(x < hi ? x : hi);
 }
 
-// ---- Q4_K: w = s * q - m, q in 0..15, s and m in 6 bits, m >= 0
-// --------------------------------------------------
+// ---- Q4_K, Q5_K: w = s * q - m, q in 0..most (15, 31), s and m in 6 bits, m >= 0
 
 struct Affine {
   float scale = 0;
   float min = 0;  // subtracted, not negative
 };
 
-float Q4Error(const float* x, Affine a) {
+float AffineError(const float* x, Affine a, float most) {
   const float inverse = a.scale > 0 ? 1 / a.scale : 0;
   float error = 0;
   for (int i = 0; i < 32; ++i) {
-    const float q = RoundClamped((x[i] + a.min) * inverse, 0, 15);
+    const float q = RoundClamped((x[i] + a.min) * inverse, 0, most);
     const float e = a.scale * q - a.min - x[i];
     error += e * e;
   }
@@ -43,7 +42,7 @@ float Q4Error(const float* x, Affine a) {
 
 // Tries a range of grids over [min, max]; for each one's rounding the least-squares scale and
 // minimum.
-Affine FitAffine(const float* x) {
+Affine FitAffine(const float* x, float most) {
   float lo = 0, hi = x[0], sum_x = 0;  // the grid always reaches up to zero: m >= 0
   for (int i = 0; i < 32; ++i) {
     lo = std::min(lo, x[i]);
@@ -55,13 +54,13 @@ Affine FitAffine(const float* x) {
     best.min = -lo;
     return best;
   }
-  best = {(hi - lo) / 15, -lo};
-  float best_error = Q4Error(x, best);
+  best = {(hi - lo) / most, -lo};
+  float best_error = AffineError(x, best, most);
   for (int step = 0; step <= 24; ++step) {
-    const float inverse = (13.5f + 0.15f * static_cast<float>(step)) / (hi - lo);
+    const float inverse = (most - 1.5f + 0.15f * static_cast<float>(step)) / (hi - lo);
     float q1 = 0, q2 = 0, qx = 0;
     for (int i = 0; i < 32; ++i) {
-      const float q = RoundClamped((x[i] - lo) * inverse, 0, 15);
+      const float q = RoundClamped((x[i] - lo) * inverse, 0, most);
       q1 += q;
       q2 += q * q;
       qx += q * x[i];
@@ -71,7 +70,7 @@ Affine FitAffine(const float* x) {
     Affine fit{(32 * qx - q1 * sum_x) / det, (q1 * qx - q2 * sum_x) / det};
     if (fit.min < 0) fit = {qx / q2, 0};
     if (!(fit.scale > 0)) continue;
-    const float error = Q4Error(x, fit);
+    const float error = AffineError(x, fit, most);
     if (error < best_error) {
       best_error = error;
       best = fit;
@@ -81,7 +80,6 @@ Affine FitAffine(const float* x) {
 }
 
 // ---- Q6_K: w = s * (q - 32), s in 8 signed bits
-// ------------------------------------------------------------------
 
 float Q6Error(const float* x, float scale) {
   const float inverse = scale != 0 ? 1 / scale : 0;
@@ -120,39 +118,14 @@ float FitScale(const float* x) {
   return best;
 }
 
-}  // namespace
-
-void DequantizeQ4_K(const BlockQ4_K& block, float* y) {
-  const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
-  for (int i = 0; i < 8; ++i) {
-    uint8_t sc, mn;
-    UnpackScaleMin(block.scales, i, &sc, &mn);
-    const float scale = d * static_cast<float>(sc), min = dmin * static_cast<float>(mn);
-    const uint8_t* q =
-        block.qs + i / 2 * 32;  // two sub-blocks share 32 bytes: low nibbles, high nibbles
-    const int shift = i % 2 * 4;
-    for (int j = 0; j < 32; ++j) {
-      y[i * 32 + j] = scale * static_cast<float>(q[j] >> shift & 15) - min;
-    }
-  }
-}
-
-void DequantizeQ6_K(const BlockQ6_K& block, float* y) {
-  const float d = HalfToFloat(block.d);
-  for (int i = 0; i < 256; ++i) {
-    const int half = i / 128, quarter = i % 128 / 32, j = i % 32;
-    const int low = block.ql[half * 64 + quarter % 2 * 32 + j] >> (quarter / 2 * 4) & 15;
-    const int high = block.qh[half * 32 + j] >> (quarter * 2) & 3;
-    y[i] =
-        d * static_cast<float>(block.scales[i / 16]) * static_cast<float>((low | high << 4) - 32);
-  }
-}
-
-void QuantizeQ4_K(const float* x, BlockQ4_K* block) {
+// What Q4_K and Q5_K have in common: numbers into `block`, elements into fields of 0 .. kMost.
+template <int kMost, class Block>
+void QuantizeAffine(const float* x, Block* block, uint8_t fields[256]) {
+  constexpr float most = kMost;
   Affine fits[8];
   float max_scale = 0, max_min = 0;
   for (int i = 0; i < 8; ++i) {
-    fits[i] = FitAffine(x + i * 32);
+    fits[i] = FitAffine(x + i * 32, most);
     max_scale = std::max(max_scale, fits[i].scale);
     max_min = std::max(max_min, fits[i].min);
   }
@@ -170,7 +143,7 @@ void QuantizeQ4_K(const float* x, BlockQ4_K* block) {
     for (int k = 0; k < 9; ++k) {
       const float s = std::clamp(base_sc + static_cast<float>(k % 3 - 1), 0.0f, 63.0f);
       const float m = std::clamp(base_mn + static_cast<float>(k / 3 - 1), 0.0f, 63.0f);
-      const float error = Q4Error(xs, {d * s, dmin * m});
+      const float error = AffineError(xs, {d * s, dmin * m}, most);
       if (error < best) {
         best = error;
         sc = s;
@@ -188,11 +161,72 @@ void QuantizeQ4_K(const float* x, BlockQ4_K* block) {
     }
     const float scale = d * sc, min = dmin * mn;
     const float inverse = scale > 0 ? 1 / scale : 0;
-    uint8_t* q = block->qs + i / 2 * 32;
     for (int j = 0; j < 32; ++j) {
-      const auto v = static_cast<uint8_t>(RoundClamped((xs[j] + min) * inverse, 0, 15));
-      q[j] = i % 2 == 0 ? v : static_cast<uint8_t>(q[j] | v << 4);
+      fields[i * 32 + j] = static_cast<uint8_t>(RoundClamped((xs[j] + min) * inverse, 0, most));
     }
+  }
+}
+
+// field(i, j): of element j of sub-block i.
+template <class Block, typename Field>
+void DequantizeAffine(const Block& block, const Field& field, float* y) {
+  const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
+  for (int i = 0; i < 8; ++i) {
+    uint8_t sc, mn;
+    UnpackScaleMin(block.scales, i, &sc, &mn);
+    const float scale = d * static_cast<float>(sc), min = dmin * static_cast<float>(mn);
+    for (int j = 0; j < 32; ++j) y[i * 32 + j] = scale * static_cast<float>(field(i, j)) - min;
+  }
+}
+
+// Two sub-blocks share 32 bytes: low nibbles, high nibbles.
+int Nibble(const uint8_t* qs, int i, int j) { return qs[i / 2 * 32 + j] >> (i % 2 * 4) & 15; }
+
+void StoreNibbles(const uint8_t* fields, uint8_t* qs) {
+  for (int k = 0; k < 128; ++k) {
+    const uint8_t* low = fields + k / 32 * 64 + k % 32;
+    qs[k] = static_cast<uint8_t>((low[0] & 15) | (low[32] & 15) << 4);
+  }
+}
+
+}  // namespace
+
+void DequantizeQ4_K(const BlockQ4_K& block, float* y) {
+  DequantizeAffine(
+      block, [&](int i, int j) { return Nibble(block.qs, i, j); }, y);
+}
+
+void DequantizeQ5_K(const BlockQ5_K& block, float* y) {
+  const auto field = [&](int i, int j) {
+    return Nibble(block.qs, i, j) | (block.qh[j] >> i & 1) << 4;
+  };
+  DequantizeAffine(block, field, y);
+}
+
+void DequantizeQ6_K(const BlockQ6_K& block, float* y) {
+  const float d = HalfToFloat(block.d);
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128, quarter = i % 128 / 32, j = i % 32;
+    const int low = block.ql[half * 64 + quarter % 2 * 32 + j] >> (quarter / 2 * 4) & 15;
+    const int high = block.qh[half * 32 + j] >> (quarter * 2) & 3;
+    y[i] =
+        d * static_cast<float>(block.scales[i / 16]) * static_cast<float>((low | high << 4) - 32);
+  }
+}
+
+void QuantizeQ4_K(const float* x, BlockQ4_K* block) {
+  uint8_t fields[256];
+  QuantizeAffine<15>(x, block, fields);
+  StoreNibbles(fields, block->qs);
+}
+
+void QuantizeQ5_K(const float* x, BlockQ5_K* block) {
+  uint8_t fields[256];
+  QuantizeAffine<31>(x, block, fields);
+  StoreNibbles(fields, block->qs);
+  std::memset(block->qh, 0, sizeof block->qh);
+  for (int k = 0; k < 256; ++k) {
+    block->qh[k % 32] |= static_cast<uint8_t>(fields[k] >> 4 << (k / 32));
   }
 }
 

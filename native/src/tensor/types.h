@@ -11,11 +11,18 @@ enum class Type : uint32_t {
   kF16 = 1,
   kQ4_0 = 2,
   kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
   kQ8_0 = 8,
   kQ4_K = 12,
+  kQ5_K = 13,
   kQ6_K = 14,
   kBF16 = 30
 };
+
+inline constexpr Type kAllTypes[] = {Type::kF32,  Type::kF16,  Type::kQ4_0, Type::kQ4_1,
+                                     Type::kQ5_0, Type::kQ5_1, Type::kQ8_0, Type::kQ4_K,
+                                     Type::kQ5_K, Type::kQ6_K, Type::kBF16};
 
 struct TypeTraits {
   const char* name;
@@ -43,6 +50,17 @@ struct BlockQ4_1 {  // w = d * q + m; nibbles as in Q4_0
   uint16_t m;
   uint8_t qs[16];
 };
+struct BlockQ5_0 {  // w = d * (q - 16); low four bits as in Q4_0, bit i of qh is element i's fifth
+  uint16_t d;
+  uint8_t qh[4];
+  uint8_t qs[16];
+};
+struct BlockQ5_1 {  // w = d * q + m; fields as in Q5_0
+  uint16_t d;
+  uint16_t m;
+  uint8_t qh[4];
+  uint8_t qs[16];
+};
 struct BlockQ8_0 {  // w = d * q
   uint16_t d;
   int8_t qs[32];
@@ -52,6 +70,13 @@ struct BlockQ4_K {  // 8 sub-blocks of 32: w = d * scale * q - dmin * min, 6-bit
   uint16_t d;
   uint16_t dmin;
   uint8_t scales[12];
+  uint8_t qs[128];
+};
+struct BlockQ5_K {  // as Q4_K; bit i of qh[j] is the fifth of element j of sub-block i
+  uint16_t d;
+  uint16_t dmin;
+  uint8_t scales[12];
+  uint8_t qh[32];
   uint8_t qs[128];
 };
 struct BlockQ6_K {  // 16 sub-blocks of 16: w = d * scale * (q - 32)

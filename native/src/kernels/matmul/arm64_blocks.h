@@ -134,6 +134,21 @@ void SplitNibbles(const Words bytes[4], Tile<1>* tile) {
   }
 }
 
+// Bit i of a lane's word is the fifth of its element i.
+void AddFifths(const Words& bits, Tile<1>* tile) {
+  static constexpr uint8_t kFirstByte[16] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+  const uint8x16_t first_byte = vld1q_u8(kFirstByte);
+  for (int j = 0; j < 8; ++j) {
+    const uint8x16_t byte = vaddq_u8(first_byte, vdupq_n_u8(static_cast<uint8_t>(j / 2)));
+    const uint8x16_t bit =
+        vreinterpretq_u8_u32(vdupq_n_u32(j % 2 == 0 ? 0x08040201u : 0x80402010u));
+    tile->q[j] = BothWords([&](int i) {
+      const uint8x16_t set = vtstq_u8(vqtbl1q_u8(bits.v[i], byte), bit);
+      return vorrq_u8(tile->q[j].v[i], vandq_u8(set, vdupq_n_u8(16)));
+    });
+  }
+}
+
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
@@ -163,6 +178,37 @@ struct ReadQ4_1 {
   }
 };
 
+struct ReadQ5_0 {
+  static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    Words bytes[4];
+    rows.Load128(6, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(2), tile);
+    tile->scale[0] = rows.FirstHalf();
+    tile->min[0] = Times(tile->scale[0], -16);
+  }
+};
+
+struct ReadQ5_1 {
+  static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    Words bytes[4];
+    rows.Load128(8, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(4), tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  }
+};
+
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
@@ -177,27 +223,17 @@ struct ReadQ8_0 {
   }
 };
 
-struct ReadQ4_K {
-  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
-  using Tile = mla::Tile<1>;
+// Of Q4_K and Q5_K: both numbers of each of a block's tiles.
+struct AffineNumbers {
   Floats d, dmin;
   Words packed[3];  // the 12 bytes of 6-bit scales and minima
-  Words bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
-  template <typename Rows>
-  void Load(const Rows& rows, int t, Tile* tile) {
-    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
-      rows.Load128(16 + 16 * t, bytes);
-      rows.Load128(32 + 16 * t, bytes + 4);
-    }
-    for (int j = 0; j < 8; ++j) {
-      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
-    }
+  void Of(int t, Floats* tile_scale, Floats* tile_min) const {
     for (int i = 0; i < 2; ++i) {
       const auto bits = [](const uint8x16_t& v, int shift, uint32_t mask) {
         return vandq_u32(vshlq_u32(vreinterpretq_u32_u8(v), vdupq_n_s32(-shift)),
@@ -214,9 +250,61 @@ struct ReadQ4_K {
         min = vorrq_u32(bits(packed[2].v[i], shift + 4, 15),
                         vshlq_n_u32(bits(packed[1].v[i], shift + 6, 3), 4));
       }
-      tile->scale[0].v[i] = vmulq_f32(d.v[i], vcvtq_f32_u32(scale));
-      tile->min[0].v[i] = vnegq_f32(vmulq_f32(dmin.v[i], vcvtq_f32_u32(min)));
+      tile_scale->v[i] = vmulq_f32(d.v[i], vcvtq_f32_u32(scale));
+      tile_min->v[i] = vnegq_f32(vmulq_f32(dmin.v[i], vcvtq_f32_u32(min)));
     }
+  }
+};
+
+struct ReadQ4_K {
+  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  AffineNumbers numbers;
+  Words bytes[8];
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
+      rows.Load128(16 + 16 * t, bytes);
+      rows.Load128(32 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
+  }
+};
+
+struct ReadQ5_K {
+  static constexpr int kBytes = 176, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  AffineNumbers numbers;
+  Words bytes[8];
+  Words fifths[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // as Q4_K's
+      rows.Load128(48 + 16 * t, bytes);
+      rows.Load128(64 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const Words nibbles = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+      tile->q[j] = BothWords([&](int i) {
+        const uint8x16_t moved = vshlq_u8(fifths[j].v[i], vdupq_n_s8(static_cast<int8_t>(4 - t)));
+        return vorrq_u8(nibbles.v[i], vandq_u8(moved, vdupq_n_u8(16)));
+      });
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
   }
 };
 

@@ -49,11 +49,12 @@ MLA_DEVICE void GoOn(const MatVecArgs& a, int lane_bits, int tile, int rows, Pro
 }
 
 // Forms of weights that kernels are made for; kAny: each matrix its own.
-enum class Forms { kInt4, kInt8, kAny };
+enum class Forms { kInt4, kInt5, kInt8, kAny };
 
 template <Forms kForms>
 MLA_DEVICE GpuForm FormOf(const MatVecArgs& a, const ProductRow& at) {
   return kForms == Forms::kInt4   ? GpuForm::kInt4
+         : kForms == Forms::kInt5 ? GpuForm::kInt5
          : kForms == Forms::kInt8 ? GpuForm::kInt8
                                   : a.call.products[at.part].w.form;
 }
@@ -75,7 +76,8 @@ MLA_DEVICE void PrefetchTile(const MatVecArgs& a, int lane_bits, int tile) {
   const int cols = static_cast<int>(a.call.cols);
   Prefetch(row.values, ValueBytesOfRow(FormOf<kForms>(a, at), cols));
   if (kForms != Forms::kAny) {
-    Prefetch(reinterpret_cast<const uint8_t*>(row.scales), cols / kGpuGroup * 4);
+    Prefetch(reinterpret_cast<const uint8_t*>(row.scales),
+             static_cast<int>(GpuScaleWords(FormOf<kForms>(a, at), cols)) * 4);
   }
 }
 
@@ -206,13 +208,18 @@ MLA_KERNEL void Lookup(const GpuLookup a) {
       LoadEight(a.w, row, e, eight);
     } else {
       const int64_t g = e / 4, part = e % 4;  // eight elements of the group's 32
-      const uint32_t numbers = a.w.scales[row * groups + g];
+      const uint32_t* words = a.w.scales + row * GpuScaleWords(a.w.form, a.w.cols) + g;
+      const uint32_t numbers = words[0];
       for (int i = 0; i < 8; ++i) {
-        if (a.w.form == GpuForm::kInt4) {
+        if (a.w.form != GpuForm::kInt8) {
           const uint8_t byte = a.w.values[(row * groups + g) * 16 + part * 4 + i % 4];
           const float scale = HalfToFloat(static_cast<uint16_t>(numbers));
           const float minimum = HalfToFloat(static_cast<uint16_t>(numbers >> 16));
-          eight[i] = scale * static_cast<float>(byte >> (i / 4 * 4) & 15) + minimum;
+          int field = byte >> (i / 4 * 4) & 15;
+          if (a.w.form == GpuForm::kInt5) {
+            field |= static_cast<int>(words[groups] >> (i % 4 * 8 + part * 2 + i / 4) & 1) << 4;
+          }
+          eight[i] = scale * static_cast<float>(field) + minimum;
         } else {
           const int64_t half = part / 2;
           const auto* bytes =
@@ -366,6 +373,7 @@ MatVecKernel KernelOf(const MatVecArgs& a, int rows) {
                        [form](const GpuProduct& product) { return product.w.form == form; });
   };
   return all(GpuForm::kInt4)   ? KernelOf<Forms::kInt4>(rows, a.lane_bits)
+         : all(GpuForm::kInt5) ? KernelOf<Forms::kInt5>(rows, a.lane_bits)
          : all(GpuForm::kInt8) ? KernelOf<Forms::kInt8>(rows, a.lane_bits)
                                : KernelOf<Forms::kAny>(rows, a.lane_bits);
 }

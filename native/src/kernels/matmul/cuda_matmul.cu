@@ -270,7 +270,7 @@ MLA_KERNEL void MultiplyTile(const MatMulArgs a) {
   WaitForEarlier();
   LetLaterStart();
   constexpr int kRowTiles = Shape::kRowTiles, kInputTiles = Shape::kInputTiles;
-  constexpr bool kFloats = kForm != GpuForm::kInt4 && kForm != GpuForm::kInt8;
+  constexpr bool kFloats = !IsQuantized(kForm);
   int64_t tile = BlockY();
   int part = 0;
   for (;; ++part) {
@@ -390,6 +390,8 @@ void LaunchProducts(GpuStream& stream, GpuForm form, const MatMulArgs& a, int kv
       return LaunchForm<GpuForm::kBf16>(stream, a, kv_heads);
     case GpuForm::kInt4:
       return LaunchForm<GpuForm::kInt4>(stream, a, kv_heads);
+    case GpuForm::kInt5:
+      return LaunchForm<GpuForm::kInt5>(stream, a, kv_heads);
     case GpuForm::kInt8:
       return LaunchForm<GpuForm::kInt8>(stream, a, kv_heads);
   }
@@ -400,8 +402,8 @@ void LaunchProducts(GpuStream& stream, GpuForm form, const MatMulArgs& a, int kv
 void Launch(GpuStream& stream, const GpuMatMul& call) {
   const HalfRows rows = PlaceHalfRows(call.workspace, call.n, call.cols);
   LaunchHalfRows(stream, {call.input, 0, call.n, 1, call.cols, rows});
-  for (const GpuForm form :
-       {GpuForm::kInt4, GpuForm::kInt8, GpuForm::kF16, GpuForm::kBf16, GpuForm::kF32}) {
+  for (const GpuForm form : {GpuForm::kInt4, GpuForm::kInt5, GpuForm::kInt8, GpuForm::kF16,
+                             GpuForm::kBf16, GpuForm::kF32}) {
     MatMulArgs args = {rows, call.n, 1, 1, 0, 0, 0, call.cols, 0, {}, {}, nullptr};
     for (int32_t i = 0; i < call.count; ++i) {
       const GpuProduct& product = call.products[i];

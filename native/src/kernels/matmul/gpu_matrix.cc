@@ -13,11 +13,11 @@ namespace {
 
 uint32_t Pair(uint16_t low, uint16_t high) { return low | static_cast<uint32_t>(high) << 16; }
 
-// Fields 0 .. 15 of 32 elements.
+// The lower four bits of 32 fields.
 void StoreNibbles(const uint8_t* fields, uint8_t* to) {
   for (int j = 0; j < 16; ++j) {
     const uint8_t* four = fields + j / 4 * 8 + j % 4;
-    to[j] = static_cast<uint8_t>(four[0] | four[4] << 4);
+    to[j] = static_cast<uint8_t>((four[0] & 15) | (four[4] & 15) << 4);
   }
 }
 
@@ -42,6 +42,15 @@ void PackQ4_1(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* sca
   }
 }
 
+// Scale and minimum of a sub-block of Q4_K or Q5_K.
+template <class Block>
+uint32_t AffinePair(const Block& block, int sub) {
+  uint8_t scale, min;
+  UnpackScaleMin(block.scales, sub, &scale, &min);
+  return Pair(FloatToHalf(HalfToFloat(block.d) * static_cast<float>(scale)),
+              FloatToHalf(-HalfToFloat(block.dmin) * static_cast<float>(min)));
+}
+
 void PackQ4_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
   const auto* blocks = reinterpret_cast<const BlockQ4_K*>(row);
   for (int64_t g = 0; g < groups; ++g) {
@@ -52,10 +61,61 @@ void PackQ4_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* sca
       fields[i] = block.qs[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
     }
     StoreNibbles(fields, values + g * 16);
-    uint8_t scale, min;
-    UnpackScaleMin(block.scales, sub, &scale, &min);
-    scales[g] = Pair(FloatToHalf(HalfToFloat(block.d) * static_cast<float>(scale)),
-                     FloatToHalf(-HalfToFloat(block.dmin) * static_cast<float>(min)));
+    scales[g] = AffinePair(block, sub);
+  }
+}
+
+// The fifth bits of 32 fields, as kInt5 has them.
+uint32_t FifthsOf(const uint8_t* fields) {
+  uint32_t word = 0;
+  for (int i = 0; i < 32; ++i) word |= (fields[i] >> 4 & 1u) << (i % 4 * 8 + i / 4);
+  return word;
+}
+
+template <class Block>
+void Fields5(const Block& block, uint8_t* fields) {
+  for (int i = 0; i < 32; ++i) {
+    const int low = block.qs[i % 16] >> (i / 16 * 4) & 15, fifth = block.qh[i / 8] >> (i % 8) & 1;
+    fields[i] = static_cast<uint8_t>(low | fifth << 4);
+  }
+}
+
+void PackQ5_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ5_0*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    uint8_t fields[kGpuGroup];
+    Fields5(blocks[g], fields);
+    StoreNibbles(fields, values + g * 16);
+    // Exact, but where 16 d is beyond the halves.
+    scales[g] = Pair(blocks[g].d, FloatToHalf(-16.0f * HalfToFloat(blocks[g].d)));
+    scales[groups + g] = FifthsOf(fields);
+  }
+}
+
+void PackQ5_1(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ5_1*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    uint8_t fields[kGpuGroup];
+    Fields5(blocks[g], fields);
+    StoreNibbles(fields, values + g * 16);
+    scales[g] = Pair(blocks[g].d, blocks[g].m);
+    scales[groups + g] = FifthsOf(fields);
+  }
+}
+
+void PackQ5_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ5_K*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const BlockQ5_K& block = blocks[g / 8];
+    const int sub = static_cast<int>(g % 8);
+    uint8_t fields[kGpuGroup];
+    for (int i = 0; i < 32; ++i) {
+      const int low = block.qs[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
+      fields[i] = static_cast<uint8_t>(low | (block.qh[i] >> sub & 1) << 4);
+    }
+    StoreNibbles(fields, values + g * 16);
+    scales[g] = AffinePair(block, sub);
+    scales[groups + g] = FifthsOf(fields);
   }
 }
 
@@ -122,6 +182,10 @@ GpuForm GpuFormOf(Type type) {
     case Type::kQ4_1:
     case Type::kQ4_K:
       return GpuForm::kInt4;
+    case Type::kQ5_0:
+    case Type::kQ5_1:
+    case Type::kQ5_K:
+      return GpuForm::kInt5;
     case Type::kQ8_0:
     case Type::kQ6_K:
       return GpuForm::kInt8;
@@ -132,6 +196,7 @@ GpuForm GpuFormOf(Type type) {
 int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols) {
   switch (form) {
     case GpuForm::kInt4:
+    case GpuForm::kInt5:
       return rows * cols / 2;
     case GpuForm::kInt8:
       return rows * cols;
@@ -141,15 +206,7 @@ int64_t GpuValueBytes(GpuForm form, int64_t rows, int64_t cols) {
 }
 
 int64_t GpuScaleBytes(GpuForm form, int64_t rows, int64_t cols) {
-  switch (form) {
-    case GpuForm::kInt4:
-    case GpuForm::kInt8:
-      return rows * (cols / kGpuGroup) * 4;
-    case GpuForm::kF16:
-      return 0;
-    default:
-      return rows * 4;
-  }
+  return rows * GpuScaleWords(form, cols) * 4;
 }
 
 void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, uint32_t* scales) {
@@ -158,7 +215,7 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
   for (int64_t r = begin; r < end; ++r) {
     const uint8_t* row = w.row(r);
     uint8_t* to = values + r * row_bytes;
-    uint32_t* to_scales = scales + r * groups;
+    uint32_t* to_scales = scales + r * GpuScaleWords(form, w.cols);
     switch (w.type) {
       case Type::kQ4_0:
         PackQ4_0(row, groups, to, to_scales);
@@ -168,6 +225,15 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
         break;
       case Type::kQ4_K:
         PackQ4_K(row, groups, to, to_scales);
+        break;
+      case Type::kQ5_0:
+        PackQ5_0(row, groups, to, to_scales);
+        break;
+      case Type::kQ5_1:
+        PackQ5_1(row, groups, to, to_scales);
+        break;
+      case Type::kQ5_K:
+        PackQ5_K(row, groups, to, to_scales);
         break;
       case Type::kQ8_0:
         PackQ8_0(row, groups, to, to_scales);
@@ -181,7 +247,7 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
         const int64_t bytes = w.cols * ElementBytes(form);
         std::memcpy(to, row, static_cast<size_t>(bytes));
         std::memset(to + bytes, 0, static_cast<size_t>(row_bytes - bytes));
-        if (form != GpuForm::kF16) scales[r] = RowScale(w.type, row, w.cols);
+        if (form != GpuForm::kF16) *to_scales = RowScale(w.type, row, w.cols);
         break;
       }
     }

@@ -14,8 +14,7 @@ namespace mla::MLA_GPU {
 // A row is units: a quantized matrix's groups, or eight floats. Lane i of those that share a row
 // has units i, i + lanes, ... and sums over them in this order.
 MLA_BOTH int UnitsOf(GpuForm form, int cols) {
-  const bool quantized = form == GpuForm::kInt4 || form == GpuForm::kInt8;
-  return quantized ? cols / 32 : (cols + 7) / 8;
+  return IsQuantized(form) ? cols / 32 : (cols + 7) / 8;
 }
 
 // What a lane has on its way: quads of 16 bytes, of which a unit has one or two, and the numbers of
@@ -24,6 +23,7 @@ constexpr int kStageQuads = 4;
 struct Stage {
   Quad values[kStageQuads];
   uint32_t numbers[kStageQuads];  // at a unit's last quad
+  uint32_t fifths[kStageQuads];   // kInt5
 };
 
 MLA_BOTH int QuadsOf(GpuForm form) {  // a unit
@@ -34,6 +34,7 @@ MLA_BOTH int StageUnits(GpuForm form) { return kStageQuads / QuadsOf(form); }  /
 MLA_BOTH int ValueBytesOfRow(GpuForm form, int cols) {
   switch (form) {
     case GpuForm::kInt4:
+    case GpuForm::kInt5:
       return cols / 2;
     case GpuForm::kInt8:
       return cols;
@@ -51,7 +52,7 @@ struct WeightRow {
 
 MLA_DEVICE WeightRow FindWeights(const GpuMatrix& w, GpuForm form, int cols, int row) {
   return {w.values + int64_t{row} * ValueBytesOfRow(form, cols),
-          w.scales + int64_t{row} * (cols / static_cast<int>(kGpuGroup))};
+          w.scales + int64_t{row} * static_cast<int>(GpuScaleWords(form, cols))};
 }
 
 // A lane's first unit of a stage; the others follow `lanes` units apart.
@@ -64,12 +65,13 @@ struct WeightStage {
   const uint8_t* values;
   const uint8_t* seconds;  // kInt8: the groups' second halves
   const uint32_t* scales;
-  int left;  // units from the lane's first one to the row's end; 0: there is no row
+  const uint32_t* fifths;  // kInt5
+  int left;                // units from the lane's first one to the row's end; 0: there is no row
 };
 
 MLA_DEVICE WeightStage StageOf(GpuForm form, const WeightRow& row, int units, int first) {
   const uint8_t* values = row.values + first * (form == GpuForm::kF32 ? 32 : 16);
-  return {values, values + units * 16, row.scales + first,
+  return {values, values + units * 16, row.scales + first, row.scales + units + first,
           row.values == nullptr ? 0 : units - first};
 }
 
@@ -80,9 +82,10 @@ MLA_DEVICE void LoadQuadOf(GpuForm form, const WeightStage& from, int lanes, int
                       : form == GpuForm::kF32 ? from.values + step * 32 + i % 2 * 16
                                               : from.values + step * 16;
   LoadWeights(wanted, at, &to->values[i]);
-  if (form == GpuForm::kInt4 || (form == GpuForm::kInt8 && i % 2 == 1)) {
+  if (IsQuantized(form) && i % QuadsOf(form) == QuadsOf(form) - 1) {
     LoadWeight(wanted, from.scales + step, &to->numbers[i]);
   }
+  if (form == GpuForm::kInt5) LoadWeight(wanted, from.fifths + step, &to->fifths[i]);
 }
 
 MLA_DEVICE void LoadStage(GpuForm form, const WeightStage& from, int lanes, Stage* to) {
@@ -131,11 +134,16 @@ MLA_DEVICE InputStage StageOf(const PreparedInput& x, int units, int first, int 
 
 MLA_DEVICE int Word(const Quad& quad, int i) { return static_cast<int>(quad.word[i]); }
 
-// `step` units on. Lanes behind the row's end read as the others do, up to kInputSlack bytes behind
-// the input's, and add nothing.
-template <int kN>
-MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, const InputStage& x, int step,
-                        float (&sums)[kN]) {
+// What is above the four bits of fields 4 `four` .. 4 `four` + 3 of a group.
+MLA_DEVICE uint32_t FifthsOf(uint32_t fifths, int four) {
+  return (four <= 4 ? fifths << (4 - four) : fifths >> (four - 4)) & 0x10101010u;
+}
+
+// `step` units on. kFifths: fields have five bits. Lanes behind the row's end read as the others
+// do, up to kInputSlack bytes behind the input's, and add nothing.
+template <bool kFifths, int kN>
+MLA_DEVICE void AddNibbles(const Quad& fields, uint32_t fifths, uint32_t numbers,
+                           const InputStage& x, int step, float (&sums)[kN]) {
   const float scale = HalfToFloat(static_cast<uint16_t>(numbers));
   const float minimum = HalfToFloat(static_cast<uint16_t>(numbers >> 16));
   MLA_UNROLL
@@ -148,8 +156,12 @@ MLA_DEVICE void AddInt4(const Quad& fields, uint32_t numbers, const InputStage& 
       MLA_UNROLL
       for (int j = 0; j < 2; ++j) {
         const uint32_t word = fields.word[half * 2 + j];
-        const int first = static_cast<int>(word & 0x0f0f0f0fu);
-        const int second = static_cast<int>(word >> 4 & 0x0f0f0f0fu);
+        uint32_t low_fields = word & 0x0f0f0f0fu, high_fields = word >> 4 & 0x0f0f0f0fu;
+        if constexpr (kFifths) {
+          low_fields |= FifthsOf(fifths, half * 4 + j * 2);
+          high_fields |= FifthsOf(fifths, half * 4 + j * 2 + 1);
+        }
+        const int first = static_cast<int>(low_fields), second = static_cast<int>(high_fields);
         high = Dot4(second, Word(x_high, 2 * j + 1), Dot4(first, Word(x_high, 2 * j), high));
         low = Dot4(second, Word(x_low, 2 * j + 1), Dot4(first, Word(x_low, 2 * j), low));
       }
@@ -201,7 +213,9 @@ MLA_DEVICE void AddQuadOf(GpuForm form, const Stage& weights, const InputStage& 
   const Quad& quad = weights.values[i];
   switch (form) {
     case GpuForm::kInt4:
-      return AddInt4<kN>(quad, weights.numbers[i], x, step, sums);
+      return AddNibbles<false>(quad, 0, weights.numbers[i], x, step, sums);
+    case GpuForm::kInt5:
+      return AddNibbles<true>(quad, weights.fifths[i], weights.numbers[i], x, step, sums);
     case GpuForm::kInt8:
       return AddInt8<kN>(quad, i % 2, weights.numbers[i | 1], x, step, sums);
     default:

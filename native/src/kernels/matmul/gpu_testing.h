@@ -16,8 +16,10 @@
 
 namespace mla {
 
-inline constexpr Type kWeightTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
-                                        Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
+// Whether the GPU has rounded a weight's scale and minimum.
+inline bool HasRoundedNumbers(Type type) {
+  return type == Type::kQ4_K || type == Type::kQ5_K || type == Type::kQ6_K;
+}
 
 inline std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
   std::mt19937 random(seed);

@@ -12,18 +12,20 @@
 namespace mla::MLA_GPU {
 
 // A row's chunk in pieces of 16 bytes, piece p of row r at place Place(r, p); behind all rows'
-// pieces, for every row, the scale words of its groups.
+// pieces, for every row, the scale words of its groups, and of kInt5 their fifth bits.
 template <GpuForm kForm>
 struct WeightChunk {
-  static constexpr bool kQuantized = kForm == GpuForm::kInt4 || kForm == GpuForm::kInt8;
+  static constexpr bool kQuantized = IsQuantized(kForm);
   // Rows whose range is wider than f16's have a scale.
   static constexpr bool kRowScales = kForm == GpuForm::kBf16 || kForm == GpuForm::kF32;
-  static constexpr int kPieces = kForm == GpuForm::kInt4   ? 2
-                                 : kForm == GpuForm::kInt8 ? 4
-                                 : kForm == GpuForm::kF32  ? 16
-                                                           : 8;
+  static constexpr int kPieces = kForm == GpuForm::kInt8  ? 4
+                                 : kQuantized             ? 2
+                                 : kForm == GpuForm::kF32 ? 16
+                                                          : 8;
   static constexpr int kGroups = kQuantized ? kChunk / static_cast<int>(kGpuGroup) : 0;
-  static constexpr int kRowBytes = kPieces * 16 + kGroups * 4;
+  static constexpr int kWordRuns = kForm == GpuForm::kInt5 ? 2 : 1;
+  static constexpr int kWords = kGroups * kWordRuns;
+  static constexpr int kRowBytes = kPieces * 16 + kWords * 4;
   // kInt8's halves of groups lie apart, in two runs.
   static constexpr int kRuns = kForm == GpuForm::kInt8 ? 2 : 1;
 
@@ -44,7 +46,7 @@ template <GpuForm kForm, int kRows, int kThreads>
 class WeightSource {
   using Chunk = WeightChunk<kForm>;
   static_assert(kRows * Chunk::kPieces % kThreads == 0 && kThreads % Chunk::kPieces == 0);
-  static_assert(kRows * Chunk::kGroups % kThreads == 0);
+  static_assert(kRows * Chunk::kWords % kThreads == 0);
 
  public:
   static constexpr int kBytes = kRows * Chunk::kRowBytes;
@@ -56,7 +58,7 @@ class WeightSource {
            : kForm == GpuForm::kF32 ? static_cast<int>(padded) * 4
                                     : static_cast<int>(padded) * 2;
     values_ = w.values + first * (run_ * Chunk::kRuns) + ThreadIndex() % Chunk::kRuns * run_;
-    scales_ = Chunk::kQuantized ? w.scales + first * groups_ : nullptr;
+    scales_ = Chunk::kQuantized ? w.scales + first * (groups_ * Chunk::kWordRuns) : nullptr;
   }
 
   MLA_DEVICE void Copy(int chunk, uint8_t* to) const {
@@ -71,14 +73,16 @@ class WeightSource {
           from + static_cast<uint32_t>(Inside(row)) * static_cast<uint32_t>(run_ * Chunk::kRuns));
     }
     if constexpr (Chunk::kQuantized) {
-      const int group = chunk * Chunk::kGroups + ThreadIndex() % Chunk::kGroups;
-      const uint32_t* words = scales_ + (group < groups_ ? group : groups_ - 1);
+      const int place = ThreadIndex() % Chunk::kWords;
+      const int group = chunk * Chunk::kGroups + place % Chunk::kGroups;
+      const uint32_t* words =
+          scales_ + place / Chunk::kGroups * groups_ + (group < groups_ ? group : groups_ - 1);
       uint32_t* to_words = reinterpret_cast<uint32_t*>(to + kRows * Chunk::kPieces * 16);
       MLA_UNROLL
-      for (int i = 0; i < kRows * Chunk::kGroups / kThreads; ++i) {
+      for (int i = 0; i < kRows * Chunk::kWords / kThreads; ++i) {
         const int word = ThreadIndex() + i * kThreads;
-        CopyWordAsync(to_words + word,
-                      words + static_cast<uint32_t>(Inside(word / Chunk::kGroups) * groups_));
+        CopyWordAsync(to_words + word, words + static_cast<uint32_t>(Inside(word / Chunk::kWords) *
+                                                                     groups_ * Chunk::kWordRuns));
       }
     }
   }
@@ -144,20 +148,22 @@ struct LaneWeights {
   float scale_;
 };
 
-// A lane's scale word of a quantized row: its sixteen weights are of one group.
+// A lane's scale word of a quantized row, or the fifth bits of the same group: its sixteen weights
+// are of one group.
 template <GpuForm kForm, int kRows>
-MLA_DEVICE uint32_t LaneNumbers(const uint8_t* chunk, int row, int t) {
+MLA_DEVICE uint32_t LaneNumbers(const uint8_t* chunk, int row, int t, bool fifths = false) {
   using Chunk = WeightChunk<kForm>;
-  return reinterpret_cast<const uint32_t*>(chunk + kRows * Chunk::kPieces *
-                                                       16)[row * Chunk::kGroups + t / 2];
+  const int word = row * Chunk::kWords + t / 2 + (fifths ? Chunk::kGroups : 0);
+  return reinterpret_cast<const uint32_t*>(chunk + kRows * Chunk::kPieces * 16)[word];
 }
 
 // A whole number u < 1024 in the last bits of 1024's mantissa is 1024 + u, 16 u likewise; taking
 // the 1024 off again is exact. So a weight is rounded once, with its scale.
 constexpr uint32_t kHalves1024 = 0x64006400, kHalvesMinus1024 = 0xe400e400;
 
-template <int kRows>
-struct LaneWeights<GpuForm::kInt4, kRows> {
+// kInt4 and kInt5.
+template <GpuForm kForm, int kRows>
+struct LaneNibbles {
   MLA_DEVICE void Load(const uint8_t* chunk, int row, int below, int t, float) {
     row += below;
     struct alignas(8) Two {
@@ -166,9 +172,13 @@ struct LaneWeights<GpuForm::kInt4, kRows> {
     const Two two = reinterpret_cast<const Two*>(chunk)[row * 4 + t];
     words_[0] = two.word[0];
     words_[1] = two.word[1];
-    const uint32_t numbers = LaneNumbers<GpuForm::kInt4, kRows>(chunk, row, t);
+    const uint32_t numbers = LaneNumbers<kForm, kRows>(chunk, row, t);
     scale_ = Bytes(numbers, numbers, 0x1010);
     minimum_ = Bytes(numbers, numbers, 0x3232);
+    // Those of its two words: the first four bits of each byte are of the group's first half.
+    if constexpr (kFifths) {
+      fifths_ = LaneNumbers<kForm, kRows>(chunk, row, t, true) >> (t % 2 * 4);
+    }
   }
 
   // A word's low nibbles are elements 0 .. 3, the high ones 4 .. 7.
@@ -177,16 +187,29 @@ struct LaneWeights<GpuForm::kInt4, kRows> {
     MLA_UNROLL
     for (int odd = 0; odd < 2; ++odd) {
       const uint32_t word = words_[which] >> (8 * odd);
-      const uint32_t low = AddHalves((word & 0x000f000fu) | kHalves1024, kHalvesMinus1024);
-      const uint32_t high = MulAddHalves((word & 0x00f000f0u) | kHalves1024, kSixteenth, kMinus64);
+      uint32_t low = word & 0x000f000fu, high = word & 0x00f000f0u;  // fields; 16 fields
+      if constexpr (kFifths) {
+        const uint32_t bits = fifths_ >> (8 * odd);
+        low |= bits << (4 - 2 * which) & 0x00100010u;
+        high |= bits << (7 - 2 * which) & 0x01000100u;
+      }
+      low = AddHalves(low | kHalves1024, kHalvesMinus1024);
+      high = MulAddHalves(high | kHalves1024, kSixteenth, kMinus64);
       to[2 * odd] = MulAddHalves(low, scale_, minimum_);
       to[2 * odd + 1] = MulAddHalves(high, scale_, minimum_);
     }
   }
 
  private:
-  uint32_t words_[2], scale_, minimum_;
+  static constexpr bool kFifths = kForm == GpuForm::kInt5;
+
+  uint32_t words_[2], scale_, minimum_, fifths_;
 };
+
+template <int kRows>
+struct LaneWeights<GpuForm::kInt4, kRows> : LaneNibbles<GpuForm::kInt4, kRows> {};
+template <int kRows>
+struct LaneWeights<GpuForm::kInt5, kRows> : LaneNibbles<GpuForm::kInt5, kRows> {};
 
 template <int kRows>
 struct LaneWeights<GpuForm::kInt8, kRows> {

@@ -33,7 +33,7 @@ void Multiply(GpuStream& gpu, const GpuMatMul& call) {
 // types halves.
 double Bound(Type type, const float* w, const float* x, int64_t cols) {
   const bool exact = type == Type::kF16 || type == Type::kBF16;
-  const bool rounded = type == Type::kQ4_K || type == Type::kQ6_K;
+  const bool rounded = HasRoundedNumbers(type);
   double products = 0, weights = 0, inputs = 0, most_weight = 0, most_input = 0, scales = 0;
   for (int64_t begin = 0; begin < cols; begin += 32) {
     double most = 0, sum = 0;
@@ -109,7 +109,7 @@ void Compare(Type type, int n, int64_t rows, int64_t cols, Emulator::Order order
 // whether groups of warps multiply.
 TEST(GpuMatMul, MultipliesEveryTypeInEveryShape) {
   int turn = 0;
-  for (const Type type : kWeightTypes) {
+  for (const Type type : kAllTypes) {
     for (const int n : {9, 20, 40, 66}) Compare(type, n, 70, 256, kOrders[turn++ % 3]);
     Compare(type, 66, 70, 256, kOrders[turn++ % 3], false);
   }

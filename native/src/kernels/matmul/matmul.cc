@@ -5,20 +5,9 @@
 namespace mla {
 
 ActivationForm FormFor(Type weight, Activations activations) {
-  switch (weight) {
-    case Type::kF32:
-    case Type::kF16:
-    case Type::kBF16:
-      return ActivationForm::kFloat;
-    case Type::kQ4_0:
-    case Type::kQ4_1:
-    case Type::kQ8_0:
-    case Type::kQ4_K:
-    case Type::kQ6_K:
-      return activations == Activations::kFine ? ActivationForm::kFineBlocks32
-                                               : ActivationForm::kMixedBlocks32;
-  }
-  return ActivationForm::kFloat;
+  if (GetTypeTraits(weight).block == 1) return ActivationForm::kFloat;
+  return activations == Activations::kFine ? ActivationForm::kFineBlocks32
+                                           : ActivationForm::kMixedBlocks32;
 }
 
 int64_t ActivationBytes(ActivationForm form, int64_t n, int64_t cols) {

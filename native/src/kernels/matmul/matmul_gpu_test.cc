@@ -20,7 +20,7 @@ namespace {
 // rounding of the K types' scales and minima to halves.
 double Bound(Type type, const float* w, const float* x, int64_t cols) {
   const bool floats = type == Type::kF32 || type == Type::kF16 || type == Type::kBF16;
-  const bool rounded = type == Type::kQ4_K || type == Type::kQ6_K;
+  const bool rounded = HasRoundedNumbers(type);
   double bound = 0;
   for (int64_t begin = 0; begin < cols; begin += 32) {
     const int64_t end = std::min(cols, begin + 32);
@@ -39,7 +39,7 @@ double Bound(Type type, const float* w, const float* x, int64_t cols) {
 }
 
 TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
-  for (const Type type : kWeightTypes) {
+  for (const Type type : kAllTypes) {
     const int64_t rows = 5, cols = type == Type::kF16 ? 43 : 512;
     TestGpu gpu(Emulator::Order::kShuffled);
     const TestMatrix w(gpu, type, rows, cols, 7);
@@ -51,7 +51,7 @@ TEST(GpuMatrix, HasTheElementsThatGgufDefines) {
     for (int i = 0; i < 3; ++i) {
       for (int64_t c = 0; c < cols; ++c) {
         const double right = w.floats[wanted[i] * cols + c];
-        const bool rounded = type == Type::kQ4_K || type == Type::kQ6_K;
+        const bool rounded = HasRoundedNumbers(type);
         EXPECT_NEAR(out[i * cols + c], right, rounded ? 6 * 4.0 / 2048 : 1e-6)
             << static_cast<int>(type) << " " << c;
       }
@@ -104,7 +104,7 @@ void Compare(Type type, int n, int64_t cols, Emulator::Order order) {
 
 TEST(GpuMatVec, MultipliesEveryType) {
   int i = 0;
-  for (const Type type : kWeightTypes) {
+  for (const Type type : kAllTypes) {
     for (const int n : {1, 2, 3, 5, 8}) Compare(type, n, 512, kOrders[i++ % 3]);
   }
   for (const int64_t cols : {32, 64, 96, 576, 1536, 5024, 8224}) {
@@ -187,7 +187,8 @@ TEST(GpuMatVec, GatesItsResults) {
   int turn = 0;
   for (const auto& [gate_type, up_type] :
        {std::pair(Type::kQ4_0, Type::kQ4_0), std::pair(Type::kQ4_K, Type::kQ6_K),
-        std::pair(Type::kBF16, Type::kF32), std::pair(Type::kQ8_0, Type::kQ8_0)}) {
+        std::pair(Type::kBF16, Type::kF32), std::pair(Type::kQ8_0, Type::kQ8_0),
+        std::pair(Type::kQ5_0, Type::kQ5_1), std::pair(Type::kQ5_0, Type::kQ8_0)}) {
     for (const int64_t rows : {5, 70, 230}) {
       for (const int n : {1, 3, 8}) {
         if (rows > 200 && n > 1) continue;  // warps go round several times

@@ -15,8 +15,6 @@
 namespace mla {
 namespace {
 
-constexpr Type kTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0,
-                           Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ6_K};
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 // Any bits at all, but for the numbers that scale a block, which are of a model's size.
@@ -44,10 +42,13 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
         break;
       case Type::kQ8_0:
       case Type::kQ4_0:
+      case Type::kQ5_0:
         half(data);
         break;
       case Type::kQ4_1:
+      case Type::kQ5_1:
       case Type::kQ4_K:
+      case Type::kQ5_K:
         half(data);
         half(data + 2);
         break;
@@ -61,10 +62,10 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
 // The same bits in every byte of a quantized block that holds elements, not their scales.
 void FillElements(Type type, uint8_t bits, uint8_t* block) {
   const int64_t bytes = GetTypeTraits(type).bytes;
-  const int64_t begin = type == Type::kQ4_0 || type == Type::kQ8_0 ? 2
-                        : type == Type::kQ4_1                      ? 4
-                        : type == Type::kQ4_K                      ? 16
-                                                                   : 0;
+  const int64_t begin = type == Type::kQ4_0 || type == Type::kQ5_0 || type == Type::kQ8_0 ? 2
+                        : type == Type::kQ4_1 || type == Type::kQ5_1                      ? 4
+                        : type == Type::kQ4_K || type == Type::kQ5_K                      ? 16
+                                                                                          : 0;
   std::memset(block + begin, bits,
               static_cast<size_t>((type == Type::kQ6_K ? 192 : bytes) - begin));
 }
@@ -376,7 +377,7 @@ TEST_P(MatmulTest, ErrorOverallIsFarBelowThatOfTheWeights) {
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
                          testing::Combine(testing::ValuesIn(SupportedIsas()),
-                                          testing::ValuesIn(kTypes),
+                                          testing::ValuesIn(kAllTypes),
                                           testing::Values(Activations::kFine, Activations::kMixed)),
                          [](const auto& param) {
                            return std::string(IsaName(std::get<0>(param.param))) + "_" +

@@ -103,10 +103,24 @@ __m256i LowNibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15))
 __m256i HighNibbles(__m256i v) { return LowNibbles(_mm256_srli_epi16(v, 4)); }
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
-void SplitNibbles(const __m256i bytes[4], Tile<1, 4>* tile) {
+template <typename Tile>
+void SplitNibbles(const __m256i bytes[4], Tile* tile) {
   for (int j = 0; j < 4; ++j) {
     tile->q[j] = LowNibbles(bytes[j]);
     tile->q[4 + j] = HighNibbles(bytes[j]);
+  }
+}
+
+// Bit i of a lane's word is the fifth of its element i.
+void AddFifths(__m256i bits, Tile<1, 5>* tile) {
+  const __m256i first_byte = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404,
+                                               0x08080808, 0x0c0c0c0c);
+  for (int j = 0; j < 8; ++j) {
+    const __m256i byte = _mm256_add_epi8(first_byte, _mm256_set1_epi8(static_cast<char>(j / 2)));
+    const __m256i bit = _mm256_set1_epi32(static_cast<int>(j % 2 == 0 ? 0x08040201u : 0x80402010u));
+    const __m256i set =
+        _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, byte), bit), bit);
+    tile->q[j] = _mm256_or_si256(tile->q[j], _mm256_and_si256(set, _mm256_set1_epi8(16)));
   }
 }
 
@@ -157,6 +171,37 @@ struct ReadQ4_1 {
   }
 };
 
+struct ReadQ5_0 {
+  static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 5>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m256i bytes[4];
+    rows.Load128(6, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(2), tile);
+    tile->scale[0] = rows.FirstHalf();
+    tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-16));
+  }
+};
+
+struct ReadQ5_1 {
+  static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 5>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m256i bytes[4];
+    rows.Load128(8, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(4), tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  }
+};
+
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 8>;
@@ -169,27 +214,17 @@ struct ReadQ8_0 {
   }
 };
 
-struct ReadQ4_K {
-  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
-  using Tile = mla::Tile<1, 4>;
+// Of Q4_K and Q5_K: both numbers of each of a block's tiles.
+struct AffineNumbers {
   __m256 d, dmin;
   __m256i packed[3];  // the 12 bytes of 6-bit scales and minima
-  __m256i bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
-  template <typename Rows>
-  void Load(const Rows& rows, int t, Tile* tile) {
-    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
-      rows.Load128(16 + 16 * t, bytes);
-      rows.Load128(32 + 16 * t, bytes + 4);
-    }
-    for (int j = 0; j < 8; ++j) {
-      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
-    }
+  void Of(int t, __m256* tile_scale, __m256* tile_min) const {
     const auto bits = [](__m256i v, int shift, int mask) {
       return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask));
     };
@@ -204,8 +239,59 @@ struct ReadQ4_K {
       min = _mm256_or_si256(bits(packed[2], shift + 4, 15),
                             _mm256_slli_epi32(bits(packed[1], shift + 6, 3), 4));
     }
-    tile->scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
-    tile->min[0] = _mm256_fnmadd_ps(dmin, _mm256_cvtepi32_ps(min), _mm256_setzero_ps());
+    *tile_scale = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
+    *tile_min = _mm256_fnmadd_ps(dmin, _mm256_cvtepi32_ps(min), _mm256_setzero_ps());
+  }
+};
+
+struct ReadQ4_K {
+  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1, 4>;
+  AffineNumbers numbers;
+  __m256i bytes[8];
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
+      rows.Load128(16 + 16 * t, bytes);
+      rows.Load128(32 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
+  }
+};
+
+struct ReadQ5_K {
+  static constexpr int kBytes = 176, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1, 5>;
+  AffineNumbers numbers;
+  __m256i bytes[8];
+  __m256i fifths[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // as Q4_K's
+      rows.Load128(48 + 16 * t, bytes);
+      rows.Load128(64 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const __m256i nibbles = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+      const __m256i moved =
+          t < 4 ? _mm256_slli_epi16(fifths[j], 4 - t) : _mm256_srli_epi16(fifths[j], t - 4);
+      tile->q[j] = _mm256_or_si256(nibbles, _mm256_and_si256(moved, _mm256_set1_epi8(16)));
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
   }
 };
 

@@ -108,6 +108,18 @@ void SplitNibbles(const __m512i bytes[4], Tile<1>* tile) {
   }
 }
 
+// Bit i of a lane's word is the fifth of its element i.
+void AddFifths(__m512i bits, Tile<1>* tile) {
+  const __m512i first_byte = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+  for (int j = 0; j < 8; ++j) {
+    const __m512i byte = _mm512_add_epi8(first_byte, _mm512_set1_epi8(static_cast<char>(j / 2)));
+    const __mmask64 set = _mm512_test_epi8_mask(
+        _mm512_shuffle_epi8(bits, byte),
+        _mm512_set1_epi32(static_cast<int>(j % 2 == 0 ? 0x08040201u : 0x80402010u)));
+    tile->q[j] = _mm512_mask_add_epi8(tile->q[j], set, tile->q[j], _mm512_set1_epi8(16));
+  }
+}
+
 struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
@@ -155,6 +167,37 @@ struct ReadQ4_1 {
   }
 };
 
+struct ReadQ5_0 {
+  static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m512i bytes[4];
+    rows.Load128(6, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(2), tile);
+    tile->scale[0] = rows.FirstHalf();
+    tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-16));
+  }
+};
+
+struct ReadQ5_1 {
+  static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m512i bytes[4];
+    rows.Load128(8, bytes);
+    SplitNibbles(bytes, tile);
+    AddFifths(rows.Load32(4), tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+  }
+};
+
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
@@ -173,27 +216,17 @@ struct ReadQ8_0 {
   }
 };
 
-struct ReadQ4_K {
-  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
-  using Tile = mla::Tile<1>;
+// Of Q4_K and Q5_K: both numbers of each of a block's tiles.
+struct AffineNumbers {
   __m512 d, dmin;
   __m512i packed[3];  // the 12 bytes of 6-bit scales and minima
-  __m512i bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     BothHalves(rows.Load32(0), &d, &dmin);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
-  template <typename Rows>
-  void Load(const Rows& rows, int t, Tile* tile) {
-    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
-      rows.Load128(16 + 16 * t, bytes);
-      rows.Load128(32 + 16 * t, bytes + 4);
-    }
-    for (int j = 0; j < 8; ++j) {
-      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
-    }
+  void Of(int t, __m512* tile_scale, __m512* tile_min) const {
     const auto bits = [](__m512i v, unsigned shift, int mask) {
       return _mm512_and_si512(_mm512_srli_epi32(v, shift), _mm512_set1_epi32(mask));
     };
@@ -208,8 +241,59 @@ struct ReadQ4_K {
       min = _mm512_or_si512(bits(packed[2], shift + 4, 15),
                             _mm512_slli_epi32(bits(packed[1], shift + 6, 3), 4));
     }
-    tile->scale[0] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
-    tile->min[0] = _mm512_fnmadd_ps(dmin, _mm512_cvtepi32_ps(min), _mm512_setzero_ps());
+    *tile_scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+    *tile_min = _mm512_fnmadd_ps(dmin, _mm512_cvtepi32_ps(min), _mm512_setzero_ps());
+  }
+};
+
+struct ReadQ4_K {
+  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  AffineNumbers numbers;
+  __m512i bytes[8];
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
+      rows.Load128(16 + 16 * t, bytes);
+      rows.Load128(32 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
+  }
+};
+
+struct ReadQ5_K {
+  static constexpr int kBytes = 176, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  AffineNumbers numbers;
+  __m512i bytes[8];
+  __m512i fifths[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    numbers.Begin(rows);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 2 == 0) {  // as Q4_K's
+      rows.Load128(48 + 16 * t, bytes);
+      rows.Load128(64 + 16 * t, bytes + 4);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const __m512i nibbles = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+      const __m512i moved = t < 4 ? _mm512_slli_epi16(fifths[j], static_cast<unsigned>(4 - t))
+                                  : _mm512_srli_epi16(fifths[j], static_cast<unsigned>(t - 4));
+      tile->q[j] = _mm512_or_si512(nibbles, _mm512_and_si512(moved, _mm512_set1_epi8(16)));
+    }
+    numbers.Of(t, &tile->scale[0], &tile->min[0]);
   }
 };
 

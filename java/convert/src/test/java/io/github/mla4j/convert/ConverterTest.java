@@ -68,6 +68,7 @@ class ConverterTest {
     TensorType fitting =
         switch (type) {
           case Q4_K -> TensorType.Q4_1;
+          case Q5_K -> TensorType.Q5_1;
           case Q6_K -> TensorType.Q8_0;
           default -> type;
         };

@@ -53,6 +53,7 @@ public final class OutputTypes {
     }
     return switch (type) {
       case Q4_K -> fit(TensorType.Q4_1, columns);
+      case Q5_K -> fit(TensorType.Q5_1, columns);
       case Q6_K -> fit(TensorType.Q8_0, columns);
       default -> TensorType.F16;
     };
