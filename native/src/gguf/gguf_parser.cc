@@ -40,11 +40,11 @@ std::string Guess(const uint8_t* data, uint64_t size) {
 
 const char* ForeignTypeName(uint32_t type) {
   static constexpr const char* kNames[] = {
-      nullptr,    nullptr,    nullptr,   nullptr, "Q4_2",   "Q4_3",  nullptr, nullptr,
-      nullptr,    "Q8_1",     "Q2_K",    "Q3_K",  nullptr,  nullptr, nullptr, "Q8_K",
-      "IQ2_XXS",  "IQ2_XS",   "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
-      "I8",       "I16",      "I32",     "I64",   "F64",    "IQ1_M", nullptr, "Q4_0_4_4",
-      "Q4_0_4_8", "Q4_0_8_8", nullptr,   nullptr, nullptr,  nullptr, nullptr, "MXFP4"};
+      nullptr,    nullptr,    nullptr,   nullptr, "Q4_2",  "Q4_3",  nullptr, nullptr,
+      nullptr,    "Q8_1",     "Q2_K",    nullptr, nullptr, nullptr, nullptr, "Q8_K",
+      "IQ2_XXS",  "IQ2_XS",   "IQ3_XXS", "IQ1_S", nullptr, "IQ3_S", "IQ2_S", nullptr,
+      "I8",       "I16",      "I32",     "I64",   "F64",   "IQ1_M", nullptr, "Q4_0_4_4",
+      "Q4_0_4_8", "Q4_0_8_8", nullptr,   nullptr, nullptr, nullptr, nullptr, "MXFP4"};
   if (type == 34) return "TQ1_0";
   if (type == 35) return "TQ2_0";
   return type < std::size(kNames) ? kNames[type] : nullptr;

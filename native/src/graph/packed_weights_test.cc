@@ -21,8 +21,9 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
   std::mt19937 random(1);
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
   std::vector<Matrix> matrices;
-  for (Type type : {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K,
-                    Type::kQ5_0, Type::kQ5_1, Type::kQ5_K}) {
+  for (Type type :
+       {Type::kF32, Type::kQ4_0, Type::kF16, Type::kQ8_0, Type::kQ4_K, Type::kQ6_K, Type::kQ5_0,
+        Type::kQ5_1, Type::kQ5_K, Type::kQ3_K, Type::kIQ4_NL, Type::kIQ4_XS}) {
     for (int64_t rows : {1, 16, 50}) matrices.push_back({type, bytes.data(), rows, kCols});
   }
   std::vector<PackedWeights::Together> batches(3);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/iq4_quants.h"
 #include "tensor/k_quants.h"
 
 namespace mla {
@@ -225,12 +226,18 @@ void DequantizeRow(Type type, const void* src, float* dst, int64_t n) {
       return DecodeBlocks<BlockQ5_1, 32>(DequantizeQ5_1, src, dst, n);
     case Type::kQ8_0:
       return DecodeBlocks<BlockQ8_0, 32>(DequantizeQ8_0, src, dst, n);
+    case Type::kQ3_K:
+      return DecodeBlocks<BlockQ3_K, 256>(DequantizeQ3_K, src, dst, n);
     case Type::kQ4_K:
       return DecodeBlocks<BlockQ4_K, 256>(DequantizeQ4_K, src, dst, n);
     case Type::kQ5_K:
       return DecodeBlocks<BlockQ5_K, 256>(DequantizeQ5_K, src, dst, n);
     case Type::kQ6_K:
       return DecodeBlocks<BlockQ6_K, 256>(DequantizeQ6_K, src, dst, n);
+    case Type::kIQ4_NL:
+      return DecodeBlocks<BlockIQ4_NL, 32>(DequantizeIQ4_NL, src, dst, n);
+    case Type::kIQ4_XS:
+      return DecodeBlocks<BlockIQ4_XS, 256>(DequantizeIQ4_XS, src, dst, n);
   }
 }
 
@@ -256,12 +263,18 @@ void QuantizeRow(Type type, const float* src, void* dst, int64_t n) {
       return EncodeBlocks<BlockQ5_1, 32>(QuantizeQ5_1, src, dst, n);
     case Type::kQ8_0:
       return EncodeBlocks<BlockQ8_0, 32>(QuantizeQ8_0, src, dst, n);
+    case Type::kQ3_K:
+      return EncodeBlocks<BlockQ3_K, 256>(QuantizeQ3_K, src, dst, n);
     case Type::kQ4_K:
       return EncodeBlocks<BlockQ4_K, 256>(QuantizeQ4_K, src, dst, n);
     case Type::kQ5_K:
       return EncodeBlocks<BlockQ5_K, 256>(QuantizeQ5_K, src, dst, n);
     case Type::kQ6_K:
       return EncodeBlocks<BlockQ6_K, 256>(QuantizeQ6_K, src, dst, n);
+    case Type::kIQ4_NL:
+      return EncodeBlocks<BlockIQ4_NL, 32>(QuantizeIQ4_NL, src, dst, n);
+    case Type::kIQ4_XS:
+      return EncodeBlocks<BlockIQ4_XS, 256>(QuantizeIQ4_XS, src, dst, n);
   }
 }
 

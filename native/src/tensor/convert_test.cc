@@ -8,6 +8,8 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/iq4_quants.h"
+
 namespace mla {
 namespace {
 
@@ -135,7 +137,10 @@ INSTANTIATE_TEST_SUITE_P(Types, Decode,
                                          Golden{Type::kQ5_1, {0, 2}, 0xa87e215eae95ec02},
                                          Golden{Type::kQ4_K, {0, 2}, 0x42228e3c356ff105},
                                          Golden{Type::kQ5_K, {0, 2}, 0x20db332224caa34c},
-                                         Golden{Type::kQ6_K, {208}, 0x8103351963ac0321}),
+                                         Golden{Type::kQ6_K, {208}, 0x8103351963ac0321},
+                                         Golden{Type::kQ3_K, {108}, 0x7fab3b562ff835d3},
+                                         Golden{Type::kIQ4_NL, {0}, 0xc0d9fd1e58488aff},
+                                         Golden{Type::kIQ4_XS, {0}, 0x249bbd3382c2bd38}),
                          [](const auto& test) { return GetTypeTraits(test.param.type).name; });
 
 class Encode : public testing::TestWithParam<Golden> {};
@@ -171,21 +176,37 @@ TEST(Convert, ErrorIsWhatTheBitsAllow) {
   EXPECT_LT(RelativeRmse(Type::kQ8_0, x), 6e-3);
   EXPECT_LT(RelativeRmse(Type::kQ4_0, x), 0.1);
   EXPECT_LT(RelativeRmse(Type::kQ4_1, x), 0.09);
-  EXPECT_LT(RelativeRmse(Type::kQ5_0, x), 0.05);
-  EXPECT_LT(RelativeRmse(Type::kQ5_1, x), 0.045);
+  EXPECT_LT(RelativeRmse(Type::kQ5_0, x), 0.0425);
+  EXPECT_LT(RelativeRmse(Type::kQ5_1, x), 0.0372);
+  EXPECT_LT(RelativeRmse(Type::kQ3_K, x), 0.142);
+  EXPECT_LT(RelativeRmse(Type::kIQ4_NL, x), 0.0742);
+  EXPECT_LT(RelativeRmse(Type::kIQ4_XS, x), 0.0749);
   EXPECT_LT(RelativeRmse(Type::kQ4_K, x), 0.0687);
   EXPECT_LT(RelativeRmse(Type::kQ5_K, x), 0.0344);
   EXPECT_LT(RelativeRmse(Type::kQ6_K, x), 0.0170);
 }
 
+// What a block of the type can hold as it is, with a scale that a half holds.
+float OnTheGrid(Type type, int i) {
+  switch (type) {
+    case Type::kIQ4_NL:
+    case Type::kIQ4_XS:
+      return kIq4Values[i % 16];
+    case Type::kQ3_K:
+      return static_cast<float>(i % 8 - 4);
+    case Type::kQ5_0:
+    case Type::kQ5_1:
+    case Type::kQ5_K:
+      return static_cast<float>(i % 32 - 16);
+    default:
+      return static_cast<float>(i % 16 - 8);
+  }
+}
+
 TEST(Convert, ValuesOnTheGridSurvive) {
   std::vector<float> x(256);
   for (Type type : kAllTypes) {
-    const bool five_bits = type == Type::kQ5_0 || type == Type::kQ5_1 || type == Type::kQ5_K;
-    const int levels = five_bits ? 32 : 16;
-    for (int i = 0; i < 256; ++i) {
-      x[static_cast<size_t>(i)] = static_cast<float>(i * 7 % levels - levels / 2);
-    }
+    for (int i = 0; i < 256; ++i) x[static_cast<size_t>(i)] = OnTheGrid(type, i * 7);
     if (GetTypeTraits(type).block == 256 || type == Type::kQ8_0) {
       EXPECT_LT(RelativeRmse(type, x), 5e-3) << GetTypeTraits(type).name;
     } else {

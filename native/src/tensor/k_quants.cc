@@ -5,22 +5,10 @@
 #include <cstring>
 
 #include "tensor/convert.h"
+#include "tensor/scale_fit.h"
 
 namespace mla {
 namespace {
-
-// Nearest integer (ties to even) for |x| < 2^22, as a float; unlike std::nearbyint the compiler
-// vectorizes it.
-inline float Round(float x) {
-  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: no fraction bits are left
-  return (x + kShift) - kShift;
-}
-
-// Nearest integer in [lo, hi]; NaN gives lo.
-inline float RoundClamped(float x, float lo, float hi) {
-  x = x > lo ? x : lo;
-  return Round(x < hi ? x : hi);
-}
 
 // ---- Q4_K, Q5_K: w = s * q - m, q in 0..most (15, 31), s and m in 6 bits, m >= 0
 
@@ -79,44 +67,10 @@ Affine FitAffine(const float* x, float most) {
   return best;
 }
 
-// ---- Q6_K: w = s * (q - 32), s in 8 signed bits
+// ---- Q3_K, Q6_K: w = s * (q - 4), s * (q - 32), s in 6 or 8 signed bits
 
-float Q6Error(const float* x, float scale) {
-  const float inverse = scale != 0 ? 1 / scale : 0;
-  float error = 0;
-  for (int i = 0; i < 16; ++i) {
-    const float e = scale * RoundClamped(x[i] * inverse, -32, 31) - x[i];
-    error += e * e;
-  }
-  return error;
-}
-
-// The scale may be negative: the extreme then takes the longer side, -32.
-float FitScale(const float* x) {
-  float extreme = 0;
-  for (int i = 0; i < 16; ++i) {
-    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
-  }
-  if (extreme == 0) return 0;
-  float best = 0, best_error = INFINITY;
-  for (int step = -10; step <= 10; ++step) {
-    const float inverse = -(32 + 0.1f * static_cast<float>(step)) / extreme;
-    float qx = 0, q2 = 0;
-    for (int i = 0; i < 16; ++i) {
-      const float q = RoundClamped(x[i] * inverse, -32, 31);
-      qx += q * x[i];
-      q2 += q * q;
-    }
-    if (!(q2 > 0)) continue;
-    const float scale = qx / q2;
-    const float error = Q6Error(x, scale);
-    if (error < best_error) {
-      best_error = error;
-      best = scale;
-    }
-  }
-  return best;
-}
+float Grid3(float x) { return RoundClamped(x, -4, 3); }
+float Grid6(float x) { return RoundClamped(x, -32, 31); }
 
 // What Q4_K and Q5_K have in common: numbers into `block`, elements into fields of 0 .. kMost.
 template <int kMost, class Block>
@@ -203,6 +157,16 @@ void DequantizeQ5_K(const BlockQ5_K& block, float* y) {
   DequantizeAffine(block, field, y);
 }
 
+void DequantizeQ3_K(const BlockQ3_K& block, float* y) {
+  const float d = HalfToFloat(block.d);
+  for (int i = 0; i < 256; ++i) {
+    const int low = block.qs[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+    const int high = block.hmask[i % 32] >> (i / 32) & 1;
+    const float scale = d * static_cast<float>(UnpackScale(block.scales, i / 16));
+    y[i] = scale * static_cast<float>((low | high << 2) - 4);
+  }
+}
+
 void DequantizeQ6_K(const BlockQ6_K& block, float* y) {
   const float d = HalfToFloat(block.d);
   for (int i = 0; i < 256; ++i) {
@@ -230,11 +194,35 @@ void QuantizeQ5_K(const float* x, BlockQ5_K* block) {
   }
 }
 
-void QuantizeQ6_K(const float* x, BlockQ6_K* block) {
-  float scales[16];
-  float extreme = 0;
+void QuantizeQ3_K(const float* x, BlockQ3_K* block) {
+  float scales[16], extreme = 0;
   for (int i = 0; i < 16; ++i) {
-    scales[i] = FitScale(x + i * 16);
+    scales[i] = FitScale<16>(x + i * 16, Grid3, 4, 0.1f);
+    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
+  }
+  std::memset(block, 0, sizeof *block);
+  block->d = FloatToHalf(extreme / -32);
+  const float d = HalfToFloat(block->d);
+  for (int i = 0; i < 16; ++i) {
+    const float* xs = x + i * 16;
+    const float sc = d != 0 ? FitMultiple<16>(xs, scales[i], d, -32, 31, Grid3) : 0;
+    const auto field = static_cast<unsigned>(sc + 32);
+    block->scales[i % 8] |= static_cast<uint8_t>((field & 15) << (i / 8 * 4));
+    block->scales[8 + i % 4] |= static_cast<uint8_t>(field >> 4 << (i / 4 * 2));
+    const float inverse = sc != 0 ? 1 / (d * sc) : 0;
+    for (int j = 0; j < 16; ++j) {
+      const auto q = static_cast<unsigned>(Grid3(xs[j] * inverse) + 4);
+      const int e = i * 16 + j, col = e % 32;
+      block->qs[e / 128 * 32 + col] |= static_cast<uint8_t>((q & 3) << (e % 128 / 32 * 2));
+      block->hmask[col] |= static_cast<uint8_t>(q >> 2 << (e / 32));
+    }
+  }
+}
+
+void QuantizeQ6_K(const float* x, BlockQ6_K* block) {
+  float scales[16], extreme = 0;
+  for (int i = 0; i < 16; ++i) {
+    scales[i] = FitScale<16>(x + i * 16, Grid6, 32, 0.1f);
     if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
   }
   std::memset(block, 0, sizeof *block);
@@ -243,20 +231,11 @@ void QuantizeQ6_K(const float* x, BlockQ6_K* block) {
   if (d == 0) return;
   for (int i = 0; i < 16; ++i) {
     const float* xs = x + i * 16;
-    const float base = RoundClamped(scales[i] / d, -128, 127);
-    float sc = base, best = INFINITY;
-    for (int k = -1; k <= 1; ++k) {
-      const float s = std::clamp(base + static_cast<float>(k), -128.0f, 127.0f);
-      const float error = Q6Error(xs, d * s);
-      if (error < best) {
-        best = error;
-        sc = s;
-      }
-    }
+    const float sc = FitMultiple<16>(xs, scales[i], d, -128, 127, Grid6);
     block->scales[i] = static_cast<int8_t>(sc);
     const float inverse = sc != 0 ? 1 / (d * sc) : 0;
     for (int j = 0; j < 16; ++j) {
-      const auto q = static_cast<unsigned>(RoundClamped(xs[j] * inverse, -32, 31) + 32);
+      const auto q = static_cast<unsigned>(Grid6(xs[j] * inverse) + 32);
       const int e = i * 16 + j, half = e / 128, quarter = e % 128 / 32, col = e % 32;
       block->ql[half * 64 + quarter % 2 * 32 + col] |=
           static_cast<uint8_t>((q & 15) << (quarter / 2 * 4));

@@ -14,15 +14,18 @@ enum class Type : uint32_t {
   kQ5_0 = 6,
   kQ5_1 = 7,
   kQ8_0 = 8,
+  kQ3_K = 11,
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30
 };
 
-inline constexpr Type kAllTypes[] = {Type::kF32,  Type::kF16,  Type::kQ4_0, Type::kQ4_1,
-                                     Type::kQ5_0, Type::kQ5_1, Type::kQ8_0, Type::kQ4_K,
-                                     Type::kQ5_K, Type::kQ6_K, Type::kBF16};
+inline constexpr Type kAllTypes[] = {
+    Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ4_0, Type::kQ4_1, Type::kQ5_0,   Type::kQ5_1,
+    Type::kQ8_0, Type::kQ3_K, Type::kQ4_K, Type::kQ5_K, Type::kQ6_K, Type::kIQ4_NL, Type::kIQ4_XS};
 
 struct TypeTraits {
   const char* name;
@@ -65,6 +68,13 @@ struct BlockQ8_0 {  // w = d * q
   uint16_t d;
   int8_t qs[32];
 };
+struct BlockQ3_K {  // 16 sub-blocks of 16: w = d * (scale - 32) * (q - 4), 6-bit scale; two bits of
+                    // q in qs, bit i of hmask[j] is the third of element 32 i + j
+  uint8_t hmask[32];
+  uint8_t qs[64];
+  uint8_t scales[12];
+  uint16_t d;
+};
 struct BlockQ4_K {  // 8 sub-blocks of 32: w = d * scale * q - dmin * min, 6-bit scale and min
                     // packed in `scales`
   uint16_t d;
@@ -85,7 +95,22 @@ struct BlockQ6_K {  // 16 sub-blocks of 16: w = d * scale * (q - 32)
   int8_t scales[16];
   uint16_t d;
 };
+struct BlockIQ4_NL {  // w = d * kIq4Values[q]; nibbles as in Q4_0
+  uint16_t d;
+  uint8_t qs[16];
+};
+struct BlockIQ4_XS {  // 8 sub-blocks of 32: w = d * (scale - 32) * kIq4Values[q], 6-bit scale;
+                      // nibbles as in Q4_0
+  uint16_t d;
+  uint8_t scales_h[2];
+  uint8_t scales_l[4];
+  uint8_t qs[128];
+};
 #pragma pack(pop)
+
+// What the fields of IQ4_NL and IQ4_XS stand for.
+inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
 
 // A borrowed row-major matrix [rows, cols] of quantized or plain elements.
 struct Matrix {

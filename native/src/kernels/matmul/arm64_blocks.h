@@ -1,13 +1,15 @@
 // Quantized blocks of 8 rows, read from the file's layout or from packed panels into the order that
 // sdot wants: a register holds 4 consecutive columns of each of 4 rows, bytes that are the same
-// signed or unsigned but for Q8_0's, which are signed; row r in 32-bit lane r. A tile is 32 columns
-// of 8 rows. For the arm64_*.cc files of this folder.
+// signed or unsigned but for Q8_0's and IQ4's, which are signed; row r in 32-bit lane r. A tile is
+// 32 columns of 8 rows. For the arm64_*.cc files of this folder.
 #ifndef MLA_KERNELS_MATMUL_ARM64_BLOCKS_H_
 #define MLA_KERNELS_MATMUL_ARM64_BLOCKS_H_
 
 #include <arm_neon.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "tensor/types.h"
 
 namespace mla {
 namespace {
@@ -124,6 +126,28 @@ Words HighNibbles(const Words& w) {
   return BothWords([&](int i) { return vshrq_n_u8(w.v[i], 4); });
 }
 
+// Bits from `shift` on of every lane's word.
+uint32x4_t Bits(uint8x16_t v, int shift, uint32_t mask) {
+  return vandq_u32(vshlq_u32(vreinterpretq_u32_u8(v), vdupq_n_s32(-shift)), vdupq_n_u32(mask));
+}
+
+// Scales of six bits, 32 above what they stand for.
+Floats SixBits(const Floats& d, const Words& low, int low_shift, const Words& high,
+               int high_shift) {
+  return BothQuads([&](int i) {
+    const uint32x4_t field =
+        vorrq_u32(Bits(low.v[i], low_shift, 15), vshlq_n_u32(Bits(high.v[i], high_shift, 3), 4));
+    const int32x4_t scale = vsubq_s32(vreinterpretq_s32_u32(field), vdupq_n_s32(32));
+    return vmulq_f32(d.v[i], vcvtq_f32_s32(scale));
+  });
+}
+
+// What IQ4's fields stand for.
+Words Iq4Bytes(const Words& fields) {
+  const uint8x16_t values = vreinterpretq_u8_s8(vld1q_s8(kIq4Values));
+  return BothWords([&](int i) { return vqtbl1q_u8(values, fields.v[i]); });
+}
+
 // Each reader: Begin at the rows' next block, then Load(t) for its tiles in order.
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
@@ -223,6 +247,43 @@ struct ReadQ8_0 {
   }
 };
 
+struct ReadQ3_K {
+  static constexpr int kBytes = 110, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2>;
+  Floats d;
+  Words packed[3];  // 16 scales: four bits of each in two words, two in the third
+  Words low[8];     // two bits for each of 4 tiles
+  Words thirds[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    d = rows.LastHalf(108);
+    for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 4 == 0) {
+      for (int i = 0; i < 2; ++i) rows.Load128(32 + 8 * t + 16 * i, low + 4 * i);
+    }
+    const auto moved = [](uint8x16_t v, int left) {
+      return vshlq_u8(v, vdupq_n_s8(static_cast<int8_t>(left)));
+    };
+    for (int j = 0; j < 8; ++j) {
+      tile->q[j] = BothWords([&](int i) {
+        return vorrq_u8(vandq_u8(moved(low[j].v[i], -2 * (t % 4)), vdupq_n_u8(3)),
+                        vandq_u8(moved(thirds[j].v[i], 2 - t), vdupq_n_u8(4)));
+      });
+    }
+    for (int h = 0; h < 2; ++h) {
+      const int k = 2 * t + h;
+      tile->scale[h] = SixBits(d, packed[k / 4 % 2], 8 * (k % 4) + k / 8 * 4, packed[2],
+                               8 * (k % 4) + k / 4 * 2);
+      tile->min[h] = Times(tile->scale[h], -4);
+    }
+  }
+};
+
 // Of Q4_K and Q5_K: both numbers of each of a block's tiles.
 struct AffineNumbers {
   Floats d, dmin;
@@ -235,20 +296,16 @@ struct AffineNumbers {
   }
   void Of(int t, Floats* tile_scale, Floats* tile_min) const {
     for (int i = 0; i < 2; ++i) {
-      const auto bits = [](const uint8x16_t& v, int shift, uint32_t mask) {
-        return vandq_u32(vshlq_u32(vreinterpretq_u32_u8(v), vdupq_n_s32(-shift)),
-                         vdupq_n_u32(mask));
-      };
       const int shift = 8 * (t % 4);
       uint32x4_t scale, min;
       if (t < 4) {
-        scale = bits(packed[0].v[i], shift, 63);
-        min = bits(packed[1].v[i], shift, 63);
+        scale = Bits(packed[0].v[i], shift, 63);
+        min = Bits(packed[1].v[i], shift, 63);
       } else {  // low four bits in the third word, high two above the first tiles' six
-        scale = vorrq_u32(bits(packed[2].v[i], shift, 15),
-                          vshlq_n_u32(bits(packed[0].v[i], shift + 6, 3), 4));
-        min = vorrq_u32(bits(packed[2].v[i], shift + 4, 15),
-                        vshlq_n_u32(bits(packed[1].v[i], shift + 6, 3), 4));
+        scale = vorrq_u32(Bits(packed[2].v[i], shift, 15),
+                          vshlq_n_u32(Bits(packed[0].v[i], shift + 6, 3), 4));
+        min = vorrq_u32(Bits(packed[2].v[i], shift + 4, 15),
+                        vshlq_n_u32(Bits(packed[1].v[i], shift + 6, 3), 4));
       }
       tile_scale->v[i] = vmulq_f32(d.v[i], vcvtq_f32_u32(scale));
       tile_min->v[i] = vnegq_f32(vmulq_f32(dmin.v[i], vcvtq_f32_u32(min)));
@@ -344,6 +401,46 @@ struct ReadQ6_K {
       });
       tile->min[h] = Times(tile->scale[h], -32);
     }
+  }
+};
+
+struct ReadIQ4_NL {
+  static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    Words bytes[4];
+    rows.Load128(2, bytes);
+    SplitNibbles(bytes, tile);
+    for (Words& q : tile->q) q = Iq4Bytes(q);
+    tile->scale[0] = rows.FirstHalf();
+    tile->min[0] = {{vdupq_n_f32(0), vdupq_n_f32(0)}};
+  }
+};
+
+struct ReadIQ4_XS {
+  static constexpr int kBytes = 136, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  Floats d;
+  Words high, low;  // of 8 scales: two bits each in the upper half of a word, four each
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    high = rows.Load32(0);
+    low = rows.Load32(4);
+    Floats scales;
+    BothHalves(high, &d, &scales);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    Words bytes[4];
+    rows.Load128(8 + 16 * t, bytes);
+    SplitNibbles(bytes, tile);
+    for (Words& q : tile->q) q = Iq4Bytes(q);
+    tile->scale[0] = SixBits(d, low, 4 * t, high, 16 + 2 * t);
+    tile->min[0] = {{vdupq_n_f32(0), vdupq_n_f32(0)}};
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tensor/convert.h"
+#include "tensor/iq4_quants.h"
 #include "tensor/k_quants.h"
 
 namespace mla {
@@ -119,12 +120,37 @@ void PackQ5_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* sca
   }
 }
 
+// Group g's elements of kInt8.
+void StoreBytes(const int8_t* elements, int64_t groups, int64_t g, uint8_t* values) {
+  std::memcpy(values + g * 16, elements, 16);
+  std::memcpy(values + (groups + g) * 16, elements + 16, 16);
+}
+
 void PackQ8_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
   const auto* blocks = reinterpret_cast<const BlockQ8_0*>(row);
   for (int64_t g = 0; g < groups; ++g) {
-    std::memcpy(values + g * 16, blocks[g].qs, 16);
-    std::memcpy(values + (groups + g) * 16, blocks[g].qs + 16, 16);
+    StoreBytes(blocks[g].qs, groups, g, values);
     scales[g] = Pair(blocks[g].d, blocks[g].d);
+  }
+}
+
+void PackQ3_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockQ3_K*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const BlockQ3_K& block = blocks[g / 8];
+    const int tile = static_cast<int>(g % 8);
+    int8_t elements[kGpuGroup];
+    for (int i = 0; i < 32; ++i) {
+      const int low = block.qs[tile / 4 * 32 + i] >> (tile % 4 * 2) & 3;
+      const int high = block.hmask[i] >> tile & 1;
+      elements[i] = static_cast<int8_t>((low | high << 2) - 4);
+    }
+    StoreBytes(elements, groups, g, values);
+    const float d = HalfToFloat(block.d);
+    const auto scale = [&](int i) {
+      return FloatToHalf(d * static_cast<float>(UnpackScale(block.scales, i)));
+    };
+    scales[g] = Pair(scale(tile * 2), scale(tile * 2 + 1));
   }
 }
 
@@ -141,11 +167,36 @@ void PackQ6_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* sca
       const int field = (low[i] >> (quarter / 2 * 4) & 15) | (high[i] >> (quarter * 2) & 3) << 4;
       elements[i] = static_cast<int8_t>(field - 32);
     }
-    std::memcpy(values + g * 16, elements, 16);
-    std::memcpy(values + (groups + g) * 16, elements + 16, 16);
+    StoreBytes(elements, groups, g, values);
     const float d = HalfToFloat(block.d);
     const int8_t* both = block.scales + g % 8 * 2;
     scales[g] = Pair(FloatToHalf(d * both[0]), FloatToHalf(d * both[1]));
+  }
+}
+
+void StoreIq4(const uint8_t* qs, int64_t groups, int64_t g, uint8_t* values) {
+  int8_t elements[kGpuGroup];
+  for (int i = 0; i < 32; ++i) elements[i] = kIq4Values[qs[i % 16] >> (i / 16 * 4) & 15];
+  StoreBytes(elements, groups, g, values);
+}
+
+void PackIQ4_NL(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockIQ4_NL*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    StoreIq4(blocks[g].qs, groups, g, values);
+    scales[g] = Pair(blocks[g].d, blocks[g].d);
+  }
+}
+
+void PackIQ4_XS(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const BlockIQ4_XS*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const BlockIQ4_XS& block = blocks[g / 8];
+    const int sub = static_cast<int>(g % 8);
+    StoreIq4(block.qs + sub * 16, groups, g, values);
+    const uint16_t scale =
+        FloatToHalf(HalfToFloat(block.d) * static_cast<float>(Iq4Scale(block, sub)));
+    scales[g] = Pair(scale, scale);
   }
 }
 
@@ -187,7 +238,10 @@ GpuForm GpuFormOf(Type type) {
     case Type::kQ5_K:
       return GpuForm::kInt5;
     case Type::kQ8_0:
+    case Type::kQ3_K:
     case Type::kQ6_K:
+    case Type::kIQ4_NL:
+    case Type::kIQ4_XS:
       return GpuForm::kInt8;
   }
   return GpuForm::kF32;
@@ -238,8 +292,17 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
       case Type::kQ8_0:
         PackQ8_0(row, groups, to, to_scales);
         break;
+      case Type::kQ3_K:
+        PackQ3_K(row, groups, to, to_scales);
+        break;
       case Type::kQ6_K:
         PackQ6_K(row, groups, to, to_scales);
+        break;
+      case Type::kIQ4_NL:
+        PackIQ4_NL(row, groups, to, to_scales);
+        break;
+      case Type::kIQ4_XS:
+        PackIQ4_XS(row, groups, to, to_scales);
         break;
       case Type::kF32:
       case Type::kF16:

@@ -18,9 +18,10 @@ namespace mla {
 // numbers, scales [rows][2][cols / 32], a word for every group: of its byte k bit 2j is that of
 // element 8j + k, bit 2j + 1 that of element 8j + 4 + k. Q5_K's numbers are rounded to f16, once.
 //
-// kInt8 (Q8_0, Q6_K): w = scale * s, two f16 scales for every 32 elements: of the first 16 in the
-// lower half of a word, of the others in the upper. Values [rows][2][cols / 32][16 bytes]: first
-// all groups' first 16 elements. Q6_K's scales are rounded to f16, once.
+// kInt8 (Q8_0, Q3_K, Q6_K, IQ4_NL, IQ4_XS): w = scale * s, two f16 scales for every 32 elements: of
+// the first 16 in the lower half of a word, of the others in the upper. Values [rows][2][cols /
+// 32][16 bytes]: first all groups' first 16 elements. Scales of blocks of 256 are rounded to f16,
+// once.
 //
 // Floats: [rows][padded_cols], zeros behind a row's end. Those with a wider range than f16 have a
 // number for every row: the power of two, a float's bits, whose multiples below 2^15 they are, so

@@ -17,9 +17,7 @@
 namespace mla {
 
 // Whether the GPU has rounded a weight's scale and minimum.
-inline bool HasRoundedNumbers(Type type) {
-  return type == Type::kQ4_K || type == Type::kQ5_K || type == Type::kQ6_K;
-}
+inline bool HasRoundedNumbers(Type type) { return GetTypeTraits(type).block == 256; }
 
 inline std::vector<float> Normal(int64_t count, uint32_t seed, float mean = 0.0f) {
   std::mt19937 random(seed);

@@ -180,13 +180,15 @@ void RegisterAll() {
   benchmark::RegisterBenchmark("prepare/512x576", BM_Prepare, 512, 576);
   const Shape other = {"1024x2048", 1024, 2048};
   for (int64_t n : {int64_t{1}, kSessions, int64_t{512}}) {
-    for (Type type : {Type::kQ4_1, Type::kQ5_0, Type::kQ8_0, Type::kQ4_0, Type::kF16, Type::kF32}) {
+    for (Type type : {Type::kQ4_1, Type::kQ5_0, Type::kIQ4_NL, Type::kQ8_0, Type::kQ4_0, Type::kF16,
+                      Type::kF32}) {
       for (const Shape& shape : kShapes) {
         if (n > kSessions && shape.rows > 10000) continue;  // only the last token's are needed
         Register(type, shape, n);
       }
     }
-    for (Type type : {Type::kQ4_K, Type::kQ5_K, Type::kQ6_K}) Register(type, other, n);
+    for (Type type : {Type::kQ3_K, Type::kIQ4_XS, Type::kQ4_K, Type::kQ5_K, Type::kQ6_K})
+      Register(type, other, n);
   }
 }
 

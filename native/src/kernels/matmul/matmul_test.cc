@@ -43,6 +43,8 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
       case Type::kQ8_0:
       case Type::kQ4_0:
       case Type::kQ5_0:
+      case Type::kIQ4_NL:
+      case Type::kIQ4_XS:
         half(data);
         break;
       case Type::kQ4_1:
@@ -51,6 +53,9 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
       case Type::kQ5_K:
         half(data);
         half(data + 2);
+        break;
+      case Type::kQ3_K:
+        half(data + 108);
         break;
       case Type::kQ6_K:
         half(data + 208);
@@ -61,13 +66,28 @@ void FillWeights(Type type, std::mt19937& random, uint8_t* data, int64_t blocks)
 
 // The same bits in every byte of a quantized block that holds elements, not their scales.
 void FillElements(Type type, uint8_t bits, uint8_t* block) {
-  const int64_t bytes = GetTypeTraits(type).bytes;
-  const int64_t begin = type == Type::kQ4_0 || type == Type::kQ5_0 || type == Type::kQ8_0 ? 2
-                        : type == Type::kQ4_1 || type == Type::kQ5_1                      ? 4
-                        : type == Type::kQ4_K || type == Type::kQ5_K                      ? 16
-                                                                                          : 0;
-  std::memset(block + begin, bits,
-              static_cast<size_t>((type == Type::kQ6_K ? 192 : bytes) - begin));
+  struct Places {
+    int64_t begin, end;
+  };
+  const Places elements = [type]() -> Places {
+    switch (type) {
+      case Type::kQ4_1:
+      case Type::kQ5_1:
+        return {4, GetTypeTraits(type).bytes};
+      case Type::kQ3_K:
+        return {0, 96};
+      case Type::kQ4_K:
+      case Type::kQ5_K:
+        return {16, GetTypeTraits(type).bytes};
+      case Type::kQ6_K:
+        return {0, 192};
+      case Type::kIQ4_XS:
+        return {8, GetTypeTraits(type).bytes};
+      default:
+        return {2, GetTypeTraits(type).bytes};
+    }
+  }();
+  std::memset(block + elements.begin, bits, static_cast<size_t>(elements.end - elements.begin));
 }
 
 // A product whose every buffer ends against a guard page.

@@ -232,7 +232,7 @@ void PackRows(const Matrix& w, int64_t row, uint8_t* out) {
   const int64_t blocks = row_bytes / block_bytes;
   const int64_t words = block_bytes / 4, halves = block_bytes % 4 / 2;
   // Where the half that is left over lies in a block of the file.
-  const int64_t half_at = w.type == Type::kQ6_K ? 4 * words : 0;
+  const int64_t half_at = GetTypeTraits(w.type).block == 256 ? 4 * words : 0;
   for (int64_t b = 0; b < blocks; ++b) {
     const PanelPlaces places(b, blocks, words * 4 * kRows, halves * 2 * kRows);
     for (int r = 0; r < kRows; ++r) {

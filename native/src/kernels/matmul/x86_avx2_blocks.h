@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "tensor/types.h"
+
 namespace mla {
 namespace {
 
@@ -101,6 +103,17 @@ struct PackedBlock {
 
 __m256i LowNibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 __m256i HighNibbles(__m256i v) { return LowNibbles(_mm256_srli_epi16(v, 4)); }
+
+// Bits from `shift` on of every lane's word.
+__m256i Bits(__m256i v, int shift, int mask) {
+  return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask));
+}
+
+// What IQ4's fields stand for.
+__m256i Iq4Bytes(__m256i fields) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), fields);
+}
 
 // Bytes i = elements i (low nibbles) and i + 16 (high).
 template <typename Tile>
@@ -214,6 +227,44 @@ struct ReadQ8_0 {
   }
 };
 
+struct ReadQ3_K {
+  static constexpr int kBytes = 110, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2, 3>;
+  __m256 d;
+  __m256i packed[3];  // 16 scales: four bits of each in two words, two in the third
+  __m256i low[8];     // two bits for each of 4 tiles
+  __m256i thirds[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    d = rows.LastHalf(108);
+    for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 4 == 0) {
+      for (int i = 0; i < 2; ++i) rows.Load128(32 + 8 * t + 16 * i, low + 4 * i);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const __m256i two_bits =
+          _mm256_and_si256(_mm256_srli_epi16(low[j], 2 * (t % 4)), _mm256_set1_epi8(3));
+      const __m256i moved =
+          t < 2 ? _mm256_slli_epi16(thirds[j], 2 - t) : _mm256_srli_epi16(thirds[j], t - 2);
+      tile->q[j] = _mm256_or_si256(two_bits, _mm256_and_si256(moved, _mm256_set1_epi8(4)));
+    }
+    for (int h = 0; h < 2; ++h) {
+      const int i = 2 * t + h;
+      const __m256i four = Bits(packed[i / 4 % 2], 8 * (i % 4) + i / 8 * 4, 15);
+      const __m256i two = Bits(packed[2], 8 * (i % 4) + i / 4 * 2, 3);
+      const __m256i scale =
+          _mm256_sub_epi32(_mm256_or_si256(four, _mm256_slli_epi32(two, 4)), _mm256_set1_epi32(32));
+      tile->scale[h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
+      tile->min[h] = _mm256_mul_ps(tile->scale[h], _mm256_set1_ps(-4));
+    }
+  }
+};
+
 // Of Q4_K and Q5_K: both numbers of each of a block's tiles.
 struct AffineNumbers {
   __m256 d, dmin;
@@ -225,19 +276,16 @@ struct AffineNumbers {
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
   void Of(int t, __m256* tile_scale, __m256* tile_min) const {
-    const auto bits = [](__m256i v, int shift, int mask) {
-      return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask));
-    };
     const int shift = 8 * (t % 4);
     __m256i scale, min;
     if (t < 4) {
-      scale = bits(packed[0], shift, 63);
-      min = bits(packed[1], shift, 63);
+      scale = Bits(packed[0], shift, 63);
+      min = Bits(packed[1], shift, 63);
     } else {  // low four bits in the third word, high two above the first tiles' six
-      scale = _mm256_or_si256(bits(packed[2], shift, 15),
-                              _mm256_slli_epi32(bits(packed[0], shift + 6, 3), 4));
-      min = _mm256_or_si256(bits(packed[2], shift + 4, 15),
-                            _mm256_slli_epi32(bits(packed[1], shift + 6, 3), 4));
+      scale = _mm256_or_si256(Bits(packed[2], shift, 15),
+                              _mm256_slli_epi32(Bits(packed[0], shift + 6, 3), 4));
+      min = _mm256_or_si256(Bits(packed[2], shift + 4, 15),
+                            _mm256_slli_epi32(Bits(packed[1], shift + 6, 3), 4));
     }
     *tile_scale = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
     *tile_min = _mm256_fnmadd_ps(dmin, _mm256_cvtepi32_ps(min), _mm256_setzero_ps());
@@ -328,6 +376,46 @@ struct ReadQ6_K {
       tile->scale[h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
       tile->min[h] = _mm256_mul_ps(tile->scale[h], _mm256_set1_ps(-32));
     }
+  }
+};
+
+struct ReadIQ4_NL {
+  static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, 8>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m256i bytes[4];
+    rows.Load128(2, bytes);
+    SplitNibbles(bytes, tile);
+    for (__m256i& q : tile->q) q = Iq4Bytes(q);
+    tile->scale[0] = rows.FirstHalf();
+  }
+};
+
+struct ReadIQ4_XS {
+  static constexpr int kBytes = 136, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1, 8>;
+  __m256 d;
+  __m256i high, low;  // of 8 scales: two bits each in the upper half of a word, four each
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    high = rows.Load32(0);
+    low = rows.Load32(4);
+    d = LowHalves(high);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    __m256i bytes[4];
+    rows.Load128(8 + 16 * t, bytes);
+    SplitNibbles(bytes, tile);
+    for (__m256i& q : tile->q) q = Iq4Bytes(q);
+    const __m256i two = Bits(high, 16 + 2 * t, 3);
+    const __m256i scale = _mm256_sub_epi32(
+        _mm256_or_si256(Bits(low, 4 * t, 15), _mm256_slli_epi32(two, 4)), _mm256_set1_epi32(32));
+    tile->scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
   }
 };
 

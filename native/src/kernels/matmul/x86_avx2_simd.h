@@ -189,12 +189,18 @@ void Multiply(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
       return MultiplyQuantized<Avx2<Bytes>, ReadQ5_1>(p, row_begin, row_end);
     case Type::kQ8_0:
       return MultiplyQuantized<Avx2<Bytes>, ReadQ8_0>(p, row_begin, row_end);
+    case Type::kQ3_K:
+      return MultiplyQuantized<Avx2<Bytes>, ReadQ3_K>(p, row_begin, row_end);
     case Type::kQ4_K:
       return MultiplyQuantized<Avx2<Bytes>, ReadQ4_K>(p, row_begin, row_end);
     case Type::kQ5_K:
       return MultiplyQuantized<Avx2<Bytes>, ReadQ5_K>(p, row_begin, row_end);
     case Type::kQ6_K:
       return MultiplyQuantized<Avx2<Bytes>, ReadQ6_K>(p, row_begin, row_end);
+    case Type::kIQ4_NL:
+      return MultiplyQuantized<Avx2<Bytes>, ReadIQ4_NL>(p, row_begin, row_end);
+    case Type::kIQ4_XS:
+      return MultiplyQuantized<Avx2<Bytes>, ReadIQ4_XS>(p, row_begin, row_end);
     case Type::kF32:
     case Type::kF16:
     case Type::kBF16:

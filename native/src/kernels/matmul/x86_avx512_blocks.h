@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tensor/types.h"
+
 namespace mla {
 namespace {
 
@@ -97,6 +99,18 @@ void BothHalves(__m512i v, __m512* low, __m512* high) {
 
 __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 __m512i HighNibbles(__m512i v) { return LowNibbles(_mm512_srli_epi16(v, 4)); }
+
+// Bits from `shift` on of every lane's word.
+__m512i Bits(__m512i v, unsigned shift, int mask) {
+  return _mm512_and_si512(_mm512_srli_epi32(v, shift), _mm512_set1_epi32(mask));
+}
+
+// What IQ4's fields stand for, and 128 more.
+__m512i Iq4Bytes(__m512i fields) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values));
+  const __m512i bytes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), fields);
+  return _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
+}
 
 // Each reader: Begin at the rows' next block, then Load(t) for its tiles in order.
 
@@ -216,6 +230,45 @@ struct ReadQ8_0 {
   }
 };
 
+struct ReadQ3_K {
+  static constexpr int kBytes = 110, kTiles = 8, kScales = 2;
+  using Tile = mla::Tile<2>;
+  __m512 d;
+  __m512i packed[3];  // 16 scales: four bits of each in two words, two in the third
+  __m512i low[8];     // two bits for each of 4 tiles
+  __m512i thirds[8];  // a bit for each of the 8 tiles
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    d = rows.LastHalf(108);
+    for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
+    for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    if (t % 4 == 0) {
+      for (int i = 0; i < 2; ++i) rows.Load128(32 + 8 * t + 16 * i, low + 4 * i);
+    }
+    for (int j = 0; j < 8; ++j) {
+      const __m512i two_bits = _mm512_and_si512(
+          _mm512_srli_epi16(low[j], static_cast<unsigned>(2 * (t % 4))), _mm512_set1_epi8(3));
+      const __m512i moved = t < 2 ? _mm512_slli_epi16(thirds[j], static_cast<unsigned>(2 - t))
+                                  : _mm512_srli_epi16(thirds[j], static_cast<unsigned>(t - 2));
+      tile->q[j] = _mm512_or_si512(two_bits, _mm512_and_si512(moved, _mm512_set1_epi8(4)));
+    }
+    for (int h = 0; h < 2; ++h) {
+      const int i = 2 * t + h;
+      const __m512i four =
+          Bits(packed[i / 4 % 2], static_cast<unsigned>(8 * (i % 4) + i / 8 * 4), 15);
+      const __m512i two = Bits(packed[2], static_cast<unsigned>(8 * (i % 4) + i / 4 * 2), 3);
+      const __m512i scale =
+          _mm512_sub_epi32(_mm512_or_si512(four, _mm512_slli_epi32(two, 4)), _mm512_set1_epi32(32));
+      tile->scale[h] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+      tile->min[h] = _mm512_mul_ps(tile->scale[h], _mm512_set1_ps(-4));
+    }
+  }
+};
+
 // Of Q4_K and Q5_K: both numbers of each of a block's tiles.
 struct AffineNumbers {
   __m512 d, dmin;
@@ -227,19 +280,16 @@ struct AffineNumbers {
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(4 + 4 * i);
   }
   void Of(int t, __m512* tile_scale, __m512* tile_min) const {
-    const auto bits = [](__m512i v, unsigned shift, int mask) {
-      return _mm512_and_si512(_mm512_srli_epi32(v, shift), _mm512_set1_epi32(mask));
-    };
     const unsigned shift = 8 * static_cast<unsigned>(t % 4);
     __m512i scale, min;
     if (t < 4) {
-      scale = bits(packed[0], shift, 63);
-      min = bits(packed[1], shift, 63);
+      scale = Bits(packed[0], shift, 63);
+      min = Bits(packed[1], shift, 63);
     } else {  // low four bits in the third word, high two above the first tiles' six
-      scale = _mm512_or_si512(bits(packed[2], shift, 15),
-                              _mm512_slli_epi32(bits(packed[0], shift + 6, 3), 4));
-      min = _mm512_or_si512(bits(packed[2], shift + 4, 15),
-                            _mm512_slli_epi32(bits(packed[1], shift + 6, 3), 4));
+      scale = _mm512_or_si512(Bits(packed[2], shift, 15),
+                              _mm512_slli_epi32(Bits(packed[0], shift + 6, 3), 4));
+      min = _mm512_or_si512(Bits(packed[2], shift + 4, 15),
+                            _mm512_slli_epi32(Bits(packed[1], shift + 6, 3), 4));
     }
     *tile_scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
     *tile_min = _mm512_fnmadd_ps(dmin, _mm512_cvtepi32_ps(min), _mm512_setzero_ps());
@@ -328,6 +378,49 @@ struct ReadQ6_K {
       tile->scale[h] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
       tile->min[h] = _mm512_mul_ps(tile->scale[h], _mm512_set1_ps(-32));
     }
+  }
+};
+
+struct ReadIQ4_NL {
+  static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1>;
+  template <typename Rows>
+  void Begin(const Rows&, int64_t) {}
+  template <typename Rows>
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m512i bytes[4];
+    rows.Load128(2, bytes);
+    SplitNibbles(bytes, tile);
+    for (__m512i& q : tile->q) q = Iq4Bytes(q);
+    tile->scale[0] = rows.FirstHalf();
+    tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-128));
+  }
+};
+
+struct ReadIQ4_XS {
+  static constexpr int kBytes = 136, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1>;
+  __m512 d;
+  __m512i high, low;  // of 8 scales: two bits each in the upper half of a word, four each
+
+  template <typename Rows>
+  void Begin(const Rows& rows, int64_t) {
+    high = rows.Load32(0);
+    low = rows.Load32(4);
+    d = LowHalves(high);
+  }
+  template <typename Rows>
+  void Load(const Rows& rows, int t, Tile* tile) {
+    __m512i bytes[4];
+    rows.Load128(8 + 16 * t, bytes);
+    SplitNibbles(bytes, tile);
+    for (__m512i& q : tile->q) q = Iq4Bytes(q);
+    const __m512i two = Bits(high, static_cast<unsigned>(16 + 2 * t), 3);
+    const __m512i scale = _mm512_sub_epi32(
+        _mm512_or_si512(Bits(low, static_cast<unsigned>(4 * t), 15), _mm512_slli_epi32(two, 4)),
+        _mm512_set1_epi32(32));
+    tile->scale[0] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+    tile->min[0] = _mm512_mul_ps(tile->scale[0], _mm512_set1_ps(-128));
   }
 };
 

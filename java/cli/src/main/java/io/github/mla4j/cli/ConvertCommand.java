@@ -150,8 +150,7 @@ final class ConvertCommand implements Callable<Integer> {
       names = "--type",
       paramLabel = "TYPE",
       description =
-          "Weight type of the output: F32, F16, BF16, Q8_0, Q5_0, Q5_1, Q4_0, Q4_1, Q6_K, Q5_K, "
-              + "Q4_K "
+          "Weight type of the output: ${COMPLETION-CANDIDATES} "
               + "(default: the source's, the factors in F16).")
   private TensorType type;
 

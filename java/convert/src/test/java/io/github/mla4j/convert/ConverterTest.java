@@ -67,6 +67,7 @@ class ConverterTest {
     // Rows of 64 elements are no blocks of 256.
     TensorType fitting =
         switch (type) {
+          case Q3_K, IQ4_XS -> TensorType.IQ4_NL;
           case Q4_K -> TensorType.Q4_1;
           case Q5_K -> TensorType.Q5_1;
           case Q6_K -> TensorType.Q8_0;

@@ -52,6 +52,7 @@ public final class OutputTypes {
       return type;
     }
     return switch (type) {
+      case Q3_K, IQ4_XS -> fit(TensorType.IQ4_NL, columns);
       case Q4_K -> fit(TensorType.Q4_1, columns);
       case Q5_K -> fit(TensorType.Q5_1, columns);
       case Q6_K -> fit(TensorType.Q8_0, columns);
