@@ -1,5 +1,6 @@
 # Configures (once), builds and installs ../native for the bindings and puts libmla into LIBRARIES.
-# cmake -DSOURCE=... -DBUILD=... -DLIBRARIES=... -DCUDA=ON|OFF -P build-native.cmake
+# cmake -DSOURCE=... -DBUILD=... -DLIBRARIES=... -DCUDA=ON|OFF -DPLATFORM=... -DCOMPILER=... -P build-native.cmake
+# PLATFORM is JavaCPP's name; where COMPILER is another machine's, cmake/PLATFORM.cmake tells CMake about that.
 foreach(name SOURCE BUILD LIBRARIES)
   if(NOT ${name})
     message(FATAL_ERROR "-D${name}= is missing")
@@ -22,8 +23,12 @@ if(NOT EXISTS ${BUILD}/CMakeCache.txt)
   if(NINJA)
     set(generator -G Ninja)
   endif()
+  set(toolchain)
+  if(NOT COMPILER STREQUAL g++)
+    set(toolchain --toolchain ${SOURCE}/../cmake/${PLATFORM}.cmake)
+  endif()
   execute_process(
-    COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} ${generator} -DCMAKE_BUILD_TYPE=Release -DMLA_BUILD_TESTS=OFF
+    COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} ${generator} ${toolchain} -DCMAKE_BUILD_TYPE=Release -DMLA_BUILD_TESTS=OFF
             -DMLA_BUILD_BENCHMARKS=OFF -DMLA_CUDA=${CUDA} -DCMAKE_INSTALL_LIBDIR=${LIBRARIES} -DCMAKE_INSTALL_PREFIX=${BUILD}/install
     COMMAND_ERROR_IS_FATAL ANY)
 endif()
