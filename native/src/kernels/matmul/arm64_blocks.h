@@ -59,8 +59,6 @@ void BothHalves(const Words& words, Floats* low, Floats* high) {
 
 // Where a block of each of the panel's rows lies in the file's layout.
 struct BlockRows {
-  static constexpr bool kPacked = false;
-
   const uint8_t* first;
   int64_t stride;
 
@@ -105,7 +103,6 @@ struct BlockRows {
 // A block of a packed panel: its 32-bit words of 8 rows side by side, and where blocks are no whole
 // number of words the half that is left over of each.
 struct PackedBlock {
-  static constexpr bool kPacked = true;
   const uint8_t* words;
   const uint8_t* halves;
 
@@ -177,7 +174,7 @@ struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
@@ -192,7 +189,7 @@ struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
@@ -206,7 +203,7 @@ struct ReadQ5_0 {
   static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
@@ -222,7 +219,7 @@ struct ReadQ5_1 {
   static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
@@ -237,7 +234,7 @@ struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     rows.Load128(2, tile->q);
@@ -256,7 +253,7 @@ struct ReadQ3_K {
   Words thirds[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(108);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
     for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
@@ -320,7 +317,7 @@ struct ReadQ4_K {
   Words bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
   }
   template <typename Rows>
@@ -344,7 +341,7 @@ struct ReadQ5_K {
   Words fifths[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
     for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
   }
@@ -374,7 +371,7 @@ struct ReadQ6_K {
   Words high[8];    // two bits for each of the 4 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(208);
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
@@ -408,7 +405,7 @@ struct ReadIQ4_NL {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     Words bytes[4];
@@ -427,7 +424,7 @@ struct ReadIQ4_XS {
   Words high, low;  // of 8 scales: two bits each in the upper half of a word, four each
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     high = rows.Load32(0);
     low = rows.Load32(4);
     Floats scales;

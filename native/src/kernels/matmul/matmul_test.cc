@@ -348,12 +348,14 @@ TEST_P(MatmulTest, ZerosAndTheSmallestNumbers) {
   }
 }
 
-// Whatever the rows asked for, and those that fill no panel.
+// Whatever the rows asked for, and those that fill no panel; however many columns: a few, some that
+// go together, and so many that panels are unpacked for them, more than one group of those, too.
 TEST_P(MatmulTest, PackedWeightsGiveTheSameBits) {
   const int64_t panel_rows = kernels_.panel_rows;
   if (panel_rows == 0 || GetTypeTraits(type_).block == 1) return;  // multiplied as they are
   for (int64_t rows : {1, 15, 16, 17, 32, 50, 96}) {
-    for (int64_t n : {1, 2, 7, 8, 16}) {
+    for (int64_t n : {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 23, 35, 131}) {
+      if (n > 17 && rows != 16 && rows != 50) continue;
       Case c(type_, activations_, rows, 768, n, random_);
       c.Prepare(kernels_);
       kernels_.multiply(c.Params(true, false), 0, rows);

@@ -119,8 +119,7 @@ class Panel {
     } else if (block > 0) {
       rows_.Advance(Read::kBytes);
     }
-    // How many blocks may be read from here on: a copy holds one.
-    read_.Begin(rows_, few_rows_ > 0 ? 1 : blocks_ - block);
+    read_.Begin(rows_);
   }
   void Load(int t, typename Read::Tile* tile) { read_.Load(rows_, t, tile); }
 
@@ -129,17 +128,10 @@ class Panel {
                  p.accumulate, lane_begin_, lane_end_, sums);
   }
 
-  // The next panel's share that corresponds to tile t of `block`: whole rows, so all in one pass.
+  // Rows that are in no panel are too few for it.
   template <Fetch kFetch>
-  void Prefetch(int64_t block, int t) const {
-    if constexpr (kFetch == Fetch::kOddLines) return;
-    constexpr int64_t kShare = kRows * Read::kBytes / Read::kTiles;
-    const uint8_t* next = data_ + kRows * row_bytes_ + (block * Read::kTiles + t) * kShare;
-    for (int64_t o = 0; o < kShare; o += 64) __builtin_prefetch(next + o);
-  }
+  void Prefetch(int64_t, int) const {}
   void PrefetchResults(const MatmulParams&, int64_t) const {}
-  // Rows of the file's layout are not worth it.
-  const uint8_t* Stream(int64_t, int64_t) const { return nullptr; }
 
  private:
   typename Simd::BlockRows rows_;
@@ -185,7 +177,7 @@ class PackedPanel {
     const PanelPlaces places(block, blocks_, kWordBytes, kHalfBytes);
     rows_.words = data_ + places.words;
     rows_.halves = data_ + places.halves;
-    read_.Begin(rows_, 1);
+    read_.Begin(rows_);
   }
   void Load(int t, typename Read::Tile* tile) { read_.Load(rows_, t, tile); }
   void Store(const MatmulParams& p, int64_t column, typename Simd::Sums sums) const {
@@ -285,12 +277,12 @@ void MultiplyColumns(const MatmulParams& p, const FewColumns& at) {
 }
 
 // The last columns, kCols at most.
-template <typename Simd, typename Read, typename Panel, Fetch kFetch, int kCols>
+template <typename Simd, typename Read, Fetch kFetch, int kCols>
 void MultiplyLastColumns(const MatmulParams& p, const FewColumns& at) {
   if (p.n - at.column == kCols) {
-    MultiplyColumns<Simd, Read, Panel, kFetch, kCols>(p, at);
+    MultiplyColumns<Simd, Read, PackedPanel<Simd, Read>, kFetch, kCols>(p, at);
   } else if constexpr (kCols > 1) {
-    MultiplyLastColumns<Simd, Read, Panel, kFetch, kCols - 1>(p, at);
+    MultiplyLastColumns<Simd, Read, kFetch, kCols - 1>(p, at);
   }
 }
 
@@ -298,8 +290,9 @@ template <typename Simd>
 constexpr int kHalfTogether = Simd::kTogether / 2;
 
 // As many columns as go together; returns where the next begin.
-template <typename Simd, typename Read, typename Panel, Fetch kFetch>
+template <typename Simd, typename Read, Fetch kFetch>
 int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
+  using Panel = PackedPanel<Simd, Read>;
   const int64_t left = p.n - at.column;
   if (left >= Simd::kTogether) {
     MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kTogether>(p, at);
@@ -315,32 +308,49 @@ int64_t MultiplySome(const MatmulParams& p, const FewColumns& at) {
     MultiplyColumns<Simd, Read, Panel, kFetch, Simd::kColumns>(p, at);
     return at.column + Simd::kColumns;
   }
-  MultiplyLastColumns<Simd, Read, Panel, kFetch, Simd::kColumns - 1>(p, at);
+  MultiplyLastColumns<Simd, Read, kFetch, Simd::kColumns - 1>(p, at);
   return p.n;
 }
 
 // Decode: every weight is read from memory once; a batch finds a panel in the caches again.
-template <typename Simd, typename Read, typename Panel>
+template <typename Simd, typename Read>
 void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   const bool one_pass =
       p.n <= Simd::kColumns || p.n == Simd::kTogether || p.n == kHalfTogether<Simd>;
   for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
     FewColumns at = {r, row_end, 0, r + Simd::kRows < row_end};
     if (one_pass) {
-      MultiplySome<Simd, Read, Panel, Fetch::kAhead>(p, at);
+      MultiplySome<Simd, Read, Fetch::kAhead>(p, at);
       continue;
     }
-    at.column = MultiplySome<Simd, Read, Panel, Fetch::kEvenLines>(p, at);
+    at.column = MultiplySome<Simd, Read, Fetch::kEvenLines>(p, at);
     for (; at.column < p.n; at.more = false) {
-      at.column = MultiplySome<Simd, Read, Panel, Fetch::kOddLines>(p, at);
+      at.column = MultiplySome<Simd, Read, Fetch::kOddLines>(p, at);
+    }
+  }
+}
+
+// Rows that are in no panel: a matrix's last ones. They are few, and two forms of the loops for
+// each type of weights take no longer to compile than they are worth.
+template <typename Simd, typename Read>
+void MultiplyUnpacked(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
+  using Panel = mla::Panel<Simd, Read>;
+  for (int64_t r = row_begin; r < row_end; r += Simd::kRows) {
+    FewColumns at = {r, row_end, 0, false};
+    for (; at.column + Simd::kColumns <= p.n; at.column += Simd::kColumns) {
+      MultiplyColumns<Simd, Read, Panel, Fetch::kAhead, Simd::kColumns>(p, at);
+    }
+    for (; at.column < p.n; ++at.column) {
+      MultiplyColumns<Simd, Read, Panel, Fetch::kAhead, 1>(p, at);
     }
   }
 }
 
 // Unpacked tiles of some panels, a stretch of their columns.
-template <typename Simd, typename Read, typename Panel>
+template <typename Simd, typename Read>
 class Chunk {
  public:
+  using Panel = PackedPanel<Simd, Read>;
   static constexpr int kRows = Simd::kRows;
   static constexpr int kCarried = Simd::kPanels * kRows;
   using Tile = typename Read::Tile;
@@ -412,14 +422,14 @@ class Chunk {
 };
 
 // Prompts: a chunk of weights is unpacked once for up to kCacheColumns rows of activations.
-template <typename Simd, typename Read, typename Panel>
+template <typename Simd, typename Read>
 void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   constexpr int kRows = Simd::kRows;
   constexpr int64_t kChunkBlocks = kChunkTiles / Read::kTiles;
   const int64_t blocks = p.w.cols / (32 * Read::kTiles);
   const int64_t chunks = (blocks + kChunkBlocks - 1) / kChunkBlocks;
-  Chunk<Simd, Read, Panel> chunk;
-  Panel panels[Simd::kPanels];
+  Chunk<Simd, Read> chunk;
+  PackedPanel<Simd, Read> panels[Simd::kPanels];
   alignas(64) float carried[kCacheColumns][Simd::kPanels * kRows];
   for (int64_t column = 0; column < p.n; column += kCacheColumns) {
     const int64_t column_end = column + kCacheColumns < p.n ? column + kCacheColumns : p.n;
@@ -468,12 +478,12 @@ void MultiplyMany(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   }
 }
 
-template <typename Simd, typename Read, typename Panel>
+template <typename Simd, typename Read>
 void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   if (p.n <= Simd::kFewColumns) {
-    MultiplyFew<Simd, Read, Panel>(p, row_begin, row_end);
+    MultiplyFew<Simd, Read>(p, row_begin, row_end);
   } else {
-    MultiplyMany<Simd, Read, Panel>(p, row_begin, row_end);
+    MultiplyMany<Simd, Read>(p, row_begin, row_end);
   }
 }
 
@@ -486,10 +496,10 @@ void MultiplyQuantized(const MatmulParams& p, int64_t row_begin, int64_t row_end
     const int64_t aligned = (row_begin + kRows) / kRows * kRows;
     const int64_t stop = row_begin % kRows != 0 ? aligned : packed_end;
     const int64_t end = row_end < stop ? row_end : stop;
-    MultiplyPanels<Simd, Read, PackedPanel<Simd, Read>>(p, row_begin, end);
+    MultiplyPanels<Simd, Read>(p, row_begin, end);
     row_begin = end;
   }
-  if (row_begin < row_end) MultiplyPanels<Simd, Read, Panel<Simd, Read>>(p, row_begin, row_end);
+  if (row_begin < row_end) MultiplyUnpacked<Simd, Read>(p, row_begin, row_end);
 }
 
 }  // namespace

@@ -42,8 +42,6 @@ __m256 LowHalves(__m256i v) {
 
 // Where a block of each of the panel's rows lies in the file's layout.
 struct BlockRows {
-  static constexpr bool kPacked = false;
-
   const uint8_t* group[2];  // rows 0 and 4
   int64_t stride;
   __m256i offsets;  // of each row from the first, in bytes
@@ -85,7 +83,6 @@ struct BlockRows {
 // A block of a packed panel: its 32-bit words of 8 rows side by side, and where blocks are no whole
 // number of words the half that is left over of each.
 struct PackedBlock {
-  static constexpr bool kPacked = true;
   const uint8_t* words;
   const uint8_t* halves;
 
@@ -141,7 +138,7 @@ struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 4>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
@@ -152,35 +149,17 @@ struct ReadQ4_0 {
   }
 };
 
-// Blocks are five 32-bit words, so four of them are read as one stretch of 80 bytes: their scales
-// come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 4>;
-  __m256i words[20];
-  int held = 0, at = 0;  // blocks in `words`, and the one that is read
-
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t left) {
-    if constexpr (Rows::kPacked) {
-      for (int i = 0; i < 5; ++i) words[i] = rows.Load32(4 * i);
-      return;
-    }
-    if (++at < held) return;
-    at = 0;
-    held = left >= 4 ? 4 : 1;
-    if (held == 4) {
-      for (int i = 0; i < 5; ++i) rows.Load128(16 * i, words + 4 * i);
-    } else {
-      words[0] = rows.Load32(0);
-      rows.Load128(4, words + 1);
-    }
-  }
+  void Begin(const Rows&) {}
   template <typename Rows>
-  void Load(const Rows&, int, Tile* tile) {
-    const __m256i* block = words + 5 * at;
-    SplitNibbles(block + 1, tile);
-    BothHalves(block[0], &tile->scale[0], &tile->min[0]);
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m256i bytes[4];
+    rows.Load128(4, bytes);
+    SplitNibbles(bytes, tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
   }
 };
 
@@ -188,7 +167,7 @@ struct ReadQ5_0 {
   static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 5>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
@@ -204,7 +183,7 @@ struct ReadQ5_1 {
   static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 5>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
@@ -219,7 +198,7 @@ struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 8>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     for (int half = 0; half < 2; ++half) rows.Load128(2 + 16 * half, tile->q + 4 * half);
@@ -236,7 +215,7 @@ struct ReadQ3_K {
   __m256i thirds[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(108);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
     for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
@@ -299,7 +278,7 @@ struct ReadQ4_K {
   __m256i bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
   }
   template <typename Rows>
@@ -323,7 +302,7 @@ struct ReadQ5_K {
   __m256i fifths[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
     for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
   }
@@ -352,7 +331,7 @@ struct ReadQ6_K {
   __m256i high[8];    // two bits for each of the 4 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(208);
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
@@ -383,7 +362,7 @@ struct ReadIQ4_NL {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1, 8>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
@@ -401,7 +380,7 @@ struct ReadIQ4_XS {
   __m256i high, low;  // of 8 scales: two bits each in the upper half of a word, four each
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     high = rows.Load32(0);
     low = rows.Load32(4);
     d = LowHalves(high);

@@ -27,8 +27,6 @@ __m512 LowHalves(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); 
 
 // Where a block of each of the panel's rows lies in the file's layout.
 struct BlockRows {
-  static constexpr bool kPacked = false;
-
   const uint8_t* group[4];  // rows 0, 4, 8, 12
   int64_t stride;
   __m512i offsets;  // of each row from the first, in bytes
@@ -74,7 +72,6 @@ struct BlockRows {
 // A block of a packed panel: its 32-bit words of 16 rows side by side, and where blocks are no
 // whole number of words the half that is left over of each.
 struct PackedBlock {
-  static constexpr bool kPacked = true;
   const uint8_t* words;
   const uint8_t* halves;
 
@@ -138,7 +135,7 @@ struct ReadQ4_0 {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m512i bytes[4];
@@ -149,35 +146,17 @@ struct ReadQ4_0 {
   }
 };
 
-// Blocks are five 32-bit words, so four of them are read as one stretch of 80 bytes: their scales
-// come along, where a single block's need a gather.
 struct ReadQ4_1 {
   static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
-  __m512i words[20];
-  int held = 0, at = 0;  // blocks in `words`, and the one that is read
-
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t left) {
-    if constexpr (Rows::kPacked) {
-      for (int i = 0; i < 5; ++i) words[i] = rows.Load32(4 * i);
-      return;
-    }
-    if (++at < held) return;
-    at = 0;
-    held = left >= 4 ? 4 : 1;
-    if (held == 4) {
-      for (int i = 0; i < 5; ++i) rows.Load128(16 * i, words + 4 * i);
-    } else {
-      words[0] = rows.Load32(0);
-      rows.Load128(4, words + 1);
-    }
-  }
+  void Begin(const Rows&) {}
   template <typename Rows>
-  void Load(const Rows&, int, Tile* tile) {
-    const __m512i* block = words + 5 * at;
-    SplitNibbles(block + 1, tile);
-    BothHalves(block[0], &tile->scale[0], &tile->min[0]);
+  void Load(const Rows& rows, int, Tile* tile) {
+    __m512i bytes[4];
+    rows.Load128(4, bytes);
+    SplitNibbles(bytes, tile);
+    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
   }
 };
 
@@ -185,7 +164,7 @@ struct ReadQ5_0 {
   static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m512i bytes[4];
@@ -201,7 +180,7 @@ struct ReadQ5_1 {
   static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m512i bytes[4];
@@ -216,7 +195,7 @@ struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     for (int half = 0; half < 2; ++half) {
@@ -239,7 +218,7 @@ struct ReadQ3_K {
   __m512i thirds[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(108);
     for (int i = 0; i < 3; ++i) packed[i] = rows.Load32(96 + 4 * i);
     for (int i = 0; i < 2; ++i) rows.Load128(16 * i, thirds + 4 * i);
@@ -303,7 +282,7 @@ struct ReadQ4_K {
   __m512i bytes[8];
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
   }
   template <typename Rows>
@@ -327,7 +306,7 @@ struct ReadQ5_K {
   __m512i fifths[8];  // a bit for each of the 8 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     numbers.Begin(rows);
     for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
   }
@@ -356,7 +335,7 @@ struct ReadQ6_K {
   __m512i high[8];    // two bits for each of the 4 tiles
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     d = rows.LastHalf(208);
     for (int i = 0; i < 4; ++i) packed[i] = rows.Load32(192 + 4 * i);
   }
@@ -385,7 +364,7 @@ struct ReadIQ4_NL {
   static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
   using Tile = mla::Tile<1>;
   template <typename Rows>
-  void Begin(const Rows&, int64_t) {}
+  void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m512i bytes[4];
@@ -404,7 +383,7 @@ struct ReadIQ4_XS {
   __m512i high, low;  // of 8 scales: two bits each in the upper half of a word, four each
 
   template <typename Rows>
-  void Begin(const Rows& rows, int64_t) {
+  void Begin(const Rows& rows) {
     high = rows.Load32(0);
     low = rows.Load32(4);
     d = LowHalves(high);
