@@ -63,10 +63,10 @@ void PackedWeights::Pack(const std::vector<Together>& batches, int threads,
     };
     ThreadPool::Shared().Run(threads, std::ref(region), Meetings::kOfThoseThere);
     for (size_t i = 0; i < matrices.size(); ++i) {
-      const int64_t rows = PanelRows(*matrices[i]);
-      if (rows == 0) continue;
+      const Matrix& matrix = *matrices[i];
+      if (PanelRows(matrix) == 0) continue;
       matrices[i]->panels = panels[i];
-      done(matrices[i]->data, rows * matrices[i]->row_bytes());
+      done(matrix.data, matrix.rows * matrix.row_bytes());
     }
   }
 }

@@ -29,9 +29,9 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
   std::vector<PackedWeights::Together> batches(3);
   for (size_t i = 0; i < matrices.size(); ++i)
     batches[i * 3 / matrices.size()].push_back(&matrices[i]);
-  int64_t released = 0, panels = 0;
-  PackedWeights packed;
-  packed.Pack(batches, 3, [&](const uint8_t* data, int64_t count) {
+  int64_t released = 0, packed = 0;
+  PackedWeights weights;
+  weights.Pack(batches, 3, [&](const uint8_t* data, int64_t count) {
     EXPECT_EQ(data, bytes.data());
     released += count;
   });
@@ -45,13 +45,13 @@ TEST(PackedWeights, EveryMatrixGetsItsOwnPanels) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(matrix.panels) % 64, 0u);
     EXPECT_GE(matrix.panels, end) << "panels overlap";
     end = matrix.panels + rows * matrix.row_bytes();
-    panels += rows * matrix.row_bytes();
+    packed += matrix.rows * matrix.row_bytes();
     std::vector<uint8_t> alone(static_cast<size_t>(rows * matrix.row_bytes()));
     PackPanels(matrix, 0, rows, alone.data());
     EXPECT_EQ(std::memcmp(matrix.panels, alone.data(), alone.size()), 0)
         << "rows " << matrix.rows << " of " << GetTypeTraits(matrix.type).name;
   }
-  EXPECT_EQ(released, panels);
+  EXPECT_EQ(released, packed);
 }
 
 TEST(PackedWeights, SessionsThatBeginTogetherWaitForOne) {

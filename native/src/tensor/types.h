@@ -118,7 +118,7 @@ struct Matrix {
   const uint8_t* data = nullptr;
   int64_t rows = 0;
   int64_t cols = 0;
-  // The first rows again as kernels want them (PackPanels in kernels/matmul/matmul.h), or null.
+  // All rows again as kernels want them (PackPanels in kernels/matmul/matmul.h), or null.
   const uint8_t* panels = nullptr;
 
   bool empty() const { return data == nullptr; }

@@ -46,7 +46,7 @@ void PrepareActivations(ActivationForm form, const float* x, int64_t x_stride, i
 int64_t PanelRows(const Matrix& w) {
   const int64_t rows = GetMatmulKernels(ChosenIsa().isa).panel_rows;
   const bool quantized = FormFor(w.type, Activations::kFine) != ActivationForm::kFloat;
-  return rows == 0 || !quantized ? 0 : w.rows / rows * rows;
+  return rows == 0 || !quantized ? 0 : (w.rows + rows - 1) / rows * rows;
 }
 
 void PackPanels(const Matrix& w, int64_t begin, int64_t end, uint8_t* panels) {

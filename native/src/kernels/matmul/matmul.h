@@ -54,8 +54,8 @@ struct MatmulParams {
 // Rows [row_begin, row_end) of w. Allocates nothing; thread-safe for disjoint row ranges.
 void Matmul(const MatmulParams& params, int64_t row_begin, int64_t row_end);
 
-// Rows of w that can lie in panels (Matrix::panels), so that each is read as one stream: a multiple
-// of the panel's rows, from row 0 on. 0 where this machine's kernels want them as they are.
+// Rows of w in panels (Matrix::panels), each of which is read as one stream: w's, filled up to a
+// multiple of the panel's rows. 0 where this machine's kernels want them as they are.
 int64_t PanelRows(const Matrix& w);
 // Rows [begin, end) of those, multiples of kMatmulRowGrain, into w.row_bytes() a row of `panels`,
 // which is 64-byte aligned; thread-safe for disjoint rows.
@@ -70,7 +70,7 @@ struct MatmulKernels {
                   void* prepared, int64_t begin, int64_t end);
   void (*multiply)(const MatmulParams& params, int64_t row_begin, int64_t row_end);
   int32_t panel_rows;  // 0: quantized weights are multiplied as the file has them
-  // Rows [row, row + panel_rows) to one panel of as many bytes.
+  // Rows [row, row + panel_rows) to one panel of as many bytes; those behind w's last are zeros.
   void (*pack)(const Matrix& w, int64_t row, uint8_t* out);
 };
 // Never null for a supported ISA; an ISA without its own file gets the next best.

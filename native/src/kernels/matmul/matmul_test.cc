@@ -348,8 +348,8 @@ TEST_P(MatmulTest, ZerosAndTheSmallestNumbers) {
   }
 }
 
-// Whatever the rows asked for, and those that fill no panel; however many columns: a few, some that
-// go together, and so many that panels are unpacked for them, more than one group of those, too.
+// Whichever rows are asked for, whether or not they fill their panels, and however many columns: a
+// few, some that go together, and so many that panels are unpacked for them.
 TEST_P(MatmulTest, PackedWeightsGiveTheSameBits) {
   const int64_t panel_rows = kernels_.panel_rows;
   if (panel_rows == 0 || GetTypeTraits(type_).block == 1) return;  // multiplied as they are
@@ -360,7 +360,7 @@ TEST_P(MatmulTest, PackedWeightsGiveTheSameBits) {
       c.Prepare(kernels_);
       kernels_.multiply(c.Params(true, false), 0, rows);
       const std::vector<float> expected = c.Y();
-      const int64_t packed = rows / panel_rows * panel_rows;
+      const int64_t packed = (rows + panel_rows - 1) / panel_rows * panel_rows;
       Guarded<uint8_t> panels(packed * c.matrix().row_bytes(), 64);
       for (int64_t r = 0; r < packed; r += panel_rows) {
         kernels_.pack(c.matrix(), r, panels.data() + r * c.matrix().row_bytes());

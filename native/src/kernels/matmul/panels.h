@@ -128,7 +128,6 @@ class Panel {
                  p.accumulate, lane_begin_, lane_end_, sums);
   }
 
-  // Rows that are in no panel are too few for it.
   template <Fetch kFetch>
   void Prefetch(int64_t, int) const {}
   void PrefetchResults(const MatmulParams&, int64_t) const {}
@@ -217,18 +216,19 @@ class PackedPanel {
   int lane_begin_, lane_end_;
 };
 
-// One panel of kRows rows from `row` on.
+// One panel of kRows rows from `row` on, zeros behind the last one.
 template <int kRows>
 void PackRows(const Matrix& w, int64_t row, uint8_t* out) {
   const int64_t row_bytes = w.row_bytes(), block_bytes = GetTypeTraits(w.type).bytes;
   const int64_t blocks = row_bytes / block_bytes;
   const int64_t words = block_bytes / 4, halves = block_bytes % 4 / 2;
+  static constexpr uint8_t kZeros[256] = {};  // a block of any type
   // Where the half that is left over lies in a block of the file.
   const int64_t half_at = GetTypeTraits(w.type).block == 256 ? 4 * words : 0;
   for (int64_t b = 0; b < blocks; ++b) {
     const PanelPlaces places(b, blocks, words * 4 * kRows, halves * 2 * kRows);
     for (int r = 0; r < kRows; ++r) {
-      const uint8_t* block = w.row(row + r) + b * block_bytes;
+      const uint8_t* block = row + r < w.rows ? w.row(row + r) + b * block_bytes : kZeros;
       const uint8_t* first_word = half_at == 0 ? block + 2 * halves : block;
       for (int64_t i = 0; i < words; ++i) {
         memcpy(out + places.words + (i * kRows + r) * 4, first_word + 4 * i, 4);
@@ -330,8 +330,8 @@ void MultiplyFew(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   }
 }
 
-// Rows that are in no panel: a matrix's last ones. They are few, and two forms of the loops for
-// each type of weights take no longer to compile than they are worth.
+// Where there was no memory for panels. Two forms of the loops for each type of weights take no
+// longer to compile than that is worth.
 template <typename Simd, typename Read>
 void MultiplyUnpacked(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
   using Panel = mla::Panel<Simd, Read>;
@@ -489,17 +489,13 @@ void MultiplyPanels(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
 
 template <typename Simd, typename Read>
 void MultiplyQuantized(const MatmulParams& p, int64_t row_begin, int64_t row_end) {
-  constexpr int64_t kRows = Simd::kRows;
-  const int64_t packed_end = p.w.panels == nullptr ? 0 : p.w.rows / kRows * kRows;
+  if (p.w.panels == nullptr) return MultiplyUnpacked<Simd, Read>(p, row_begin, row_end);
   // Panels begin at multiples of kRows.
-  while (row_begin < row_end && row_begin < packed_end) {
-    const int64_t aligned = (row_begin + kRows) / kRows * kRows;
-    const int64_t stop = row_begin % kRows != 0 ? aligned : packed_end;
-    const int64_t end = row_end < stop ? row_end : stop;
-    MultiplyPanels<Simd, Read>(p, row_begin, end);
-    row_begin = end;
-  }
-  if (row_begin < row_end) MultiplyUnpacked<Simd, Read>(p, row_begin, row_end);
+  constexpr int64_t kRows = Simd::kRows;
+  const int64_t aligned = (row_begin + kRows - 1) / kRows * kRows;
+  const int64_t middle = aligned < row_end ? aligned : row_end;
+  if (row_begin < middle) MultiplyPanels<Simd, Read>(p, row_begin, middle);
+  if (middle < row_end) MultiplyPanels<Simd, Read>(p, middle, row_end);
 }
 
 }  // namespace
