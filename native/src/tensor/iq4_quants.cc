@@ -66,11 +66,8 @@ void QuantizeIQ4_NL(const float* x, BlockIQ4_NL* block) {
 }
 
 void QuantizeIQ4_XS(const float* x, BlockIQ4_XS* block) {
-  float scales[8], extreme = 0;
-  for (int i = 0; i < 8; ++i) {
-    scales[i] = FitScale<32>(x + i * 32, Grid, kLongest, kStep);
-    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
-  }
+  float scales[8];
+  const float extreme = FitScales<8, 32>(x, Grid, kLongest, kStep, scales);
   std::memset(block, 0, sizeof *block);
   block->d = FloatToHalf(extreme / -32);
   const float d = HalfToFloat(block->d);

@@ -195,11 +195,8 @@ void QuantizeQ5_K(const float* x, BlockQ5_K* block) {
 }
 
 void QuantizeQ3_K(const float* x, BlockQ3_K* block) {
-  float scales[16], extreme = 0;
-  for (int i = 0; i < 16; ++i) {
-    scales[i] = FitScale<16>(x + i * 16, Grid3, 4, 0.1f);
-    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
-  }
+  float scales[16];
+  const float extreme = FitScales<16, 16>(x, Grid3, 4, 0.1f, scales);
   std::memset(block, 0, sizeof *block);
   block->d = FloatToHalf(extreme / -32);
   const float d = HalfToFloat(block->d);
@@ -220,11 +217,8 @@ void QuantizeQ3_K(const float* x, BlockQ3_K* block) {
 }
 
 void QuantizeQ6_K(const float* x, BlockQ6_K* block) {
-  float scales[16], extreme = 0;
-  for (int i = 0; i < 16; ++i) {
-    scales[i] = FitScale<16>(x + i * 16, Grid6, 32, 0.1f);
-    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
-  }
+  float scales[16];
+  const float extreme = FitScales<16, 16>(x, Grid6, 32, 0.1f, scales);
   std::memset(block, 0, sizeof *block);
   block->d = FloatToHalf(extreme / -128);
   const float d = HalfToFloat(block->d);

@@ -62,6 +62,17 @@ float FitScale(const float* x, const Grid& grid, float longest, float step) {
   return best;
 }
 
+// The same for kBlocks runs of elements; returns the scale of largest magnitude.
+template <int kBlocks, int kCount, typename Grid>
+float FitScales(const float* x, const Grid& grid, float longest, float step, float* scales) {
+  float extreme = 0;
+  for (int i = 0; i < kBlocks; ++i) {
+    scales[i] = FitScale<kCount>(x + i * kCount, grid, longest, step);
+    if (std::fabs(scales[i]) > std::fabs(extreme)) extreme = scales[i];
+  }
+  return extreme;
+}
+
 // The scale as a multiple of d in [lo, hi]: rounded, or a neighbour where that is better.
 template <int kCount, typename Grid>
 float FitMultiple(const float* x, float scale, float d, float lo, float hi, const Grid& grid) {

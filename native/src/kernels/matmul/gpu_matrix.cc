@@ -22,25 +22,11 @@ void StoreNibbles(const uint8_t* fields, uint8_t* to) {
   }
 }
 
-void PackQ4_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ4_0*>(row);
-  for (int64_t g = 0; g < groups; ++g) {
-    uint8_t fields[kGpuGroup];
-    for (int i = 0; i < 32; ++i) fields[i] = blocks[g].qs[i % 16] >> (i / 16 * 4) & 15;
-    StoreNibbles(fields, values + g * 16);
-    // Exact, but where 8 d is beyond the halves.
-    scales[g] = Pair(blocks[g].d, FloatToHalf(-8.0f * HalfToFloat(blocks[g].d)));
-  }
-}
-
-void PackQ4_1(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ4_1*>(row);
-  for (int64_t g = 0; g < groups; ++g) {
-    uint8_t fields[kGpuGroup];
-    for (int i = 0; i < 32; ++i) fields[i] = blocks[g].qs[i % 16] >> (i / 16 * 4) & 15;
-    StoreNibbles(fields, values + g * 16);
-    scales[g] = Pair(blocks[g].d, blocks[g].m);
-  }
+// The fifth bits of 32 fields, as kInt5 has them.
+uint32_t FifthsOf(const uint8_t* fields) {
+  uint32_t word = 0;
+  for (int i = 0; i < 32; ++i) word |= (fields[i] >> 4 & 1u) << (i % 4 * 8 + i / 4);
+  return word;
 }
 
 // Scale and minimum of a sub-block of Q4_K or Q5_K.
@@ -52,71 +38,52 @@ uint32_t AffinePair(const Block& block, int sub) {
               FloatToHalf(-HalfToFloat(block.dmin) * static_cast<float>(min)));
 }
 
-void PackQ4_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ4_K*>(row);
+template <class Block>
+constexpr bool kHasFifths = requires(Block block) {
+  block.qh;
+};
+
+// Q4_0, Q4_1, Q5_0, Q5_1.
+template <class Block>
+void PackNibbles(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const Block*>(row);
   for (int64_t g = 0; g < groups; ++g) {
-    const BlockQ4_K& block = blocks[g / 8];
+    const Block& block = blocks[g];
+    uint8_t fields[kGpuGroup];
+    for (int i = 0; i < 32; ++i) {
+      fields[i] = block.qs[i % 16] >> (i / 16 * 4) & 15;
+      if constexpr (kHasFifths<Block>) {
+        fields[i] |= static_cast<uint8_t>((block.qh[i / 8] >> (i % 8) & 1) << 4);
+      }
+    }
+    StoreNibbles(fields, values + g * 16);
+    if constexpr (requires { block.m; }) {
+      scales[g] = Pair(block.d, block.m);
+    } else {  // exact, but where that is beyond the halves
+      const float zero = kHasFifths<Block> ? 16.0f : 8.0f;
+      scales[g] = Pair(block.d, FloatToHalf(-zero * HalfToFloat(block.d)));
+    }
+    if constexpr (kHasFifths<Block>) scales[groups + g] = FifthsOf(fields);
+  }
+}
+
+// Q4_K, Q5_K.
+template <class Block>
+void PackAffine(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
+  const auto* blocks = reinterpret_cast<const Block*>(row);
+  for (int64_t g = 0; g < groups; ++g) {
+    const Block& block = blocks[g / 8];
     const int sub = static_cast<int>(g % 8);
     uint8_t fields[kGpuGroup];
     for (int i = 0; i < 32; ++i) {
       fields[i] = block.qs[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
+      if constexpr (kHasFifths<Block>) {
+        fields[i] |= static_cast<uint8_t>((block.qh[i] >> sub & 1) << 4);
+      }
     }
     StoreNibbles(fields, values + g * 16);
     scales[g] = AffinePair(block, sub);
-  }
-}
-
-// The fifth bits of 32 fields, as kInt5 has them.
-uint32_t FifthsOf(const uint8_t* fields) {
-  uint32_t word = 0;
-  for (int i = 0; i < 32; ++i) word |= (fields[i] >> 4 & 1u) << (i % 4 * 8 + i / 4);
-  return word;
-}
-
-template <class Block>
-void Fields5(const Block& block, uint8_t* fields) {
-  for (int i = 0; i < 32; ++i) {
-    const int low = block.qs[i % 16] >> (i / 16 * 4) & 15, fifth = block.qh[i / 8] >> (i % 8) & 1;
-    fields[i] = static_cast<uint8_t>(low | fifth << 4);
-  }
-}
-
-void PackQ5_0(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ5_0*>(row);
-  for (int64_t g = 0; g < groups; ++g) {
-    uint8_t fields[kGpuGroup];
-    Fields5(blocks[g], fields);
-    StoreNibbles(fields, values + g * 16);
-    // Exact, but where 16 d is beyond the halves.
-    scales[g] = Pair(blocks[g].d, FloatToHalf(-16.0f * HalfToFloat(blocks[g].d)));
-    scales[groups + g] = FifthsOf(fields);
-  }
-}
-
-void PackQ5_1(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ5_1*>(row);
-  for (int64_t g = 0; g < groups; ++g) {
-    uint8_t fields[kGpuGroup];
-    Fields5(blocks[g], fields);
-    StoreNibbles(fields, values + g * 16);
-    scales[g] = Pair(blocks[g].d, blocks[g].m);
-    scales[groups + g] = FifthsOf(fields);
-  }
-}
-
-void PackQ5_K(const uint8_t* row, int64_t groups, uint8_t* values, uint32_t* scales) {
-  const auto* blocks = reinterpret_cast<const BlockQ5_K*>(row);
-  for (int64_t g = 0; g < groups; ++g) {
-    const BlockQ5_K& block = blocks[g / 8];
-    const int sub = static_cast<int>(g % 8);
-    uint8_t fields[kGpuGroup];
-    for (int i = 0; i < 32; ++i) {
-      const int low = block.qs[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
-      fields[i] = static_cast<uint8_t>(low | (block.qh[i] >> sub & 1) << 4);
-    }
-    StoreNibbles(fields, values + g * 16);
-    scales[g] = AffinePair(block, sub);
-    scales[groups + g] = FifthsOf(fields);
+    if constexpr (kHasFifths<Block>) scales[groups + g] = FifthsOf(fields);
   }
 }
 
@@ -272,22 +239,22 @@ void PackForGpu(const Matrix& w, int64_t begin, int64_t end, uint8_t* values, ui
     uint32_t* to_scales = scales + r * GpuScaleWords(form, w.cols);
     switch (w.type) {
       case Type::kQ4_0:
-        PackQ4_0(row, groups, to, to_scales);
+        PackNibbles<BlockQ4_0>(row, groups, to, to_scales);
         break;
       case Type::kQ4_1:
-        PackQ4_1(row, groups, to, to_scales);
+        PackNibbles<BlockQ4_1>(row, groups, to, to_scales);
         break;
       case Type::kQ4_K:
-        PackQ4_K(row, groups, to, to_scales);
+        PackAffine<BlockQ4_K>(row, groups, to, to_scales);
         break;
       case Type::kQ5_0:
-        PackQ5_0(row, groups, to, to_scales);
+        PackNibbles<BlockQ5_0>(row, groups, to, to_scales);
         break;
       case Type::kQ5_1:
-        PackQ5_1(row, groups, to, to_scales);
+        PackNibbles<BlockQ5_1>(row, groups, to, to_scales);
         break;
       case Type::kQ5_K:
-        PackQ5_K(row, groups, to, to_scales);
+        PackAffine<BlockQ5_K>(row, groups, to, to_scales);
         break;
       case Type::kQ8_0:
         PackQ8_0(row, groups, to, to_scales);

@@ -134,65 +134,32 @@ void AddFifths(__m256i bits, Tile<1, 5>* tile) {
   }
 }
 
-struct ReadQ4_0 {
-  static constexpr int kBytes = 18, kTiles = 1, kScales = 1;
-  using Tile = mla::Tile<1, 4>;
+// Q4_0, Q4_1, Q5_0, Q5_1: a scale, maybe a minimum, maybe fifth bits, nibbles.
+template <bool kMinimum, bool kFifths>
+struct ReadNibbles {
+  static constexpr int kNumberBytes = kMinimum ? 4 : 2, kFifthBytes = kFifths ? 4 : 0;
+  static constexpr int kBytes = kNumberBytes + kFifthBytes + 16, kTiles = 1, kScales = 1;
+  using Tile = mla::Tile<1, kFifths ? 5 : 4>;
   template <typename Rows>
   void Begin(const Rows&) {}
   template <typename Rows>
   void Load(const Rows& rows, int, Tile* tile) {
     __m256i bytes[4];
-    rows.Load128(2, bytes);
+    rows.Load128(kNumberBytes + kFifthBytes, bytes);
     SplitNibbles(bytes, tile);
-    tile->scale[0] = rows.FirstHalf();
-    tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-8));
+    if constexpr (kFifths) AddFifths(rows.Load32(kNumberBytes), tile);
+    if constexpr (kMinimum) {
+      BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
+    } else {
+      tile->scale[0] = rows.FirstHalf();
+      tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(kFifths ? -16.0f : -8.0f));
+    }
   }
 };
-
-struct ReadQ4_1 {
-  static constexpr int kBytes = 20, kTiles = 1, kScales = 1;
-  using Tile = mla::Tile<1, 4>;
-  template <typename Rows>
-  void Begin(const Rows&) {}
-  template <typename Rows>
-  void Load(const Rows& rows, int, Tile* tile) {
-    __m256i bytes[4];
-    rows.Load128(4, bytes);
-    SplitNibbles(bytes, tile);
-    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
-  }
-};
-
-struct ReadQ5_0 {
-  static constexpr int kBytes = 22, kTiles = 1, kScales = 1;
-  using Tile = mla::Tile<1, 5>;
-  template <typename Rows>
-  void Begin(const Rows&) {}
-  template <typename Rows>
-  void Load(const Rows& rows, int, Tile* tile) {
-    __m256i bytes[4];
-    rows.Load128(6, bytes);
-    SplitNibbles(bytes, tile);
-    AddFifths(rows.Load32(2), tile);
-    tile->scale[0] = rows.FirstHalf();
-    tile->min[0] = _mm256_mul_ps(tile->scale[0], _mm256_set1_ps(-16));
-  }
-};
-
-struct ReadQ5_1 {
-  static constexpr int kBytes = 24, kTiles = 1, kScales = 1;
-  using Tile = mla::Tile<1, 5>;
-  template <typename Rows>
-  void Begin(const Rows&) {}
-  template <typename Rows>
-  void Load(const Rows& rows, int, Tile* tile) {
-    __m256i bytes[4];
-    rows.Load128(8, bytes);
-    SplitNibbles(bytes, tile);
-    AddFifths(rows.Load32(4), tile);
-    BothHalves(rows.Load32(0), &tile->scale[0], &tile->min[0]);
-  }
-};
+using ReadQ4_0 = ReadNibbles<false, false>;
+using ReadQ4_1 = ReadNibbles<true, false>;
+using ReadQ5_0 = ReadNibbles<false, true>;
+using ReadQ5_1 = ReadNibbles<true, true>;
 
 struct ReadQ8_0 {
   static constexpr int kBytes = 34, kTiles = 1, kScales = 1;
@@ -271,32 +238,12 @@ struct AffineNumbers {
   }
 };
 
-struct ReadQ4_K {
-  static constexpr int kBytes = 144, kTiles = 8, kScales = 1;
-  using Tile = mla::Tile<1, 4>;
-  AffineNumbers numbers;
-  __m256i bytes[8];
-
-  template <typename Rows>
-  void Begin(const Rows& rows) {
-    numbers.Begin(rows);
-  }
-  template <typename Rows>
-  void Load(const Rows& rows, int t, Tile* tile) {
-    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
-      rows.Load128(16 + 16 * t, bytes);
-      rows.Load128(32 + 16 * t, bytes + 4);
-    }
-    for (int j = 0; j < 8; ++j) {
-      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
-    }
-    numbers.Of(t, &tile->scale[0], &tile->min[0]);
-  }
-};
-
-struct ReadQ5_K {
-  static constexpr int kBytes = 176, kTiles = 8, kScales = 1;
-  using Tile = mla::Tile<1, 5>;
+// Q4_K and, with a fifth bit, Q5_K.
+template <bool kFifths>
+struct ReadAffine {
+  static constexpr int kFifthBytes = kFifths ? 32 : 0;
+  static constexpr int kBytes = 144 + kFifthBytes, kTiles = 8, kScales = 1;
+  using Tile = mla::Tile<1, kFifths ? 5 : 4>;
   AffineNumbers numbers;
   __m256i bytes[8];
   __m256i fifths[8];  // a bit for each of the 8 tiles
@@ -304,23 +251,27 @@ struct ReadQ5_K {
   template <typename Rows>
   void Begin(const Rows& rows) {
     numbers.Begin(rows);
-    for (int i = 0; i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
+    for (int i = 0; kFifths && i < 2; ++i) rows.Load128(16 + 16 * i, fifths + 4 * i);
   }
   template <typename Rows>
   void Load(const Rows& rows, int t, Tile* tile) {
-    if (t % 2 == 0) {  // as Q4_K's
-      rows.Load128(48 + 16 * t, bytes);
-      rows.Load128(64 + 16 * t, bytes + 4);
+    if (t % 2 == 0) {  // a byte holds an element of tile t and one of tile t + 1
+      rows.Load128(16 + kFifthBytes + 16 * t, bytes);
+      rows.Load128(32 + kFifthBytes + 16 * t, bytes + 4);
     }
     for (int j = 0; j < 8; ++j) {
-      const __m256i nibbles = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
-      const __m256i moved =
-          t < 4 ? _mm256_slli_epi16(fifths[j], 4 - t) : _mm256_srli_epi16(fifths[j], t - 4);
-      tile->q[j] = _mm256_or_si256(nibbles, _mm256_and_si256(moved, _mm256_set1_epi8(16)));
+      tile->q[j] = t % 2 == 0 ? LowNibbles(bytes[j]) : HighNibbles(bytes[j]);
+      if constexpr (kFifths) {
+        const __m256i moved =
+            t < 4 ? _mm256_slli_epi16(fifths[j], 4 - t) : _mm256_srli_epi16(fifths[j], t - 4);
+        tile->q[j] = _mm256_or_si256(tile->q[j], _mm256_and_si256(moved, _mm256_set1_epi8(16)));
+      }
     }
     numbers.Of(t, &tile->scale[0], &tile->min[0]);
   }
 };
+using ReadQ4_K = ReadAffine<false>;
+using ReadQ5_K = ReadAffine<true>;
 
 struct ReadQ6_K {
   static constexpr int kBytes = 210, kTiles = 8, kScales = 2;
